@@ -1,0 +1,1 @@
+"""One module per subcommand: load, call the core once, save."""

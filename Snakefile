@@ -1,0 +1,24 @@
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/dense.smk"
+include: "rules/imp.smk"
+include: "rules/figures.smk"
+
+
+localrules:
+    figures,
+    collect_dense,
+    collect_imp,
+    claims,
+    figure,
+
+
+rule figures:
+    """Everything: the tables, the figures and the claims of the configured study."""
+    default_target: True
+    input:
+        configured_figures,
+        "results/claims.csv",

@@ -1,0 +1,20 @@
+rule data:
+    """Prepare a data set: images, labels and normalisation in one file of tensors."""
+    output:
+        data="results/data/{dataset}.safetensors",
+    log:
+        "logs/data/{dataset}.log",
+    benchmark:
+        "benchmarks/data/{dataset}.tsv"
+    conda:
+        "../envs/earlyphase.yaml"
+    resources:
+        mem="4GB",
+    params:
+        spec=spec("data"),
+        code=code("data", "datasets"),
+    message:
+        "Prepare {wildcards.dataset}"
+    shell:
+        "python -m earlyphase data --spec {params.spec:q} --code {params.code:q} --out {output.data:q} "
+        "> {log:q} 2>&1"

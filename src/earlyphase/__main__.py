@@ -1,0 +1,41 @@
+"""The command line: one subcommand for each stage of the workflow."""
+
+import argparse
+import sys
+from importlib import import_module
+
+from earlyphase.errors import InvalidInput
+
+COMMANDS = {  # name -> what it does; the module of that name under `commands` is imported when called
+    "data": "prepare a data set",
+    "dense": "train the dense network",
+    "checkpoint": "take the state at iteration k out of a dense run",
+    "imp_round": "prune, rewind, train: one round",
+    "collect": "concatenate metrics tables",
+    "figure": "draw a figure",
+    "claims": "judge the paper's claims",
+    "fingerprint": "list the code that a stage runs",
+}
+
+
+def main() -> int:
+    """Run the subcommand named first; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m earlyphase", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    chosen = sys.argv[1] if len(sys.argv) > 1 else ""
+    for name, purpose in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=purpose, description=purpose)
+        if name == chosen:
+            module = import_module(f"earlyphase.commands.{name}")
+            module.add_arguments(subparser)
+    args = parser.parse_args()
+    try:
+        module.run(args)
+    except InvalidInput as error:
+        print(f"earlyphase {chosen}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

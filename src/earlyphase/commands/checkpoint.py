@@ -1,0 +1,38 @@
+"""Take the state of the dense run at iteration k out of its trajectory.
+
+Where the run did not keep that iteration, because k was added to the study later, training goes on
+from the nearest kept one before it, with its momentum: the same bytes at the least cost.
+"""
+
+import argparse
+
+from earlyphase.commands.options import add_training_arguments
+from earlyphase.provenance import verify_code
+from earlyphase.storage import load_tensors, save_weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options: those of any training job, though most of these need no training."""
+    add_training_arguments(parser)
+    parser.add_argument("--trajectory", required=True, help="states kept, .safetensors")
+    parser.add_argument("--out", required=True, help="state after k iterations, .safetensors")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the state after k iterations."""
+    verify_code(args.code)
+    k = args.spec["columns"]["k"]
+    tensors, header = load_tensors(args.trajectory, "trajectory")
+    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
+    weights, velocity = part(tensors, f"{nearest}/weights/"), part(tensors, f"{nearest}/velocity/")
+    if nearest < k:
+        from earlyphase.commands.job import train_on  # imports torch, which the other case does not need
+
+        print(f"iteration {k} was not kept: training on from {nearest}", flush=True)
+        weights = train_on(args, weights, velocity, nearest, k)
+    save_weights(args.out, weights, iteration=k)
+
+
+def part(tensors: dict, prefix: str) -> dict:
+    """Tensors whose name begins with `prefix`, without it."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,38 @@
+"""Train the dense network once, keeping its state at every iteration that IMP returns to."""
+
+import argparse
+
+from earlyphase.commands.job import training_job
+from earlyphase.commands.options import add_training_arguments
+from earlyphase.models import initial_state, load_state
+from earlyphase.resumable import named, train_resumably
+from earlyphase.storage import save_rows, save_tensors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_training_arguments(parser)
+    parser.add_argument("--out-run", required=True, help="run record, .json; written last")
+    parser.add_argument("--keep", nargs="*", type=int, default=[], help="iterations whose state is kept")
+    parser.add_argument("--out-trajectory", required=True, help="states kept, .safetensors")
+    parser.add_argument("--out-metrics", required=True, help="evaluations, .csv")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train from iteration 0 to the end."""
+    with training_job(args) as job:
+        if job is None:
+            return
+        model = job.network()
+        load_state(model, initial_state(model, job.seed))
+        keep = {*args.keep, job.settings.iterations}
+        progress = train_resumably(
+            model, None, job.settings, job.train_images, job.test_images, job.resume, job.execution,
+            seed=job.seed, start=0, keep=keep,
+        )  # fmt: skip
+        tensors = {}
+        for iteration, (weights, velocity) in progress.states.items():
+            tensors |= named(f"{iteration}/weights", weights) | named(f"{iteration}/velocity", velocity)
+        save_tensors(args.out_trajectory, "trajectory", tensors, iterations=list(progress.states))
+        save_rows(args.out_metrics, job.metrics(progress, density=1.0))
+        job.finish(args.out_run, progress.seconds)

@@ -1,0 +1,31 @@
+"""Draw one figure from collected tables."""
+
+import argparse
+
+from pandas import read_csv
+
+from earlyphase.commands.options import add_job_arguments
+from earlyphase.figures import FIGURES, render
+from earlyphase.provenance import verify_code
+from earlyphase.storage import write_bytes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_job_arguments(parser)
+    parser.add_argument("--tables", required=True, nargs="+", help="NAME=PATH of each collected table")
+    parser.add_argument("--out-svg", required=True)
+    parser.add_argument("--out-png", required=True)
+    parser.add_argument("--out-table", required=True, help="the points it shows, .csv")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw it, and write the picture twice and its numbers once."""
+    verify_code(args.code)
+    arguments = dict(args.spec)
+    draw = FIGURES.named(arguments.pop("function"))
+    tables = {name: read_csv(path) for name, path in (item.split("=", 1) for item in args.tables)}
+    figure, points = draw(tables, **arguments)
+    write_bytes(args.out_svg, render(figure, "svg"))
+    write_bytes(args.out_png, render(figure, "png"))
+    write_bytes(args.out_table, points.to_csv(index=False).encode())

@@ -1,0 +1,213 @@
+"""The configured study: what a configuration may say, and what each job reads of it."""
+
+import ast
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+
+from earlyphase.errors import InvalidInput
+from earlyphase.provenance import SOURCE
+
+REGISTRIES = {"datasets": "DATASETS", "models": "MODELS", "figures": "FIGURES"}  # module -> its registry
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network on one data set: the columns of the study."""
+
+    dataset: str
+    model: str
+    seeds: tuple[int, ...]
+    rewind_iterations: tuple[int, ...]
+    rounds: int
+
+
+class Study:
+    """A valid configuration, and the part of it that each kind of job depends on.
+
+    A spec holds what a job uses and nothing else: not the list of seeds, not the number of rounds,
+    not the device. So adding one of those plans the new jobs alone.
+    """
+
+    def __init__(self, config: dict, schema: dict) -> None:
+        """Check `config`.
+
+        Raises:
+            InvalidInput: naming the key, the value and what would be right.
+        """
+        check_schema(config, schema)
+        self.config = config
+        self.runs = [
+            Run(
+                run["dataset"],
+                run["model"],
+                tuple(run.get("seeds", config["seeds"])),
+                tuple(run.get("rewind_iterations", config["rewind_iterations"])),
+                run.get("rounds", config["rounds"]),
+            )
+            for run in config["runs"]
+        ]
+        check_names(config)
+        for run in self.runs:
+            check_training(self.training(run.dataset, run.model), run)
+
+    def run_of(self, dataset: str, model: str) -> Run:
+        """Return the configured run of a network on a data set."""
+        return next(run for run in self.runs if (run.dataset, run.model) == (dataset, model))
+
+    def training(self, dataset: str, model: str) -> dict:
+        """Training settings of a network on a data set; mirroring needs the consent of both."""
+        settings = self.config["training"] | self.config["models"][model].get("training", {})
+        return settings | {"flip": settings["flip"] and self.config["datasets"][dataset]["flip"]}
+
+    def data_spec(self, dataset: str, **_: str) -> dict:
+        """Spec of the file that holds a data set."""
+        return {key: value for key, value in self.config["datasets"][dataset].items() if key != "flip"}
+
+    def dense_spec(self, **wildcards: str) -> dict:
+        """Spec of a dense training run."""
+        dataset, model = wildcards["dataset"], wildcards["model"]
+        network = {key: value for key, value in self.config["models"][model].items() if key != "training"}
+        return {"model": network, "training": self.training(dataset, model), "columns": numbered(wildcards)}
+
+    def imp_spec(self, **wildcards: str) -> dict:
+        """Spec of one round of iterative magnitude pruning."""
+        return self.dense_spec(**wildcards) | {"prune_fraction": self.config["prune_fraction"]}
+
+    def collected(self, stage: str, dataset: str, model: str) -> dict[str, list[int]]:
+        """What the collected table of a stage ranges over in one run: column -> values."""
+        run = self.run_of(dataset, model)
+        values = {"seed": list(run.seeds)}
+        if stage == "imp":
+            values |= {"k": list(run.rewind_iterations), "round": list(range(1, run.rounds + 1))}
+        return values
+
+    def claims_spec(self, **_: str) -> dict:
+        """Spec of the verdicts on the paper's claims."""
+        return {"full_scale": self.config["full_scale"]}
+
+    def figure_spec(self, figure: str, **_: str) -> dict:
+        """Spec of one figure."""
+        return self.config["figures"][figure]
+
+    def function_of(self, group: str, name: str) -> str:
+        """Fingerprint root of a configured variation: "models", "resnet8" -> "models.resnet"."""
+        return f"{group}.{self.config[group][name]['function']}"
+
+
+def numbered(wildcards: dict[str, str]) -> dict[str, str | int]:
+    """Wildcards as table columns: seed, k and round are numbers."""
+    return {
+        name: int(value) if name in ("seed", "k", "round") else value for name, value in wildcards.items()
+    }
+
+
+def check_schema(config: dict, schema: dict) -> None:
+    """Raise `InvalidInput` with every violation of the schema, a line each."""
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(schema)
+    problems = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    if problems:
+        raise InvalidInput("configuration: " + "\n  ".join(_explain(problem) for problem in problems))
+
+
+def _explain(problem) -> str:  # noqa: ANN001
+    """One schema violation in the words of someone who edits a configuration."""
+    key = ".".join(map(str, problem.absolute_path)) or "the configuration"
+    value = problem.instance
+    match problem.validator:
+        case "additionalProperties":
+            known = list(problem.schema.get("properties", {}))
+            unknown = [name for name in value if name not in known]
+            return "; ".join(
+                f"unknown key {name!r} in {key}{closest(name, known)} (known: {', '.join(known)})"
+                for name in unknown
+            )
+        case "required":
+            missing = [name for name in problem.validator_value if name not in value]
+            return f"{key} lacks {', '.join(missing)}"
+        case "uniqueItems":
+            return f"{key} is {value}: the same value stands there twice"
+        case "type" if isinstance(value, str) and problem.validator_value in ("number", "integer"):
+            return f"{key} is the text {value!r}, a {problem.validator_value} is needed (YAML wants 1.0e-4, not 1e-4)"
+        case "type":
+            return f"{key} is {value!r}, but must be of type {problem.validator_value}"
+    rule = problem.schema.get("description", "")
+    return f"{key} is {value!r}: {problem.message}" + (f" ({rule})" if rule else "")
+
+
+def closest(name: str, known: list[str]) -> str:
+    """Suggest the known name nearest to a mistyped one, or nothing."""
+    close = get_close_matches(str(name), known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def check_names(config: dict) -> None:
+    """Raise `InvalidInput` where a name is not defined or a function does not take an argument."""
+    for index, run in enumerate(config["runs"]):
+        for group, key in (("datasets", "dataset"), ("models", "model")):
+            if run[key] not in config[group]:
+                raise InvalidInput(
+                    f"configuration: runs.{index}.{key} is {run[key]!r}, which is not under {group}"
+                    f"{closest(run[key], list(config[group]))} (known: {', '.join(config[group])})"
+                )
+    pairs = [(run["dataset"], run["model"]) for run in config["runs"]]
+    if len(set(pairs)) < len(pairs):
+        raise InvalidInput("configuration: runs names the same network on the same data set twice")
+    not_arguments = {"function", "flip", "training"}
+    for group in REGISTRIES:
+        functions = registered(group)
+        for name, entry in config[group].items():
+            function = entry["function"]
+            where = f"configuration: {group}.{name}"
+            if function not in functions:
+                raise InvalidInput(
+                    f"{where}.function is {function!r}, which is not registered in {group}.py"
+                    f"{closest(function, list(functions))} (known: {', '.join(functions)})"
+                )
+            required, optional = functions[function]
+            for argument in entry.keys() - not_arguments - required - optional:
+                known = sorted(required | optional)
+                raise InvalidInput(
+                    f"{where}.{argument}: {function} has no such argument{closest(argument, known)} "
+                    f"(arguments: {', '.join(known) or 'none'})"
+                )
+            for argument in sorted(required - entry.keys()):
+                raise InvalidInput(f"{where} lacks {argument}, which {function} needs")
+
+
+@cache
+def registered(module: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    """Functions registered in a module: name -> required and optional keyword arguments.
+
+    Read from the source, because importing some of these modules costs seconds.
+    """
+    path = SOURCE / f"{module}.py"
+    found = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and any(
+            ast.unparse(decorator) == f"{REGISTRIES[module]}.register" for decorator in node.decorator_list
+        ):
+            defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            arguments = {argument.arg: default is not None for argument, default in defaults}
+            optional = frozenset(name for name, has_default in arguments.items() if has_default)
+            found[node.name] = (frozenset(arguments) - optional, optional)
+    return found
+
+
+def check_training(training: dict, run: Run) -> None:
+    """Raise `InvalidInput` where times contradict each other."""
+    where = f"configuration: training of {run.model} on {run.dataset}"
+    end, milestones = training["iterations"], training["milestones"]
+    if milestones != sorted(set(milestones)):
+        raise InvalidInput(f"{where}: milestones are {milestones}, but must increase")
+    if milestones and milestones[-1] >= end:
+        raise InvalidInput(f"{where}: milestone {milestones[-1]} is not before the end at iteration {end}")
+    for k in run.rewind_iterations:
+        if k >= end:
+            raise InvalidInput(
+                f"configuration: rewind_iterations has {k}, but {run.model} on {run.dataset} trains for "
+                f"{end} iterations; k must be smaller"
+            )
+

@@ -83,22 +83,21 @@ def final_state(wildcards):
     )
 
 
+ROUND = "results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{previous}/{file}"
+
+
 def previous_weights(wildcards):
-    """Trained weights that a round prunes."""
+    """Trained weights that a round prunes: the first round, those of the dense run."""
     if wildcards.round == "1":
         return final_state(wildcards)
-    return previous_round(wildcards) + "/weights.safetensors"
+    return ROUND.format(**wildcards, previous=int(wildcards.round) - 1, file="weights.safetensors")
 
 
 def previous_mask(wildcards):
     """The first round prunes the dense network, which has no mask."""
-    return [] if wildcards.round == "1" else previous_round(wildcards) + "/mask.safetensors"
-
-
-def previous_round(wildcards):
-    return "results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{previous}".format(
-        **wildcards, previous=int(wildcards.round) - 1
-    )
+    if wildcards.round == "1":
+        return []
+    return ROUND.format(**wildcards, previous=int(wildcards.round) - 1, file="mask.safetensors")
 
 
 METRICS = {

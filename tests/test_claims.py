@@ -9,11 +9,10 @@ from earlyphase.claims import (
     CLAIMS,
     assess_contrast,
     judge,
-    last_evaluations,
-    over_seeds,
     t_interval,
     verdict_on,
 )
+from earlyphase.summaries import last_evaluations, over_seeds
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 PAPER_KS = (0, 100, 500, 2000, 4000)

@@ -1,4 +1,4 @@
-"""Tables to verdicts on the paper's claims; how results are summarised over seeds.
+"""Tables to verdicts on the paper's claims.
 
 A claim is data: what the paper says, which contrast measures it and where that contrast must lie.
 Every claim is judged by the same test, on differences *within* seeds (same initial weights, same data
@@ -22,8 +22,9 @@ from functools import partial
 import numpy as np
 from pandas import DataFrame, Series, concat
 
+from earlyphase.summaries import NETWORK, last_evaluations
+
 Tables = dict[str, DataFrame]
-NETWORK = ["dataset", "model"]
 POINTS = 100  # percentage points in an accuracy of 1
 INFINITY = float("inf")
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -72,40 +73,9 @@ class Claim:
     unit: str = "points"
 
 
-# Results and their summary over seeds
-
-
-def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
-    """Keep the result of each run: its last evaluation, never its best.
-
-    Args:
-        table: a row per evaluation, with `iteration`, `accuracy` and `loss`.
-        run: the columns that name a run.
-
-    Returns:
-        A row per run, sorted by `run`; `accuracy` is NaN where the run diverged, that is where its
-        last accuracy or loss is not finite.
-    """
-    last = table.sort_values([*run, "iteration"], kind="stable").drop_duplicates(run, keep="last")
-    finite = np.isfinite(last[["accuracy", "loss"]]).all(axis=1)
-    return last.assign(accuracy=last["accuracy"].where(finite)).reset_index(drop=True)
-
-
-def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
-    """Summarise the accuracy of `runs` over the seeds of each group.
-
-    Returns:
-        A row per group: `by`; `mean` and `std` as fractions, the sample standard deviation (n - 1,
-        NaN for one seed); `n`, the seeds they are over; `diverged`, the seeds left out.
-    """
-    accuracy = runs.groupby(by, sort=True)["accuracy"]
-    summary = accuracy.agg(mean="mean", std="std", n="count", diverged=lambda values: values.isna().sum())
-    return summary.reset_index()
-
-
 def t_interval(values: Series) -> tuple[float, float]:
     """One-sided 95 % t bounds, lower and upper, of the mean of two or more values."""
-    from scipy.special import stdtrit  # here: figures share this module and need no scipy
+    from scipy.special import stdtrit  # scipy.stats has the same and takes a second longer to import
 
     half = stdtrit(len(values) - 1, 0.95) * values.std() / np.sqrt(len(values))
     return values.mean() - half, values.mean() + half
@@ -315,7 +285,7 @@ def judge(tables: Tables, study: dict) -> DataFrame:
     Args:
         tables: name -> collected table, a row per evaluation.
         study: `full_scale`, whether network, data and length are the paper's; `sources`, optional,
-            table name -> the file it came from.
+            table name -> the file it came from, with {dataset} and {model} in it.
 
     Returns:
         A row per claim and network, of text but for `n`: `id`, `dataset`, `model`, `statement`,
@@ -328,8 +298,9 @@ def judge(tables: Tables, study: dict) -> DataFrame:
     rows = []
     for claim in CLAIMS:
         criterion = claim.full if study["full_scale"] else claim.short
-        source = ", ".join(sources.get(name, name) for name in claim.tables)
         for dataset, model in networks(tables):
+            files = [sources.get(name, name) for name in claim.tables]
+            source = ", ".join(files).format(dataset=dataset, model=model)
             ours = assess(of_network(tables, dataset, model), criterion, claim.unit)
             name = {"id": claim.id, "dataset": dataset, "model": model}
             rows.append(

@@ -97,6 +97,3 @@ def claim_gpu() -> torch.device:
         _claimed.append(descriptor)
         return torch.device(f"cuda:{index}")
     return torch.device(f"cuda:{os.getpid() % count}")
-
-
-

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from pandas import DataFrame, concat
 
-from earlyphase.claims import NETWORK, last_evaluations, over_seeds
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import Registry
+from earlyphase.summaries import NETWORK, last_evaluations, over_seeds
 
 FIGURES = Registry("figure")
 Tables = dict[str, DataFrame]

@@ -109,7 +109,9 @@ def _imported(statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
         bound = alias.asname or alias.name
         if isinstance(statement, ast.Import):
             if alias.name.startswith(f"{PACKAGE}."):
-                raise InvalidInput(f"write `from {PACKAGE} import x`, not `import {alias.name}`: it is not traced")
+                raise InvalidInput(
+                    f"write `from {PACKAGE} import x`, not `import {alias.name}`: it is not traced"
+                )
             found[bound.split(".")[0] if alias.asname is None else bound] = ("", f"import {alias.name}")
         elif statement.module == PACKAGE:
             found[bound] = (alias.name, "*")
@@ -135,7 +137,9 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
     needed, outside = [], set()
     for node in nodes:
         match node:
-            case ast.Attribute(value=ast.Name(id=alias), attr=attribute) if aliases.get(alias, ("", ""))[1] == "*":
+            case ast.Attribute(value=ast.Name(id=alias), attr=attribute) if (
+                aliases.get(alias, ("", ""))[1] == "*"
+            ):
                 needed.append((aliases[alias][0], attribute))
             case ast.Name(id=name):
                 origin = aliases.get(name)

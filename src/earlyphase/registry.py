@@ -1,6 +1,5 @@
 """Names in the configuration bound to functions."""
 
-import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 
@@ -31,16 +30,3 @@ class Registry(dict[str, Callable]):
         close = get_close_matches(name, self, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise InvalidInput(f"unknown {self.kind} {name!r}{hint} (known: {', '.join(sorted(self))})")
-
-    def check(self, name: str, arguments: dict, positional: int = 0) -> None:
-        """Raise `InvalidInput` unless the function accepts `arguments` by keyword.
-
-        Args:
-            positional: how many leading parameters the caller fills by position.
-        """
-        signature = inspect.signature(self.named(name))
-        try:
-            signature.bind(*[None] * positional, **arguments)
-        except TypeError as error:
-            known = ", ".join(list(signature.parameters)[positional:]) or "none"
-            raise InvalidInput(f"{self.kind} {name!r}: {error} (arguments: {known})") from None

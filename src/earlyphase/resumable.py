@@ -28,7 +28,9 @@ class Progress:
     weights: Weights = field(default_factory=dict)  # the whole state dict
     velocity: Weights = field(default_factory=dict)  # momentum buffers
     rows: list[Row] = field(default_factory=list)  # an evaluation each
-    states: dict[int, tuple[Weights, Weights]] = field(default_factory=dict)  # weights, velocity, as asked for
+    states: dict[int, tuple[Weights, Weights]] = field(
+        default_factory=dict
+    )  # weights, velocity, as asked for
     seconds: float = 0.0  # over all attempts
 
 
@@ -184,9 +186,7 @@ def train_resumably(
         print(f"resuming at iteration {resumed_at}", flush=True)
         load_state(model, progress.weights)
         optimizer.velocity = progress.velocity
-    batch_at = shuffled_batches(
-        train_images, seed, settings.batch_size, settings.crop_padding, settings.flip
-    )
+    batch_at = shuffled_batches(train_images, seed, settings.batch_size, settings.crop_padding, settings.flip)
     clock = time.monotonic()
     for iteration in train(
         model,
@@ -213,6 +213,9 @@ def train_resumably(
             if not finished:
                 resume.save(progress)
         if termination.signal and not finished:
-            print(f"stopped by signal {termination.signal} at iteration {iteration}; progress is saved", flush=True)
+            print(
+                f"stopped by signal {termination.signal} at iteration {iteration}; progress is saved",
+                flush=True,
+            )
             raise SystemExit(128 + termination.signal)
     return progress

@@ -10,6 +10,7 @@ import io
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        try:
+        with suppress(OSError):  # where the folder itself is read-only, the first error says so
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself is gone or read-only: the first error says so
         raise InvalidInput(f"cannot write {path}: {error.strerror}; nothing was changed") from None
 
 
@@ -179,8 +178,9 @@ def load_rows(path: str | Path) -> list[dict[str, str]]:
     """
     rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
     if any(None in row or None in row.values() for row in rows):
-        raise InvalidInput(f"{path} is damaged: a row has another length than the header; delete it and run "
-                           "Snakemake again")
+        raise InvalidInput(
+            f"{path} is damaged: a row has another length than the header; delete it and run Snakemake again"
+        )
     return rows
 
 

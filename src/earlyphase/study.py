@@ -84,7 +84,8 @@ class Study:
 
     def claims_spec(self, **_: str) -> dict:
         """Spec of the verdicts on the paper's claims."""
-        return {"full_scale": self.config["full_scale"]}
+        sources = {stage: f"results/tables/{stage}_{{dataset}}_{{model}}.csv" for stage in ("dense", "imp")}
+        return {"full_scale": self.config["full_scale"], "sources": sources}
 
     def figure_spec(self, figure: str, **_: str) -> dict:
         """Spec of one figure."""
@@ -112,7 +113,7 @@ def check_schema(config: dict, schema: dict) -> None:
         raise InvalidInput("configuration: " + "\n  ".join(_explain(problem) for problem in problems))
 
 
-def _explain(problem) -> str:  # noqa: ANN001
+def _explain(problem) -> str:
     """One schema violation in the words of someone who edits a configuration."""
     key = ".".join(map(str, problem.absolute_path)) or "the configuration"
     value = problem.instance
@@ -130,7 +131,8 @@ def _explain(problem) -> str:  # noqa: ANN001
         case "uniqueItems":
             return f"{key} is {value}: the same value stands there twice"
         case "type" if isinstance(value, str) and problem.validator_value in ("number", "integer"):
-            return f"{key} is the text {value!r}, a {problem.validator_value} is needed (YAML wants 1.0e-4, not 1e-4)"
+            hint = "YAML reads 1e-4 as text, 1.0e-4 as a number"
+            return f"{key} is the text {value!r}, but must be of type {problem.validator_value} ({hint})"
         case "type":
             return f"{key} is {value!r}, but must be of type {problem.validator_value}"
     rule = problem.schema.get("description", "")
@@ -210,4 +212,3 @@ def check_training(training: dict, run: Run) -> None:
                 f"configuration: rewind_iterations has {k}, but {run.model} on {run.dataset} trains for "
                 f"{end} iterations; k must be smaller"
             )
-

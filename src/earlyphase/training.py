@@ -113,7 +113,9 @@ class MaskedSGD:
     @property
     def velocity(self) -> Weights:
         """The momentum buffers, parameter name -> array: a copy."""
-        return {name: view.cpu().contiguous().numpy().copy() for name, view in self._views(self._velocity).items()}
+        return {
+            name: view.cpu().contiguous().numpy().copy() for name, view in self._views(self._velocity).items()
+        }
 
     @velocity.setter
     def velocity(self, values: Weights) -> None:

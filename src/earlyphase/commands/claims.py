@@ -21,5 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write one row for each claim and network."""
     verify_code(args.code)
-    tables = {name: concat(map(read_csv, getattr(args, name)), ignore_index=True) for name in ("dense", "imp")}
+    tables = {
+        name: concat(map(read_csv, getattr(args, name)), ignore_index=True) for name in ("dense", "imp")
+    }
     write_bytes(args.out, judge(tables, args.spec).to_csv(index=False).encode())

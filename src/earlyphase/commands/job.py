@@ -82,7 +82,9 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job | None
             TrainingSettings.from_spec(args.spec["training"]),
             execution,
             *(
-                Images.from_arrays(data[f"{part}_images"], data[f"{part}_labels"], mean, std, execution.device)
+                Images.from_arrays(
+                    data[f"{part}_images"], data[f"{part}_labels"], mean, std, execution.device
+                )
                 for part in ("train", "test")
             ),
             classes=len(header["classes"]),

@@ -1,0 +1,228 @@
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from earlyphase.batches import Images, shuffled_batches
+from earlyphase.errors import InvalidInput
+from earlyphase.execution import Execution, prepare
+from earlyphase.masks import full_mask, prune_by_magnitude
+from earlyphase.models import initial_state, load_state, prunable_names, resnet, state_of
+from earlyphase.training import MaskedSGD, TrainingSettings, evaluate, pruned_weights_are_zero, train
+
+CPU = Execution(torch.device("cpu"), "float32", 1)
+SPEC = {
+    "iterations": 12, "batch_size": 16, "learning_rate": 0.1, "milestones": [6, 9], "decay": 0.1,
+    "momentum": 0.9, "weight_decay": 1e-3, "crop_padding": 1, "flip": True, "evaluate_every": 4,
+}  # fmt: skip
+SETTINGS = TrainingSettings.from_spec(SPEC)
+
+
+@pytest.fixture
+def images(rng):
+    pixels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8)
+    labels = rng.integers(0, 4, 70)
+    half = np.full(3, 0.5, np.float32)
+    return Images.from_arrays(pixels, labels, half, half, torch.device("cpu"))
+
+
+def new_model(state=None):
+    model = resnet(3, 4, depth=8, width=4)
+    load_state(model, state or initial_state(model, 0))
+    return model
+
+
+def advance(model, images, *, start=0, stop=12, mask=None, velocity=None, observe=lambda i: None):
+    optimizer = MaskedSGD(model, mask, SETTINGS.momentum, SETTINGS.weight_decay)
+    if velocity:
+        optimizer.velocity = velocity
+    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.crop_padding, SETTINGS.flip)
+    for iteration in train(
+        model, optimizer, batch_at, SETTINGS.learning_rate_at, start=start, stop=stop, autocast=CPU.autocast
+    ):
+        observe(iteration)
+    return state_of(model), optimizer.velocity
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert np.array_equal(one[name], other[name]), name
+
+
+def random_mask(state, model, fraction=0.5):
+    return prune_by_magnitude(state, full_mask(state, prunable_names(model)), fraction)
+
+
+def test_equals_a_plain_loop_of_the_library(images):
+    """The same training by torch's own modules, optimiser and scheduler, one parameter at a time."""
+    ours, _ = advance(new_model(), images)
+    model = new_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 9], 0.1)
+    batch_at = shuffled_batches(images, 0, 16, 1, True)
+    model.train()
+    for iteration in range(12):
+        inputs, labels = batch_at(iteration)
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs.contiguous()), labels).backward()
+        optimizer.step()
+        schedule.step()
+    for name, value in state_of(model).items():
+        np.testing.assert_allclose(ours[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_one_step_is_that_of_the_library_bit_for_bit(images):
+    model, plain = new_model(), new_model()
+    ours = MaskedSGD(model, None, momentum=0.9, weight_decay=1e-3)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, foreach=False)
+    for seed in range(3):  # the same gradients for both, so that only the update is compared
+        generator = torch.Generator().manual_seed(seed)
+        targets = {name: torch.randn(p.shape, generator=generator) for name, p in plain.named_parameters()}
+        ours.step(sum((p * targets[name]).sum() for name, p in model.named_parameters()), 0.1)
+        optimizer.zero_grad()
+        sum((p * targets[name]).sum() for name, p in plain.named_parameters()).backward()
+        optimizer.step()
+    assert_same(state_of(model), state_of(plain))
+
+
+def test_a_training_job_does_not_import_the_compiler():
+    """It takes two seconds, in every job, and `torch.optim` imports it."""
+    code = (
+        "import sys, earlyphase.commands.imp_round, earlyphase.training as t, earlyphase.models as m;"
+        "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9, 0.0);"
+        "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_same_run_twice_is_the_same_bit_for_bit(images):
+    assert_same(advance(new_model(), images)[0], advance(new_model(), images)[0])
+
+
+@pytest.mark.parametrize("k", [0, 1, 5, 11])
+def test_a_run_from_k_with_the_momentum_of_k_equals_the_uninterrupted_run(images, k):
+    whole, _ = advance(new_model(), images)
+    state, velocity = advance(new_model(), images, stop=k)
+    kept = full_mask(state, prunable_names(new_model()))
+    resumed, _ = advance(new_model(state), images, start=k, mask=kept, velocity=velocity)
+    assert_same(whole, resumed)
+
+
+def test_momentum_matters_to_a_run_from_k(images):
+    whole, _ = advance(new_model(), images)
+    state, _ = advance(new_model(), images, stop=5)
+    rewound, _ = advance(new_model(state), images, start=5)
+    assert not np.array_equal(whole["conv.weight"], rewound["conv.weight"])
+
+
+def test_pruned_weights_are_exactly_zero_at_every_yield(images):
+    model = new_model()
+    mask = random_mask(state_of(model), model)
+    seen = []
+
+    def observe(iteration):
+        state = state_of(model)
+        assert pruned_weights_are_zero(state, mask)
+        assert all(np.any(state[name][kept]) for name, kept in mask.items())
+        seen.append(iteration)
+
+    advance(model, images, mask=mask, observe=observe)
+    assert seen == list(range(13))
+
+
+def test_only_prunable_names_are_masked(images):
+    model = new_model()
+    state = state_of(model)
+    nothing = {name: np.zeros(state[name].shape, bool) for name in prunable_names(model)}
+    trained, _ = advance(model, images, mask=nothing)
+    assert pruned_weights_are_zero(trained, nothing)
+    assert not np.array_equal(trained["fc.bias"], state["fc.bias"])
+
+
+def test_observing_does_not_change_training(images):
+    plain, _ = advance(new_model(), images)
+    model = new_model()
+    observed, _ = advance(model, images, observe=lambda i: evaluate(model, images, CPU.autocast))
+    assert_same(plain, observed)
+
+
+def test_learning_rate_drops_at_each_milestone():
+    rates = [SETTINGS.learning_rate_at(i) for i in range(12)]
+    assert rates == pytest.approx([0.1] * 6 + [0.01] * 3 + [0.001] * 3)
+
+
+def test_the_schedule_of_the_paper():
+    settings = TrainingSettings.from_spec(SPEC | {"iterations": 62_560, "milestones": [31_280, 46_920]})
+    assert settings.learning_rate_at(80 * 391 - 1) == 0.1
+    assert settings.learning_rate_at(80 * 391) == pytest.approx(0.01)
+    assert settings.learning_rate_at(120 * 391) == pytest.approx(0.001)
+
+
+def test_evaluates_at_the_cadence_and_at_the_end():
+    settings = TrainingSettings.from_spec(SPEC | {"iterations": 10})
+    assert [i for i in range(11) if settings.evaluates_at(i)] == [0, 4, 8, 10]
+
+
+def test_evaluation_is_the_mean_over_the_whole_set_in_eval_mode(images):
+    model = new_model()
+    measured = evaluate(model, images, CPU.autocast)
+    inputs, labels = next(images.in_batches(1000))
+    logits = model.eval()(inputs).detach().double()
+    assert measured["accuracy"] == (logits.argmax(1) == labels).double().mean().item()
+    assert measured["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+def test_training_learns(images):
+    model = new_model()
+    before = evaluate(model, images, CPU.autocast)["loss"]
+    advance(model, images)
+    batch_at = shuffled_batches(images, 0, 70)
+    optimizer = MaskedSGD(model, None, 0.9, 0)
+    for _ in train(model, optimizer, batch_at, lambda i: 0.05, start=0, stop=150, autocast=CPU.autocast):
+        pass
+    after = evaluate(model, images, CPU.autocast)
+    assert after["loss"] < before / 2
+    assert after["accuracy"] > 0.9
+
+
+def test_bfloat16_keeps_float32_weights_and_stays_close(images):
+    execution = Execution(torch.device("cpu"), "bfloat16", 1)
+    model = new_model()
+    exact = evaluate(model, images, CPU.autocast)["loss"]
+    assert evaluate(model, images, execution.autocast)["loss"] == pytest.approx(exact, rel=0.05)
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("change", [{"epochs": 3}, {"momentum": None}])
+def test_settings_with_an_unknown_or_missing_key_are_refused(change):
+    spec = {key: value for key, value in (SPEC | change).items() if value is not None}
+    with pytest.raises(InvalidInput, match=next(iter(change))):
+        TrainingSettings.from_spec(spec)
+
+
+def test_cuda_without_a_device_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InvalidInput, match="'cuda' was asked for"):
+        prepare("cuda", "float32")
+    assert prepare("auto", "float32").device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU ON THIS MACHINE: CUDA training is untested")
+def test_cuda_training_keeps_pruned_weights_at_zero_and_agrees_with_the_cpu(rng):
+    pixels, labels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, 70)
+    half = np.full(3, 0.5, np.float32)
+    losses = {}
+    for device in ("cpu", "cuda"):
+        model = new_model()
+        mask = random_mask(state_of(model), model)
+        images = Images.from_arrays(pixels, labels, half, half, torch.device(device))
+        trained, _ = advance(model.to(device), images, mask=mask, stop=3)
+        assert pruned_weights_are_zero(trained, mask)
+        losses[device] = evaluate(model, images, CPU.autocast)["loss"]
+    assert math.isclose(losses["cpu"], losses["cuda"], rel_tol=0.02)

@@ -74,12 +74,16 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def source_file(module_name: str) -> Path:
+    """File that holds a module of this package: "commands.dense", "datasets"."""
+    path = SOURCE.joinpath(*module_name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 @cache
 def _parse(module_name: str) -> Module:
-    path = SOURCE.joinpath(*module_name.split("."))
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     module = Module()
-    for statement in _strip_docstrings(ast.parse(path.read_text())).body:
+    for statement in _strip_docstrings(ast.parse(source_file(module_name).read_text())).body:
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 module.definitions.setdefault(name, []).append(statement)

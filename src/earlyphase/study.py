@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from functools import cache
 
 from earlyphase.errors import InvalidInput
-from earlyphase.provenance import SOURCE
+from earlyphase.provenance import source_file
 
 REGISTRIES = {"datasets": "DATASETS", "models": "MODELS", "figures": "FIGURES"}  # module -> its registry
 
@@ -185,9 +185,8 @@ def registered(module: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
 
     Read from the source, because importing some of these modules costs seconds.
     """
-    path = SOURCE / f"{module}.py"
     found = {}
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(source_file(module).read_text()).body:
         if isinstance(node, ast.FunctionDef) and any(
             ast.unparse(decorator) == f"{REGISTRIES[module]}.register" for decorator in node.decorator_list
         ):

@@ -45,7 +45,9 @@ def code(command, group=None):
         root = f"commands.{command}.run"
         if group is None:
             return fingerprint(root)
-        return fingerprint(root, STUDY.function_of(group, wildcards[group.removesuffix("s")]))
+        return fingerprint(
+            root, STUDY.function_of(group, wildcards[group.removesuffix("s")])
+        )
 
     return of_job
 
@@ -78,8 +80,10 @@ def kept_iterations(wildcards, output):
 def final_state(wildcards):
     """State at the end of the dense run, which the first round prunes."""
     iterations = STUDY.training(wildcards.dataset, wildcards.model)["iterations"]
-    return "results/dense/{dataset}/{model}/seed{seed}/{task}/it{last}.safetensors".format(
-        **wildcards, last=iterations
+    return (
+        "results/dense/{dataset}/{model}/seed{seed}/{task}/it{last}.safetensors".format(
+            **wildcards, last=iterations
+        )
     )
 
 
@@ -90,14 +94,18 @@ def previous_weights(wildcards):
     """Trained weights that a round prunes: the first round, those of the dense run."""
     if wildcards.round == "1":
         return final_state(wildcards)
-    return ROUND.format(**wildcards, previous=int(wildcards.round) - 1, file="weights.safetensors")
+    return ROUND.format(
+        **wildcards, previous=int(wildcards.round) - 1, file="weights.safetensors"
+    )
 
 
 def previous_mask(wildcards):
     """The first round prunes the dense network, which has no mask."""
     if wildcards.round == "1":
         return []
-    return ROUND.format(**wildcards, previous=int(wildcards.round) - 1, file="mask.safetensors")
+    return ROUND.format(
+        **wildcards, previous=int(wildcards.round) - 1, file="mask.safetensors"
+    )
 
 
 METRICS = {
@@ -125,7 +133,9 @@ def collected(stage):
     def of_table(wildcards):
         values = STUDY.collected(stage, **wildcards)
         fields = {name: f"{{{name}}}" for name in values}
-        return canonical({"parts": METRICS[stage].format(**wildcards, **fields), "values": values})
+        return canonical(
+            {"parts": METRICS[stage].format(**wildcards, **fields), "values": values}
+        )
 
     return of_table
 

@@ -67,7 +67,9 @@ rule claims:
         dense=all_runs("results/tables/dense_{dataset}_{model}.csv"),
         imp=all_runs("results/tables/imp_{dataset}_{model}.csv"),
     output:
-        table=report("results/claims.csv", caption="../report/claims.rst", category="Claims"),
+        table=report(
+            "results/claims.csv", caption="../report/claims.rst", category="Claims"
+        ),
     log:
         "logs/claims.log",
     conda:

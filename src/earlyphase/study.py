@@ -165,7 +165,7 @@ def check_names(config: dict) -> None:
             where = f"configuration: {group}.{name}"
             if function not in functions:
                 raise InvalidInput(
-                    f"{where}.function is {function!r}, which is not registered in {group}.py"
+                    f"{where}.function is {function!r}, which is not registered in {group}"
                     f"{closest(function, list(functions))} (known: {', '.join(functions)})"
                 )
             required, optional = functions[function]
@@ -177,6 +177,8 @@ def check_names(config: dict) -> None:
                 )
             for argument in sorted(required - entry.keys()):
                 raise InvalidInput(f"{where} lacks {argument}, which {function} needs")
+            if function == "resnet" and (entry["depth"] < 8 or entry["depth"] % 6 != 2):
+                raise InvalidInput(f"{where}.depth is {entry['depth']}, but must be 6n + 2 (8, 14, 20, ...)")
 
 
 @cache

@@ -1,10 +1,10 @@
 # Names, specs, fingerprints and input functions. No rules.
 import shutil
-from itertools import product
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
+from earlyphase.artifacts import inputs, jobs
 from earlyphase.errors import InvalidInput
 from earlyphase.provenance import canonical, fingerprint
 from earlyphase.study import Study
@@ -30,26 +30,19 @@ wildcard_constraints:
     round=r"[1-9]\d*",
 
 
-def spec(stage):
-    """What a job of a stage reads from the configuration: one JSON text, a function of the wildcards."""
-    return lambda wildcards: canonical(getattr(STUDY, f"{stage}_spec")(**wildcards))
+def spec(rule):
+    """What a job reads from the configuration: one JSON text, a function of the wildcards."""
+    return lambda wildcards: canonical(STUDY.spec(rule, **wildcards))
 
 
-def code(command, group=None):
-    """Fingerprint of what a job runs: its command, and the configured variation it looks up by name.
+def code(rule):
+    """Fingerprint of the code that a job runs."""
+    return lambda wildcards: fingerprint(*STUDY.roots(rule, **wildcards))
 
-    `group` is "datasets", "models" or "figures"; the wildcard of that kind names the variation.
-    """
 
-    def of_job(wildcards):
-        root = f"commands.{command}.run"
-        if group is None:
-            return fingerprint(root)
-        return fingerprint(
-            root, STUDY.function_of(group, wildcards[group.removesuffix("s")])
-        )
-
-    return of_job
+def needs(rule, role):
+    """Input function for what depends on the study or on the round before."""
+    return lambda wildcards: inputs(STUDY, rule, **wildcards)[role]
 
 
 def gpus(wildcards):
@@ -77,77 +70,5 @@ def kept_iterations(wildcards, output):
     return list(STUDY.run_of(wildcards.dataset, wildcards.model).rewind_iterations)
 
 
-def final_state(wildcards):
-    """State at the end of the dense run, which the first round prunes."""
-    iterations = STUDY.training(wildcards.dataset, wildcards.model)["iterations"]
-    return (
-        "results/dense/{dataset}/{model}/seed{seed}/{task}/it{last}.safetensors".format(
-            **wildcards, last=iterations
-        )
-    )
-
-
-ROUND = "results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{previous}/{file}"
-
-
-def previous_weights(wildcards):
-    """Trained weights that a round prunes: the first round, those of the dense run."""
-    if wildcards.round == "1":
-        return final_state(wildcards)
-    return ROUND.format(
-        **wildcards, previous=int(wildcards.round) - 1, file="weights.safetensors"
-    )
-
-
-def previous_mask(wildcards):
-    """The first round prunes the dense network, which has no mask."""
-    if wildcards.round == "1":
-        return []
-    return ROUND.format(
-        **wildcards, previous=int(wildcards.round) - 1, file="mask.safetensors"
-    )
-
-
-METRICS = {
-    "dense": "results/dense/{dataset}/{model}/seed{seed}/supervised/metrics.csv",
-    "imp": "results/imp/{dataset}/{model}/seed{seed}/supervised/it{k}/round{round}/metrics.csv",
-}
-
-
-def metrics_of(stage):
-    """Input function: the metrics of every job of a stage that a collected table holds."""
-
-    def paths(wildcards):
-        values = STUDY.collected(stage, **wildcards)
-        return [
-            METRICS[stage].format(**wildcards, **dict(zip(values, chosen)))
-            for chosen in product(*values.values())
-        ]
-
-    return paths
-
-
-def collected(stage):
-    """Spec of a collected table: the path of its parts, and the values that fill the path."""
-
-    def of_table(wildcards):
-        values = STUDY.collected(stage, **wildcards)
-        fields = {name: f"{{{name}}}" for name in values}
-        return canonical(
-            {"parts": METRICS[stage].format(**wildcards, **fields), "values": values}
-        )
-
-    return of_table
-
-
-def all_runs(template):
-    """The template filled with each configured network and data set."""
-    return [template.format(dataset=run.dataset, model=run.model) for run in STUDY.runs]
-
-
 def configured_figures(wildcards):
-    return [
-        path
-        for name, suffix in product(config["figures"], ("svg", "png"))
-        for path in all_runs(f"results/figures/{name}_{{dataset}}_{{model}}.{suffix}")
-    ]
+    return [path for job in jobs(STUDY) if job.rule == "figure" for path in job.outputs]

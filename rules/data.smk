@@ -12,7 +12,7 @@ rule data:
         mem="4GB",
     params:
         spec=spec("data"),
-        code=code("data", "datasets"),
+        code=code("data"),
     message:
         "Prepare {wildcards.dataset}"
     shell:

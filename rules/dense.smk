@@ -18,7 +18,7 @@ rule dense:
         mem="4GB",
     params:
         spec=spec("dense"),
-        code=code("dense", "models"),
+        code=code("dense"),
         keep=kept_iterations,
         resume=resume_file,
         execution=execution,
@@ -47,8 +47,8 @@ rule checkpoint:
         gpu=gpus,
         mem="4GB",
     params:
-        spec=spec("dense"),
-        code=code("checkpoint", "models"),
+        spec=spec("checkpoint"),
+        code=code("checkpoint"),
         resume=resume_file,
         execution=execution,
     message:

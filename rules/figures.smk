@@ -1,7 +1,7 @@
 rule collect_dense:
     """One table of the evaluations of all dense runs of a network."""
     input:
-        metrics_of("dense"),
+        metrics=needs("collect_dense", "metrics"),
     output:
         table="results/tables/dense_{dataset}_{model}.csv",
     log:
@@ -9,8 +9,8 @@ rule collect_dense:
     conda:
         "../envs/earlyphase.yaml"
     params:
-        spec=collected("dense"),
-        code=code("collect"),
+        spec=spec("collect_dense"),
+        code=code("collect_dense"),
     shell:
         "python -m earlyphase collect --spec {params.spec:q} --code {params.code:q} "
         "--out {output.table:q} > {log:q} 2>&1"
@@ -19,7 +19,7 @@ rule collect_dense:
 rule collect_imp:
     """One table of the evaluations of all rounds of a network."""
     input:
-        metrics_of("imp"),
+        metrics=needs("collect_imp", "metrics"),
     output:
         table="results/tables/imp_{dataset}_{model}.csv",
     log:
@@ -27,8 +27,8 @@ rule collect_imp:
     conda:
         "../envs/earlyphase.yaml"
     params:
-        spec=collected("imp"),
-        code=code("collect"),
+        spec=spec("collect_imp"),
+        code=code("collect_imp"),
     shell:
         "python -m earlyphase collect --spec {params.spec:q} --code {params.code:q} "
         "--out {output.table:q} > {log:q} 2>&1"
@@ -54,7 +54,7 @@ rule figure:
         "../envs/earlyphase.yaml"
     params:
         spec=spec("figure"),
-        code=code("figure", "figures"),
+        code=code("figure"),
     shell:
         "python -m earlyphase figure --spec {params.spec:q} --code {params.code:q} "
         "--tables dense={input.dense:q} imp={input.imp:q} "
@@ -64,8 +64,8 @@ rule figure:
 rule claims:
     """Judge the paper's claims on every network of the study."""
     input:
-        dense=all_runs("results/tables/dense_{dataset}_{model}.csv"),
-        imp=all_runs("results/tables/imp_{dataset}_{model}.csv"),
+        dense=needs("claims", "dense"),
+        imp=needs("claims", "imp"),
     output:
         table=report(
             "results/claims.csv", caption="../report/claims.rst", category="Claims"

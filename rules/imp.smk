@@ -3,8 +3,8 @@ rule imp_round:
     input:
         data="results/data/{dataset}.safetensors",
         rewind="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
-        weights=previous_weights,
-        mask=previous_mask,
+        weights=needs("imp_round", "weights"),
+        mask=needs("imp_round", "mask"),
     output:
         mask="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/mask.safetensors",
         weights="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/weights.safetensors",
@@ -21,8 +21,8 @@ rule imp_round:
         gpu=gpus,
         mem="4GB",
     params:
-        spec=spec("imp"),
-        code=code("imp_round", "models"),
+        spec=spec("imp_round"),
+        code=code("imp_round"),
         mask=lambda wildcards, input: f"--mask {input.mask}" if input.mask else "",
         resume=resume_file,
         execution=execution,

@@ -163,7 +163,7 @@ def test_canonical_text_ignores_the_order_of_keys():
 
 
 def test_the_run_record_names_versions_and_code():
-    record = provenance.run_record({"a": 1}, {"x": "y"}, {"data": "0"}, device="cpu")
+    record = provenance.run_record({"a": 1}, "commands.dense.run 0", {"data": "0"}, device="cpu")
     assert record["versions"].keys() >= {"python", "torch", "numpy", "earlyphase"}
     assert record["device"] == "cpu"
     assert Path(provenance.SOURCE).name == "earlyphase"

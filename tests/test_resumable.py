@@ -48,7 +48,7 @@ def start(folder, data, spec=SPEC, interval=0.2):
         *("--out-trajectory", str(folder / "trajectory.safetensors")),
         *("--out-metrics", str(folder / "metrics.csv"), "--out-run", str(folder / "run.json")),
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
 
 
 def finish(process):

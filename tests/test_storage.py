@@ -33,7 +33,7 @@ def test_tensors_and_header_survive(tmp_path, tensors):
         assert loaded[name].shape == array.shape
     assert header["note"] == "é"
     assert header["numbers"] == [1, 2.5]
-    assert storage.stored_checksum(path) == header["sha256"]
+    assert storage.stored_header(path) == header
 
 
 def test_the_bytes_of_a_file_depend_on_its_content_alone(tmp_path, tensors):
@@ -77,7 +77,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 
     path = tmp_path / "foreign.safetensors"
     safetensors.numpy.save_file({"a": np.ones(3)}, path)
-    for read in (lambda: storage.load_tensors(path, "mask"), lambda: storage.stored_checksum(path)):
+    for read in (lambda: storage.load_tensors(path, "mask"), lambda: storage.stored_header(path)):
         with pytest.raises(InvalidInput, match="no artifact of this program"):
             read()
 

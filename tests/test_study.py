@@ -131,9 +131,9 @@ def specs(config, seed="0", k="20", imp_round="3"):
     study = Study(config, SCHEMA)
     names = {"dataset": "photo_digits", "model": "resnet8", "seed": seed, "task": "supervised"}
     return {
-        "data": study.data_spec(dataset="photo_digits"),
-        "dense": study.dense_spec(**names),
-        "imp": study.imp_spec(**names, k=k, round=imp_round),
+        "data": study.spec("data", dataset="photo_digits"),
+        "dense": study.spec("dense", **names),
+        "imp": study.spec("imp_round", **names, k=k, round=imp_round),
     }
 
 

@@ -14,6 +14,9 @@ COMMANDS = {  # name -> what it does; the module of that name under `commands` i
     "collect": "concatenate metrics tables",
     "figure": "draw a figure",
     "claims": "judge the paper's claims",
+    "status": "show how far the configured study is",
+    "explain": "say why a file would be made again, or why not",
+    "tidy": "list or remove what the configured study does not use",
     "fingerprint": "list the code that a stage runs",
 }
 

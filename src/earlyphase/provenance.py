@@ -190,12 +190,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def run_record(spec: dict, code: dict[str, str], inputs: dict[str, str], **measured: object) -> dict:
+def run_record(spec: dict, code: str, inputs: dict[str, str], **measured: object) -> dict:
     """What `run.json` says: everything needed to know what made an artifact, and on what.
 
     Args:
         spec: what the job read of the configuration.
-        code: definition -> hash.
+        code: fingerprint; `logs/code` lists what is behind it.
         inputs: role -> checksum.
         measured: device, precision, threads, seconds, ...
     """

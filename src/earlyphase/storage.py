@@ -106,8 +106,8 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], di
     return tensors, header | {"sha256": found}
 
 
-def stored_checksum(path: str | Path) -> str:
-    """Checksum in the header of an artifact, without reading its tensors.
+def stored_header(path: str | Path) -> dict:
+    """Header of an artifact, without reading its tensors.
 
     Raises:
         InvalidInput: there is no such header.
@@ -115,7 +115,7 @@ def stored_checksum(path: str | Path) -> str:
     try:
         with Path(path).open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return json.loads(header["__metadata__"]["earlyphase"])["sha256"]
+        return json.loads(header["__metadata__"]["earlyphase"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise InvalidInput(
             f"{path} is damaged or no artifact of this program ({error}); delete it and run Snakemake again"

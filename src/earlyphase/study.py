@@ -4,11 +4,24 @@ import ast
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
+
+import yaml
 
 from earlyphase.errors import InvalidInput
 from earlyphase.provenance import source_file
 
 REGISTRIES = {"datasets": "DATASETS", "models": "MODELS", "figures": "FIGURES"}  # module -> its registry
+
+NUMBERS = ("seed", "k", "round")  # wildcards that are
+METRICS = {  # stage -> its metrics tables
+    "dense": "results/dense/{dataset}/{model}/seed{seed}/supervised/metrics.csv",
+    "imp": "results/imp/{dataset}/{model}/seed{seed}/supervised/it{k}/round{round}/metrics.csv",
+}
+COMMANDS = {"collect_dense": "collect", "collect_imp": "collect"}  # rule -> command, where names differ
+VARIATIONS = {  # rule -> where the function is registered that its configuration names
+    "data": "datasets", "dense": "models", "checkpoint": "models", "imp_round": "models", "figure": "figures"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,47 +73,86 @@ class Study:
         settings = self.config["training"] | self.config["models"][model].get("training", {})
         return settings | {"flip": settings["flip"] and self.config["datasets"][dataset]["flip"]}
 
-    def data_spec(self, dataset: str, **_: str) -> dict:
-        """Spec of the file that holds a data set."""
-        return {key: value for key, value in self.config["datasets"][dataset].items() if key != "flip"}
+    def spec(self, rule: str, **wildcards: str) -> dict:
+        """What a job reads of the configuration."""
+        match rule:
+            case "data":
+                entry = self.config["datasets"][wildcards["dataset"]]
+                return {key: value for key, value in entry.items() if key != "flip"}
+            case "dense" | "checkpoint":
+                return self._training_spec(wildcards)
+            case "imp_round":
+                return self._training_spec(wildcards) | {"prune_fraction": self.config["prune_fraction"]}
+            case "collect_dense" | "collect_imp":
+                return self._collected(rule.removeprefix("collect_"), **wildcards)
+            case "figure":
+                return self.config["figures"][wildcards["figure"]]
+            case "claims":
+                tables = {stage: f"results/tables/{stage}_{{dataset}}_{{model}}.csv" for stage in METRICS}
+                return {"full_scale": self.config["full_scale"], "sources": tables}
+        raise ValueError(f"no rule {rule!r}")
 
-    def dense_spec(self, **wildcards: str) -> dict:
-        """Spec of a dense training run."""
+    def _training_spec(self, wildcards: dict[str, str]) -> dict:
         dataset, model = wildcards["dataset"], wildcards["model"]
         network = {key: value for key, value in self.config["models"][model].items() if key != "training"}
-        return {"model": network, "training": self.training(dataset, model), "columns": numbered(wildcards)}
+        columns = {name: int(value) if name in NUMBERS else value for name, value in wildcards.items()}
+        return {"model": network, "training": self.training(dataset, model), "columns": columns}
 
-    def imp_spec(self, **wildcards: str) -> dict:
-        """Spec of one round of iterative magnitude pruning."""
-        return self.dense_spec(**wildcards) | {"prune_fraction": self.config["prune_fraction"]}
-
-    def collected(self, stage: str, dataset: str, model: str) -> dict[str, list[int]]:
-        """What the collected table of a stage ranges over in one run: column -> values."""
+    def _collected(self, stage: str, dataset: str, model: str) -> dict:
+        """Path of the metrics tables, and the values of each name in it."""
         run = self.run_of(dataset, model)
         values = {"seed": list(run.seeds)}
         if stage == "imp":
             values |= {"k": list(run.rewind_iterations), "round": list(range(1, run.rounds + 1))}
-        return values
+        names = {name: f"{{{name}}}" for name in values} | {"dataset": dataset, "model": model}
+        return {"parts": METRICS[stage].format(**names), "values": values}
 
-    def claims_spec(self, **_: str) -> dict:
-        """Spec of the verdicts on the paper's claims."""
-        sources = {stage: f"results/tables/{stage}_{{dataset}}_{{model}}.csv" for stage in ("dense", "imp")}
-        return {"full_scale": self.config["full_scale"], "sources": sources}
-
-    def figure_spec(self, figure: str, **_: str) -> dict:
-        """Spec of one figure."""
-        return self.config["figures"][figure]
-
-    def function_of(self, group: str, name: str) -> str:
-        """Fingerprint root of a configured variation: "models", "resnet8" -> "models.resnet"."""
-        return f"{group}.{self.config[group][name]['function']}"
+    def roots(self, rule: str, **wildcards: str) -> tuple[str, ...]:
+        """Fingerprint roots of a job: its command, and the configured variation it looks up by name."""
+        command = f"commands.{COMMANDS.get(rule, rule)}.run"
+        if rule not in VARIATIONS:
+            return (command,)
+        group = VARIATIONS[rule]
+        name = wildcards[group.removesuffix("s")]
+        return (command, f"{group}.{self.config[group][name]['function']}")
 
 
-def numbered(wildcards: dict[str, str]) -> dict[str, str | int]:
-    """Wildcards as table columns: seed, k and round are numbers."""
-    return {
-        name: int(value) if name in ("seed", "k", "round") else value for name, value in wildcards.items()
-    }
+def read_study(config_paths: list[Path], schema_path: Path) -> Study:
+    """Read a study the way Snakemake does: each configuration file is laid over those before it.
+
+    Raises:
+        InvalidInput: a file is missing or not YAML, or the configuration is invalid.
+    """
+    config: dict = {}
+    for path in config_paths:
+        config = overlaid(config, read_yaml(path))
+    return Study(config, read_yaml(schema_path))
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        InvalidInput: it is missing, or something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} holds no mapping of keys to values")
+    return content
+
+
+def overlaid(below: dict, above: dict) -> dict:
+    """Lay one configuration over another: mappings merge, everything else is replaced."""
+    merged = below | above
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = overlaid(below[key], above[key])
+    return merged
 
 
 def check_schema(config: dict, schema: dict) -> None:

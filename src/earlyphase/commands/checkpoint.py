@@ -6,8 +6,7 @@ from the nearest kept one before it, with its momentum: the same bytes at the le
 
 import argparse
 
-from earlyphase.commands.options import add_training_arguments
-from earlyphase.provenance import verify_code
+from earlyphase.commands.options import add_training_arguments, begin
 from earlyphase.storage import load_tensors, save_weights
 
 
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the state after k iterations."""
-    verify_code(args.code)
+    begin(args)
     k = args.spec["columns"]["k"]
     tensors, header = load_tensors(args.trajectory, "trajectory")
     nearest = max(iteration for iteration in header["iterations"] if iteration <= k)

@@ -5,8 +5,7 @@ import argparse
 from pandas import concat, read_csv
 
 from earlyphase.claims import judge
-from earlyphase.commands.options import add_job_arguments
-from earlyphase.provenance import verify_code
+from earlyphase.commands.options import add_job_arguments, begin
 from earlyphase.storage import write_bytes
 
 
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write one row for each claim and network."""
-    verify_code(args.code)
+    begin(args)
     tables = {
         name: concat(map(read_csv, getattr(args, name)), ignore_index=True) for name in ("dense", "imp")
     }

@@ -3,8 +3,7 @@
 import argparse
 from itertools import product
 
-from earlyphase.commands.options import add_job_arguments
-from earlyphase.provenance import verify_code
+from earlyphase.commands.options import add_job_arguments, begin
 from earlyphase.storage import load_rows, save_rows
 
 
@@ -20,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     The spec gives the path of a table with {names} in it, and the values of each name. A list of
     paths would do the same, but thousands of them do not fit on a command line.
     """
-    verify_code(args.code)
+    begin(args)
     values = args.spec["values"]
     rows = []
     for chosen in product(*values.values()):

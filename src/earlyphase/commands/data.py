@@ -2,9 +2,8 @@
 
 import argparse
 
-from earlyphase.commands.options import add_job_arguments
+from earlyphase.commands.options import add_job_arguments, begin
 from earlyphase.datasets import DATASETS
-from earlyphase.provenance import verify_code
 from earlyphase.storage import save_tensors
 
 
@@ -16,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Make the data set and write it."""
-    verify_code(args.code)
+    begin(args)
     arguments = dict(args.spec)
     data = DATASETS.named(arguments.pop("function"))(**arguments)
     tensors = {

@@ -4,9 +4,8 @@ import argparse
 
 from pandas import read_csv
 
-from earlyphase.commands.options import add_job_arguments
+from earlyphase.commands.options import add_job_arguments, begin
 from earlyphase.figures import FIGURES, render
-from earlyphase.provenance import verify_code
 from earlyphase.storage import write_bytes
 
 
@@ -21,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw it, and write the picture twice and its numbers once."""
-    verify_code(args.code)
+    begin(args)
     arguments = dict(args.spec)
     draw = FIGURES.named(arguments.pop("function"))
     tables = {name: read_csv(path) for name, path in (item.split("=", 1) for item in args.tables)}

@@ -11,12 +11,13 @@ from pathlib import Path
 from torch import nn
 
 from earlyphase.batches import Images
+from earlyphase.commands.options import begin
 from earlyphase.execution import Execution, prepare
 from earlyphase.masks import Weights
 from earlyphase.models import MODELS, load_state
-from earlyphase.provenance import canonical, run_record, verify_code, versions
+from earlyphase.provenance import canonical, run_record, versions
 from earlyphase.resumable import Progress, ResumeFile, train_resumably
-from earlyphase.storage import Row, load_tensors, read_bytes, save_json, stored_checksum
+from earlyphase.storage import Row, load_tensors, read_bytes, save_json, stored_header
 from earlyphase.training import TrainingSettings
 
 
@@ -64,10 +65,12 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job | None
         args: the parsed options of `add_training_arguments`, and `out_run` where there is a run record.
         inputs: role -> path of the other artifacts that the result depends on.
     """
-    code = verify_code(args.code)
+    begin(args)
     execution = prepare(args.device, args.precision)
     data, header = load_tensors(args.data, "data set")
-    checksums = {"data": header["sha256"]} | {role: stored_checksum(path) for role, path in inputs.items()}
+    checksums = {"data": header["sha256"]} | {
+        role: stored_header(path)["sha256"] for role, path in inputs.items()
+    }
     determining = [args.spec, args.code, checksums, execution.record()]
     identity = hashlib.sha256(canonical(determining).encode()).hexdigest()
     resume = ResumeFile(args.resume, identity, args.resume_interval)
@@ -89,7 +92,7 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job | None
             ),
             classes=len(header["classes"]),
             resume=resume,
-            record=run_record(args.spec, code, checksums, identity=identity, **execution.record()),
+            record=run_record(args.spec, args.code, checksums, identity=identity, **execution.record()),
         )
 
 

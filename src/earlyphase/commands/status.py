@@ -1,0 +1,64 @@
+"""Show how far the configured study is: chains by round, what runs, what failed, the space used."""
+
+import argparse
+
+from earlyphase.artifacts import Job, job, jobs
+from earlyphase.commands.options import add_study_arguments, load_study
+from earlyphase.progress import State, duration, space_used, state_of_job
+from earlyphase.study import Study
+
+MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_study_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the table; reads files only, so it works while Snakemake runs."""
+    study = load_study(args)
+    states = {one: state_of_job(one, *span(study, one)) for one in jobs(study)}
+    for network in study.runs:
+        print(f"{network.model} on {network.dataset}")
+        print(f"  {'':15} dense  rounds 1 to {network.rounds}")
+        for seed in network.seeds:
+            names = {
+                "dataset": network.dataset,
+                "model": network.model,
+                "seed": seed,
+                "task": "supervised",
+            }
+            dense = MARKS[states[job("dense", **names)].name]
+            for k in network.rewind_iterations:
+                rounds = (
+                    states[job("imp_round", **names, k=k, round=number)].name
+                    for number in range(1, network.rounds + 1)
+                )
+                print(f"  seed {seed:<3} k {k:<5} {dense:^6} {''.join(MARKS[name] for name in rounds)}")
+    print("  " + "  ".join(f"{mark} {name}" for name, mark in MARKS.items()))
+    for one, state in states.items():
+        if state.name in ("running", "resumable", "failed"):
+            print(f"{state.name}: {one.outputs[0]}{details(study, one, state)}")
+    counts = {name: sum(state.name == name for state in states.values()) for name in MARKS}
+    print(f"jobs: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}")
+    print(f"space: {', '.join(f'{folder} {size / 1e6:.1f} MB' for folder, size in space_used().items())}")
+
+
+def span(study: Study, one: Job) -> tuple[int, int]:
+    """First and last iteration that a job trains for; only training jobs have any."""
+    names = dict(one.wildcards)
+    if one.rule not in ("dense", "imp_round"):
+        return 0, int(names.get("k", 0))
+    end = study.training(names["dataset"], names["model"])["iterations"]
+    return (int(names["k"]) if one.rule == "imp_round" else 0), end
+
+
+def details(study: Study, one: Job, state: State) -> str:
+    """How far an unfinished job is, or why it failed."""
+    if state.name == "failed":
+        return f"\n  {one.log}: {state.last_line}"
+    if state.iteration is None:
+        return ""
+    left = "" if state.seconds_left is None else f", about {duration(state.seconds_left)} left"
+    return f"\n  iteration {state.iteration} of {span(study, one)[1]} saved{left}"

@@ -55,9 +55,10 @@ def gpus(wildcards):
 # Snakemake does not compare params that depend on resources or output with those of an earlier run.
 # The next three are made so on purpose: none of them changes what a job computes.
 def execution(wildcards, resources):
-    """Options for where and how precisely to compute."""
+    """Options for where and how precisely to compute, and how often to save progress."""
+    chosen = config["execution"]
     device = "cuda" if resources.gpu else "cpu"
-    return f"--device {device} --precision {config['execution']['precision']}"
+    return f"--device {device} --precision {chosen['precision']} --resume-interval {chosen['resume_interval']}"
 
 
 def resume_file(wildcards, output):

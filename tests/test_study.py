@@ -92,6 +92,7 @@ BAD = [
     ("figures.rewinding.show", ["imp"], "figures.rewinding.show: rewinding has no such argument"),
     ("execution.device", "gpu", "execution.device is 'gpu'"),
     ("execution.precision", "float16", "execution.precision is 'float16'"),
+    ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
     ("full_scale", "no", "full_scale is 'no'"),
 ]  # fmt: skip
 

@@ -35,6 +35,14 @@ class Project:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
         shutil.copy(ROOT / "tests/smoke.yaml", folder / "smoke.yaml")
 
+    def copied(self, folder):
+        """A second finished project, to be spoilt."""
+        folder.mkdir()
+        copy = Project(folder)
+        for name in ("results", ".snakemake", "logs"):
+            shutil.copytree(self.folder / name, folder / name)
+        return copy
+
     def snakemake(self, *options, check=True):
         """Run Snakemake on the copy's own code; return what it printed."""
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
@@ -58,6 +66,24 @@ class Project:
             return {}
         table = printed.split("Job stats:")[1].split("total")[0]
         return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+    def command(self, *words, check=True):
+        """Run one of the project's commands on the copy; return what it printed."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
+        done = subprocess.run(
+            [sys.executable, "-m", "earlyphase", *words, "--configfile", "smoke.yaml"],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def configure(self, **settings):
+        """Lay other settings over those of the smoke study."""
+        (self.folder / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | settings))
 
     def edit(self, name, old, new):
         """Replace text in a file of the copy."""
@@ -153,7 +179,7 @@ def test_a_finished_study_plans_nothing(project):
     ids=["one more round", "one more k", "one more seed", "another precision", "another test of claims"],
 )
 def test_an_extension_plans_the_new_jobs_alone(project, setting, expected):
-    (project.folder / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | setting))
+    project.configure(**setting)
     assert project.planned() == expected
 
 
@@ -164,16 +190,14 @@ def test_one_round_again_plans_it_and_its_successors(project):
 
 def test_an_added_k_takes_its_state_from_the_nearest_kept_one(finished, tmp_path):
     """Training on from iteration 4 gives the bytes of a run that kept iteration 6 itself."""
-    project = Project(tmp_path / "copy") if (tmp_path / "copy").mkdir() is None else None
-    shutil.copytree(finished.folder / "results", project.folder / "results")
-    shutil.copytree(finished.folder / ".snakemake", project.folder / ".snakemake")
+    project = finished.copied(tmp_path / "copy")
     target = "results/dense/synthetic/tiny/seed0/supervised/it6.safetensors"
     project.snakemake("--cores", "1", target)
     log = (project.folder / "logs/dense/synthetic/tiny/seed0/supervised/it6.log").read_text()
     assert "iteration 6 was not kept: training on from 4" in log
     added = (project.folder / target).read_bytes()
     shutil.rmtree(project.folder / "results/dense")
-    (project.folder / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | {"rewind_iterations": [0, 6]}))
+    project.configure(rewind_iterations=[0, 6])
     project.snakemake("--cores", "1", target)
     assert (
         "was not kept"
@@ -183,10 +207,122 @@ def test_an_added_k_takes_its_state_from_the_nearest_kept_one(finished, tmp_path
 
 
 def test_a_bad_configuration_stops_before_any_job(project):
-    (project.folder / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | {"rewind_iterations": [0, 24]}))
+    project.configure(rewind_iterations=[0, 24])
     printed = project.snakemake("-n", check=False)
     assert "rewind_iterations has 24" in printed
     assert "Traceback" not in printed
+
+
+ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12}
+ALL_TABLES = {"collect_dense": 1, **TABLES}
+MODEL = "src/earlyphase/models.py"
+EDITS = [
+    # what, file, old, new, what must be planned and nothing else
+    ("a comment", "src/earlyphase/training.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # why", {}),
+    ("a docstring", "src/earlyphase/masks.py", '"""Fraction of the prunable', '"""The fraction of the prunable', {}),
+    ("a reformat", "src/earlyphase/batches.py", "return -(-examples // batch_size)", "return -(\n        -examples // batch_size)", {}),
+    ("a function that no job runs", "src/earlyphase/progress.py", "seconds < 100", "seconds < 120", {}),
+    ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
+    ("a figure", "src/earlyphase/figures.py", "def rewind_label(k: int) -> str:\n", "def rewind_label(k: int) -> str:\n    k = k + 0\n", {"figure": 1, "figures": 1}),
+    ("a claim", "src/earlyphase/claims.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"figure": 1, "figures": 1}),
+    ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **TABLES}),
+    ("training", "src/earlyphase/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
+    ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
+    ("augmentation", "src/earlyphase/batches.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
+    ("this data set", "src/earlyphase/datasets/__init__.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
+    ("another data set", "src/earlyphase/datasets/__init__.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
+    ("the table of one stage", "src/earlyphase/commands/collect.py", "rows = []", "rows = list()", {"collect_dense": 1, **TABLES}),
+    ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
+    ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
+    ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
+    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **TABLES}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"), [e[1:] for e in EDITS], ids=[e[0] for e in EDITS]
+)
+def test_an_edit_plans_what_depends_on_it_and_nothing_else(project, name, old, new, expected):
+    project.edit(name, old, new)
+    assert project.planned() == expected
+
+
+def test_touching_every_source_and_result_plans_nothing(project):
+    for path in project.folder.rglob("*"):
+        if ".snakemake" not in path.parts and path.suffix in (".py", ".smk", ".yaml"):
+            path.touch()
+    (project.folder / "results/data/synthetic.safetensors").touch()
+    assert project.planned() == {}
+
+
+def test_an_edit_there_and_back_plans_nothing(project):
+    project.edit("src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"')
+    assert project.planned()
+    project.edit("src/earlyphase/masks.py", 'kind="mergesort"', 'kind="stable"')
+    assert project.planned() == {}
+
+
+def test_an_edit_names_itself_when_asked_why(project):
+    assert "up to date" in project.command("explain", "results/claims.csv")
+    project.edit("src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"')
+    assert "code: masks.prune_by_magnitude changed" in project.command("explain", "results/claims.csv")
+    dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
+    assert "up to date" in project.command("explain", dense)
+    project.configure(training=SMOKE["training"] | {"learning_rate": 0.3})
+    assert "training.learning_rate from 0.1 to 0.3" in project.command("explain", dense)
+    project.configure(seeds=[0, 1, 2])
+    said = project.command("explain", "results/tables/imp_synthetic_tiny.csv")
+    assert "values.seed from [0, 1] to [0, 1, 2]" in said
+    assert "seed2/supervised/it0/round1/mask.safetensors does not exist" in said
+    said = project.command("explain", "results/claim.csv", check=False)
+    assert "no rule makes results/claim.csv, did you mean 'results/claims.csv'?" in said
+
+
+def test_explaining_agrees_with_planning(project):
+    """For each edit above: a file is up to date for one exactly if it is for the other."""
+    target = "results/figures/rewinding_synthetic_tiny.svg"
+    for what, name, old, new, expected in EDITS[:9]:
+        before = (project.folder / name).read_text()
+        project.edit(name, old, new)
+        said = project.command("explain", target)
+        assert ("up to date" in said) == ("figure" not in expected), what
+        (project.folder / name).write_text(before)
+
+
+def test_status_shows_every_chain(project):
+    said = project.command("status")
+    assert said.count("   #    ###") == CHAINS
+    assert "jobs: 25 done" in said
+    project.configure(rounds=5)
+    assert project.command("status").count("###..") == CHAINS
+
+
+def test_tidy_lists_and_removes_what_the_study_does_not_use(finished, tmp_path):
+    project = finished.copied(tmp_path / "copy")
+    assert project.command("tidy").startswith("0 files")
+    project.configure(rounds=2, rewind_iterations=[0])
+    results = project.folder / "results"
+    leftovers = [
+        results / "imp/synthetic/tiny/seed0/supervised/it0/round1/mask.safetensors.resume",
+        results / "imp/synthetic/tiny/seed0/supervised/it0/round1/mask.safetensors.resume.lock",
+        results / "imp/synthetic/tiny/seed0/supervised/it0/round1/.metrics.csv.123.part",
+    ]
+    for path in leftovers:
+        path.write_text("")
+    (results / "my own notes.txt").write_text("keep")
+    listed = project.command("tidy")
+    per_round, seeds = 4, 2
+    not_needed = seeds * (3 + 1) * per_round + seeds  # rounds of k = 4, round 3 of k = 0; the state at 4
+    assert listed.count(": not in the study") == not_needed
+    assert all(path.exists() for path in leftovers)
+    project.command("tidy", "--delete")
+    assert not any(path.exists() for path in leftovers)
+    assert (results / "my own notes.txt").exists()
+    assert not (results / "imp/synthetic/tiny/seed0/supervised/it4").exists()
+    assert not (results / "imp/synthetic/tiny/seed0/supervised/it0/round3").exists()
+    # all that is left to do is what reads the removed rounds
+    assert project.planned() == TABLES
 
 
 def test_the_default_study_plans(tmp_path):

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from earlyphase.errors import InvalidInput
-from earlyphase.models import initial_state, initial_std, load_state, prunable_names, resnet, state_of
+from earlyphase.initial import initial_std
+from earlyphase.models import initial_state, load_state, prunable_names, resnet, state_of
 
 
 @pytest.mark.parametrize(

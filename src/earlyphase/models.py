@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from earlyphase.errors import InvalidInput
+from earlyphase.initial import draw_initial
 from earlyphase.masks import Weights
 from earlyphase.registry import Registry
 from earlyphase.streams import generator
@@ -89,23 +90,6 @@ def prunable_names(model: nn.Module) -> list[str]:
     return [
         f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
-
-
-def initial_std(shape: tuple[int, ...]) -> float:
-    """Standard deviation of the initialisation law of a weight tensor: sqrt(2 / fan_in).
-
-    Args:
-        shape: (out, in) or (out, in, height, width).
-
-    Source: He et al. 2015 (Kaiming normal, fan-in, gain sqrt(2)).
-    """
-    return math.sqrt(2 / math.prod(shape[1:]))
-
-
-def draw_initial(name: str, shape: tuple[int, ...], seed: int, purpose: str = "initial") -> np.ndarray:
-    """Draw one weight tensor from its initialisation law, float32; every tensor has its own stream."""
-    normal = generator(seed, purpose, name).standard_normal(shape, np.float32)
-    return normal * np.float32(initial_std(shape))
 
 
 def initial_state(model: nn.Module, seed: int) -> Weights:

@@ -21,17 +21,17 @@ COMMANDS = {  # name -> what it does; the module of that name under `commands` i
 }
 
 
-def main() -> int:
-    """Run the subcommand named first; return the exit status."""
+def main(words: list[str]) -> int:
+    """Run the subcommand that `words` begin with; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m earlyphase", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    chosen = sys.argv[1] if len(sys.argv) > 1 else ""
+    chosen = words[0] if words else ""
     for name, purpose in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=purpose, description=purpose)
         if name == chosen:
             module = import_module(f"earlyphase.commands.{name}")
             module.add_arguments(subparser)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     try:
         module.run(args)
     except InvalidInput as error:
@@ -41,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -59,21 +59,18 @@ class ResumeFile:
 
         After Snakemake itself was killed, its jobs live on and a second copy of one may start: it
         waits here until the first has ended.
+
+        Raises:
+            InvalidInput: the file system is read-only, full or without locks.
         """
         lock_path = self.path.with_name(self.path.name + ".lock")
-        lock_path.parent.mkdir(parents=True, exist_ok=True)
-        waited = False
-        while True:
-            descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting: another process is at work on {lock_path}", flush=True)
-                waited = True
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if lock_path.exists() and os.path.samestat(os.fstat(descriptor), lock_path.stat()):
-                break  # otherwise the holder removed the file: this lock guards nothing
-            os.close(descriptor)
+        try:
+            descriptor, waited = acquire(lock_path)
+        except OSError as error:
+            raise InvalidInput(
+                f"cannot lock {lock_path}: {error.strerror}; results must lie in a folder that can be "
+                "written, on a file system with locks (flock)"
+            ) from None
         try:
             yield waited
         finally:
@@ -132,21 +129,41 @@ class ResumeFile:
         self.path.unlink(missing_ok=True)
 
 
+def acquire(lock_path: Path) -> tuple[int, bool]:
+    """Lock a file, waiting for its holder; return its descriptor and whether there was one."""
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    waited = False
+    while True:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another process is at work on {lock_path}", flush=True)
+            waited = True
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if lock_path.exists() and os.path.samestat(os.fstat(descriptor), lock_path.stat()):
+            return descriptor, waited
+        os.close(descriptor)  # the holder removed the file when it ended: this lock guards nothing
+
+
 def named(part: str, arrays: Weights) -> Weights:
     """Put `part/` before each name."""
     return {f"{part}/{name}": array for name, array in arrays.items()}
 
 
-class Termination:
-    """Notices SIGTERM and SIGINT, so that training can save and stop between two iterations."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._notice)
-
-    def _notice(self, number: int, _frame: object) -> None:
-        self.signal = number
+@contextmanager
+def noticing_termination() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT in a list, so that training can save and stop between two iterations."""
+    noticed: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: noticed.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield noticed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def train_resumably(
@@ -176,7 +193,6 @@ def train_resumably(
     Raises:
         SystemExit: the process was asked to end; progress is saved.
     """
-    termination = Termination()
     optimizer = MaskedSGD(model, mask, settings.momentum, settings.weight_decay)
     if velocity is not None:
         optimizer.velocity = velocity
@@ -188,34 +204,35 @@ def train_resumably(
         optimizer.velocity = progress.velocity
     batch_at = shuffled_batches(train_images, seed, settings.batch_size, settings.crop_padding, settings.flip)
     clock = time.monotonic()
-    for iteration in train(
-        model,
-        optimizer,
-        batch_at,
-        settings.learning_rate_at,
-        start=progress.iteration,
-        stop=settings.iterations,
-        autocast=execution.autocast,
-    ):
-        if iteration != resumed_at:  # otherwise this state was seen to before the kill
-            if iteration in keep:
-                progress.states[iteration] = (state_of(model), optimizer.velocity)
-            if settings.evaluates_at(iteration):
-                measured = evaluate(model, test_images, execution.autocast)
-                progress.rows.append({"iteration": iteration, **measured})
-                print(f"iteration {iteration} of {settings.iterations}: {measured}", flush=True)
-        finished = iteration == settings.iterations
-        if finished or termination.signal or resume.due():
-            progress.iteration = iteration
-            progress.weights, progress.velocity = state_of(model), optimizer.velocity
-            progress.seconds += time.monotonic() - clock
-            clock = time.monotonic()
-            if not finished:
-                resume.save(progress)
-        if termination.signal and not finished:
-            print(
-                f"stopped by signal {termination.signal} at iteration {iteration}; progress is saved",
-                flush=True,
-            )
-            raise SystemExit(128 + termination.signal)
+    with noticing_termination() as noticed:
+        for iteration in train(
+            model,
+            optimizer,
+            batch_at,
+            settings.learning_rate_at,
+            start=progress.iteration,
+            stop=settings.iterations,
+            autocast=execution.autocast,
+        ):
+            if iteration != resumed_at:  # otherwise this state was seen to before the kill
+                if iteration in keep:
+                    progress.states[iteration] = (state_of(model), optimizer.velocity)
+                if settings.evaluates_at(iteration):
+                    measured = evaluate(model, test_images, execution.autocast)
+                    progress.rows.append({"iteration": iteration, **measured})
+                    print(f"iteration {iteration} of {settings.iterations}: {measured}", flush=True)
+            finished = iteration == settings.iterations
+            if finished or noticed or resume.due():
+                progress.iteration = iteration
+                progress.weights, progress.velocity = state_of(model), optimizer.velocity
+                progress.seconds += time.monotonic() - clock
+                clock = time.monotonic()
+                if not finished:
+                    resume.save(progress)
+            if noticed and not finished:
+                print(
+                    f"stopped by signal {noticed[0]} at iteration {iteration}; progress is saved",
+                    flush=True,
+                )
+                raise SystemExit(128 + noticed[0])
     return progress

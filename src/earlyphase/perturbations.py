@@ -2,18 +2,18 @@
 
 A perturbation changes the kept, prunable weights and nothing else: batch norm, biases and running
 statistics stay at k unless it says otherwise, and pruned weights are zero in its result. Random
-numbers belong to a position of a layer, not to the mask or the scale: noise of 1 and of 2 standard
-deviations, or the shuffles of two rounds, differ by what they study alone.
+numbers belong to a position of a layer, not to the mask or the scale, so that noise of 1 and of 2
+standard deviations, or of two rounds, makes a paired contrast.
 
 The starting weights of Zhou et al. 2019, each with and without the sign of iteration 0; like theirs,
 the reshuffled ones need a ticket of k = 0:
 
-| kept weights | sign of iteration 0                     | any sign                                 |
-|--------------|-----------------------------------------|------------------------------------------|
-| original     | combine(signs="0", magnitudes="0")      | combine(signs="fresh", magnitudes="0")   |
-| fresh        | combine(signs="0", magnitudes="fresh")  | combine(signs="fresh", magnitudes="fresh") |
-| reshuffled   | shuffle_magnitudes(signs="0")           | shuffle(scope="layer")                   |
-| constant     | constant(signs="0")                     | constant(signs="fresh")                  |
+| kept weights | sign of iteration 0                    | any sign                                   |
+|--------------|----------------------------------------|--------------------------------------------|
+| original     | combine(signs="0", magnitudes="0")     | combine(signs="fresh", magnitudes="0")     |
+| fresh        | combine(signs="0", magnitudes="fresh") | combine(signs="fresh", magnitudes="fresh") |
+| reshuffled   | shuffle_magnitudes(signs="0")          | shuffle(scope="layer")                     |
+| constant     | constant(signs="0")                    | constant(signs="fresh")                    |
 """
 
 from dataclasses import dataclass, replace
@@ -107,9 +107,9 @@ def constant(ticket: Ticket, seed: int, *, signs: str | int) -> Ticket:
 def shuffle(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = False) -> Ticket:
     """Permute the kept weights within each group of `scope`.
 
-    The filters of the paper are probably the scope "kernel": its shuffle moves weights 0.7 times as
-    far as that of a layer, "filter" 0.99 times, and the paper reports 0.64. "kernel" moves nothing in
-    1x1 convolutions and the linear layer.
+    The filters of the paper are probably the scope "kernel": in an untrained network its shuffle moves
+    weights 0.7 times as far as that of a layer, "filter" 0.99 times; the paper's figures, as recalled,
+    give 0.64. "kernel" moves nothing in 1x1 convolutions and the linear layer.
 
     Args:
         scope: "global" or a key of `SCOPE_AXES`.

@@ -58,7 +58,9 @@ def execution(wildcards, resources):
     """Options for where and how precisely to compute, and how often to save progress."""
     chosen = config["execution"]
     device = "cuda" if resources.gpu else "cpu"
-    return f"--device {device} --precision {chosen['precision']} --resume-interval {chosen['resume_interval']}"
+    preload = "--preload" if chosen["preload"] else ""
+    options = f"--device {device} --precision {chosen['precision']}"
+    return f"{preload} {options} --resume-interval {chosen['resume_interval']}"
 
 
 def resume_file(wildcards, output):

@@ -4,8 +4,6 @@ rule data:
         data="results/data/{dataset}.safetensors",
     log:
         "logs/data/{dataset}.log",
-    benchmark:
-        "benchmarks/data/{dataset}.tsv"
     conda:
         "../envs/earlyphase.yaml"
     resources:

@@ -8,8 +8,6 @@ rule dense:
         run="results/dense/{dataset}/{model}/seed{seed}/{task}/run.json",
     log:
         "logs/dense/{dataset}/{model}/seed{seed}/{task}.log",
-    benchmark:
-        "benchmarks/dense/{dataset}/{model}/seed{seed}/{task}.tsv"
     conda:
         "../envs/earlyphase.yaml"
     threads: 1

@@ -12,8 +12,6 @@ rule imp_round:
         run="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/run.json",
     log:
         "logs/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.log",
-    benchmark:
-        "benchmarks/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.tsv"
     conda:
         "../envs/earlyphase.yaml"
     threads: 1

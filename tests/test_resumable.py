@@ -25,10 +25,9 @@ SPEC = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def make_data(path):
+    """Write a data set of noise."""
     rng = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("data") / "noise.safetensors"
     tensors = {"mean": np.full(3, 0.5, np.float32), "std": np.full(3, 0.25, np.float32)}
     for part, count in (("train", 512), ("test", 128)):
         tensors[f"{part}_images"] = rng.integers(0, 256, (count, 3, 16, 16), dtype=np.uint8)
@@ -37,7 +36,12 @@ def data(tmp_path_factory):
     return path
 
 
-def start(folder, data, spec=SPEC, interval=0.2):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data") / "noise.safetensors")
+
+
+def start(folder, data, spec=SPEC, interval=0.2, options=(), environment=None):
     """Start the training command in the background."""
     folder.mkdir(exist_ok=True)
     command = [
@@ -47,8 +51,11 @@ def start(folder, data, spec=SPEC, interval=0.2):
         *("--resume", str(folder / "trajectory.resume"), "--resume-interval", str(interval)),
         *("--out-trajectory", str(folder / "trajectory.safetensors")),
         *("--out-metrics", str(folder / "metrics.csv"), "--out-run", str(folder / "run.json")),
+        *options,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment
+    )
 
 
 def finish(process):

@@ -93,6 +93,7 @@ BAD = [
     ("execution.device", "gpu", "execution.device is 'gpu'"),
     ("execution.precision", "float16", "execution.precision is 'float16'"),
     ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
+    ("execution.preload", "on", "execution.preload is 'on', but must be of type boolean"),
     ("full_scale", "no", "full_scale is 'no'"),
 ]  # fmt: skip
 

@@ -173,7 +173,7 @@ def test_a_finished_study_plans_nothing(project):
             {"seeds": [0, 1, 2]},
             {"dense": 1, "checkpoint": 3, "imp_round": 6, "collect_dense": 1, **TABLES},
         ),
-        ({"execution": {"device": "cpu", "precision": "bfloat16", "resume_interval": 5}}, {}),
+        ({"execution": {"device": "cpu", "precision": "bfloat16", "preload": False}}, {}),
         ({"full_scale": True}, {"claims": 1, "figures": 1}),
     ],
     ids=["one more round", "one more k", "one more seed", "another precision", "another test of claims"],

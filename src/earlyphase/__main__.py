@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 from earlyphase.errors import InvalidInput
+from earlyphase.preload import run_preloaded
 
 COMMANDS = {  # name -> what it does; the module of that name under `commands` is imported when called
     "data": "prepare a data set",
@@ -23,6 +24,11 @@ COMMANDS = {  # name -> what it does; the module of that name under `commands` i
 
 def main(words: list[str]) -> int:
     """Run the subcommand that `words` begin with; return the exit status."""
+    if "--preload" in words:
+        words = [word for word in words if word != "--preload"]
+        status = run_preloaded(words)
+        if status is not None:
+            return status
     parser = argparse.ArgumentParser(prog="python -m earlyphase", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     chosen = words[0] if words else ""

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -53,7 +54,9 @@ class Job:
 
     def finish(self, path: str, seconds: float, **measured: object) -> None:
         """Write the run record, the sign that all outputs are there, and forget the progress."""
-        save_json(path, self.record | {"seconds": round(seconds, 3), **measured})
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        measured |= {"seconds": round(seconds, 3), "peak_memory_mb": round(peak)}
+        save_json(path, self.record | measured)
         self.resume.remove()
 
 

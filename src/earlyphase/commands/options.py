@@ -42,6 +42,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="data set, .safetensors")
     parser.add_argument("--resume", required=True, help="where progress is kept until the job ends")
     parser.add_argument("--resume-interval", type=float, default=30.0, help="seconds of work a kill may cost")
+    parser.add_argument("--preload", action="store_true", help="fork from a process that has imported torch")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
 

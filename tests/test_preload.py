@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 import test_resumable as resumable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="NOT LINUX: jobs are never preloaded here")

@@ -12,7 +12,7 @@ from earlyphase.claims import (
     t_interval,
     verdict_on,
 )
-from earlyphase.summaries import last_evaluations, over_seeds
+from earlyphase.summaries import last_evaluations, mixtures, over_seeds
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 PAPER_KS = (0, 100, 500, 2000, 4000)
@@ -276,6 +276,12 @@ def test_claims_have_distinct_names():
 )
 def test_verdict_on_an_interval(low, high, expected):
     assert verdict_on(low, high, (0, math.inf)) == expected
+
+
+def test_results_of_different_versions_are_named():
+    table = DataFrame({"torch": ["2.14.1", "2.15.0", "2.14.1"], "device": ["cpu"] * 3})
+    assert mixtures({"imp": table}) == ["torch differs between runs: 2.14.1, 2.15.0"]
+    assert mixtures({"imp": table[:1], "dense": table[2:]}) == []
 
 
 def test_summary_over_seeds_leaves_out_and_counts_diverged_runs():

@@ -4,6 +4,7 @@ import numpy as np
 from pandas import DataFrame
 
 NETWORK = ["dataset", "model"]
+PRODUCED_BY = ["torch", "device", "precision", "threads"]  # columns that ought to hold one value each
 
 
 def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
@@ -32,3 +33,18 @@ def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
     accuracy = runs.groupby(by, sort=True)["accuracy"]
     summary = accuracy.agg(mean="mean", std="std", n="count", diverged=lambda values: values.isna().sum())
     return summary.reset_index()
+
+
+def mixtures(tables: dict[str, DataFrame]) -> list[str]:
+    """Say where results of one study were produced by different means: a line for each such column."""
+    found = {
+        column: sorted(
+            {str(value) for table in tables.values() if column in table for value in table[column]}
+        )
+        for column in PRODUCED_BY
+    }
+    return [
+        f"{column} differs between runs: {', '.join(values)}"
+        for column, values in found.items()
+        if len(values) > 1
+    ]

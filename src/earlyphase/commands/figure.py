@@ -7,6 +7,7 @@ from pandas import read_csv
 from earlyphase.commands.options import add_job_arguments, begin
 from earlyphase.figures import FIGURES, render
 from earlyphase.storage import write_bytes
+from earlyphase.summaries import mixtures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,8 @@ def run(args: argparse.Namespace) -> None:
     arguments = dict(args.spec)
     draw = FIGURES.named(arguments.pop("function"))
     tables = {name: read_csv(path) for name, path in (item.split("=", 1) for item in args.tables)}
+    for mixture in mixtures(tables):
+        print(f"warning: {mixture}")
     figure, points = draw(tables, **arguments)
     write_bytes(args.out_svg, render(figure, "svg"))
     write_bytes(args.out_png, render(figure, "png"))

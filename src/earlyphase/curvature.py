@@ -1,0 +1,298 @@
+"""The Hessian's top subspace, and how much of the gradient lies in it.
+
+The loss is the mean cross-entropy on a fixed, unaugmented sample, without weight decay, in eval mode,
+over all parameters. Its Hessian is never formed: an eigen-solver asks for products with it.
+
+A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from earlyphase.batches import Batch, Images
+from earlyphase.errors import InvalidInput
+from earlyphase.streams import generator
+
+SAMPLE_BATCH = 500  # images whose double-backward graph is in memory at once
+RESTARTS = 100  # of the eigen-solver; a solve takes two to five
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """The largest eigenvalues of a symmetric matrix, in falling order, and how well they are known."""
+
+    values: np.ndarray  # (k,)
+    vectors: np.ndarray  # (d, k), orthonormal columns
+    residuals: np.ndarray  # (k,), norm(H v - value v) / abs(value)
+    products: int  # with the matrix, those that measured the residuals included
+
+
+# The loss
+
+
+def fixed_sample(images: Images, size: int, seed: int = 0) -> Images:
+    """Choose `size` images for good; the order of the set stays.
+
+    Raises:
+        InvalidInput: the set has fewer.
+    """
+    if not 0 < size <= len(images):
+        raise InvalidInput(f"a curvature sample of {size} images: the training set has {len(images)}")
+    drawn = np.sort(generator(seed, "curvature sample").choice(len(images), size, replace=False))
+    chosen = torch.from_numpy(drawn).to(images.labels.device)
+    return replace(images, pixels=images.pixels[chosen], labels=images.labels[chosen])
+
+
+@torch.no_grad()
+def use_statistics_of(model: nn.Module, sample: Images, batch: int = SAMPLE_BATCH) -> None:
+    """Set the running statistics of batch norm to those of `sample`, in place; leave the eval mode on.
+
+    The running averages of training lag some ten iterations behind the weights. Where these move fast,
+    the network in eval mode is then another one than the network that trains.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average over batches
+    model.train()
+    for inputs, _ in sample.in_batches(batch):
+        model(inputs.to(norms[0].weight.dtype) if norms else inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+class FixedNorm(nn.Module):
+    """Batch norm in eval mode as the affine map it is, which is cheaper to differentiate twice."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.register_buffer("running_mean", norm.running_mean)
+        self.register_buffer("running_var", norm.running_var)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> the same shape."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+
+
+def with_fixed_norms(model: nn.Module) -> nn.Module:
+    """Copy a network in eval mode; parameters keep their names and order."""
+    copied = deepcopy(model).eval()
+    for module in list(copied.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, FixedNorm(child))
+    return copied
+
+
+def full_precision() -> AbstractContextManager:
+    """Context in which convolutions on a GPU keep all bits of float32, and repeat them."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
+def flatten(tensors: Sequence[torch.Tensor]) -> np.ndarray:
+    """Lay tensors out in one float64 vector."""
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu().numpy().astype(np.float64)
+
+
+def parameters_of(model: nn.Module) -> np.ndarray:
+    """All parameters as a float64 vector (d,)."""
+    return flatten(list(model.parameters()))
+
+
+class SampleLoss:
+    """Mean cross-entropy (nats) on a sample as a function of the parameters, to second order.
+
+    Computed in the parameters' own precision. The graph of the gradient is kept between products where
+    the sample is one batch, and built anew for each product where it is larger.
+
+    Attributes:
+        value: the loss.
+        gradient: float64 (d,).
+    """
+
+    def __init__(self, model: nn.Module, sample: Images, batch: int = SAMPLE_BATCH) -> None:
+        """Copy `model` and evaluate it.
+
+        Raises:
+            InvalidInput: a weight or the loss is not finite.
+        """
+        self._model = with_fixed_norms(model)
+        self._parameters = list(self._model.parameters())
+        self._sample, self._batch = sample, batch
+        if not all(bool(tensor.isfinite().all()) for tensor in self._model.state_dict().values()):
+            raise InvalidInput("weights are not finite: the training diverged; lower its learning rate")
+        self._kept = list(self._terms()) if len(sample) <= batch else None
+        self.value, self.gradient = 0.0, np.zeros(sum(p.numel() for p in self._parameters))
+        for loss, gradients in self._kept or self._terms():
+            self.value += loss
+            self.gradient += flatten(gradients)
+        if not np.isfinite(self.value) or not np.isfinite(self.gradient).all():
+            raise InvalidInput(f"the loss on the curvature sample is {self.value}: the training diverged")
+
+    def _terms(self) -> Iterator[tuple[float, tuple[torch.Tensor, ...]]]:
+        """Each batch's part of the loss, and of the gradient with its graph."""
+        for inputs, labels in self._sample.in_batches(self._batch):
+            with full_precision():
+                logits = self._model(inputs.to(self._parameters[0].dtype))
+                loss = F.cross_entropy(logits, labels, reduction="sum") / len(self._sample)
+                gradients = torch.autograd.grad(loss, self._parameters, create_graph=True)
+            yield loss.item(), gradients
+
+    def product(self, vector: np.ndarray) -> np.ndarray:
+        """Hessian times `vector`: float64 (d,), by backpropagation through the gradient."""
+        first = self._parameters[0]
+        parts = torch.from_numpy(vector.ravel()).to(first).split([p.numel() for p in self._parameters])
+        directions = [part.view(p.shape) for part, p in zip(parts, self._parameters, strict=True)]
+        product = np.zeros(len(self.gradient))
+        for _, gradients in self._kept or self._terms():
+            with full_precision():
+                product += flatten(
+                    torch.autograd.grad(
+                        gradients, self._parameters, directions, retain_graph=self._kept is not None
+                    )
+                )
+        return product
+
+
+def minibatch_gradient(model: nn.Module, minibatch: Batch) -> np.ndarray:
+    """Gradient of the loss on a mini-batch as SGD sees it, in train mode: float64 (d,).
+
+    `model` is left as it is, running statistics included.
+    """
+    copied = deepcopy(model).train()
+    parameters = list(copied.parameters())
+    inputs, labels = minibatch
+    with full_precision():
+        loss = F.cross_entropy(copied(inputs.to(parameters[0].dtype)), labels)
+        return flatten(torch.autograd.grad(loss, parameters))
+
+
+# Its eigenvectors
+
+
+def top_eigenpairs(
+    product: Callable[[np.ndarray], np.ndarray], dimension: int, count: int, *, seed: int, tolerance: float
+) -> Eigenpairs:
+    """Eigenpairs of the `count` largest eigenvalues: largest algebraically, not in modulus.
+
+    Args:
+        product: vector (d,) -> matrix times vector, of a symmetric matrix.
+        dimension: d.
+        seed: of the start vector.
+        tolerance: residual at which an eigenpair counts as found.
+
+    Raises:
+        InvalidInput: there are not so many, or the solver did not find them.
+
+    Source: ARPACK's implicitly restarted Lanczos method (Lehoucq, Sorensen & Yang 1998).
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh  # slow to import
+
+    if not 0 < count < dimension:
+        raise InvalidInput(f"{count} eigenvectors of a Hessian of {dimension} dimensions")
+    calls = 0
+
+    def counted(vector: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return product(vector)
+
+    start = generator(seed, "eigenvectors").standard_normal(dimension)
+    matrix = LinearOperator((dimension, dimension), matvec=counted, dtype=np.float64)
+    try:
+        values, vectors = eigsh(matrix, count, which="LA", v0=start, tol=tolerance, maxiter=RESTARTS)
+    except ArpackNoConvergence as failure:
+        raise InvalidInput(
+            f"{len(failure.eigenvalues)} of {count} eigenvectors found after {calls} Hessian-vector "
+            f"products; raise the tolerance ({tolerance}) or the sample size"
+        ) from None
+    values, vectors = values[::-1], vectors[:, ::-1]
+    images = np.stack([counted(vector) for vector in vectors.T], axis=1)
+    residuals = np.linalg.norm(images - vectors * values, axis=0) / np.abs(values)
+    return Eigenpairs(values, vectors, residuals, calls)
+
+
+def random_subspace(dimension: int, count: int, seed: int) -> np.ndarray:
+    """Orthonormal basis (d, count) of a subspace without a preferred direction: the control."""
+    normal = generator(seed, "random subspace").standard_normal((dimension, count))
+    return np.linalg.qr(normal)[0]
+
+
+def share_in(basis: np.ndarray, vector: np.ndarray) -> float:
+    """Share of the squared length of `vector` that lies in a subspace: f_top, in [0, 1].
+
+    Chance is k / d. NaN for the zero vector.
+
+    Args:
+        basis: (d, k), orthonormal columns.
+        vector: (d,).
+
+    Source: Gur-Ari, Roberts & Dyer 2018.
+    """
+    squared = float(vector @ vector)
+    return float(np.sum((basis.T @ vector) ** 2)) / squared if squared else float("nan")
+
+
+def subspace_overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Tr(P1 P2) / sqrt(Tr P1 Tr P2) of the projectors on two subspaces: in [0, 1], 1 if they are equal.
+
+    Spans are compared, not eigenvectors, which swap and rotate inside them.
+
+    Args:
+        one: (d, k1), orthonormal columns.
+        other: (d, k2), orthonormal columns.
+
+    Source: Gur-Ari, Roberts & Dyer 2018.
+    """
+    return float(np.sum((one.T @ other) ** 2)) / float(np.sqrt(one.shape[1] * other.shape[1]))
+
+
+def measure(
+    loss: SampleLoss,
+    displacement: np.ndarray,
+    minibatch: np.ndarray,
+    *,
+    count: int,
+    seed: int,
+    tolerance: float,
+) -> tuple[dict[str, float | int], Eigenpairs]:
+    """Measure the curvature at one state of a network.
+
+    Args:
+        displacement: parameters less the initial ones, (d,).
+        minibatch: gradient of a mini-batch, (d,).
+        count: eigenvectors, as many as classes.
+        seed: of the start vector and of the random subspace.
+        tolerance: as `top_eigenpairs`.
+
+    Returns:
+        A row of a table, and the eigenpairs. In the row: `loss` (nats); `gradient_share`,
+        `minibatch_share` and `displacement_share`, of their squared lengths in the top subspace (NaN for
+        a displacement of zero); `random_share`, of the gradient in a random subspace, and `chance`,
+        its expectation k / d; `residual`, the largest; `products`.
+    """
+    dimension = len(loss.gradient)
+    pairs = top_eigenpairs(loss.product, dimension, count, seed=seed, tolerance=tolerance)
+    row = {
+        "loss": loss.value,
+        "gradient_share": share_in(pairs.vectors, loss.gradient),
+        "minibatch_share": share_in(pairs.vectors, minibatch),
+        "displacement_share": share_in(pairs.vectors, displacement),
+        "random_share": share_in(random_subspace(dimension, count, seed), loss.gradient),
+        "chance": count / dimension,
+        "residual": float(pairs.residuals.max()),
+        "products": pairs.products,
+    }
+    return row, pairs

@@ -5,6 +5,7 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
+include: "rules/perturbed.smk"
 include: "rules/figures.smk"
 
 
@@ -12,6 +13,7 @@ localrules:
     figures,
     collect_dense,
     collect_imp,
+    collect_perturbed,
     claims,
     figure,
 

@@ -24,6 +24,7 @@ wildcard_constraints:
     dataset=either(config["datasets"]),
     model=either(config["models"]),
     figure=either(config["figures"]),
+    perturbation=either(config["perturbations"]),
     seed=r"\d+",
     task="supervised",
     k=r"\d+",
@@ -42,7 +43,7 @@ def code(rule):
 
 def needs(rule, role):
     """Input function for what depends on the study or on the round before."""
-    return lambda wildcards: inputs(STUDY, rule, **wildcards)[role]
+    return lambda wildcards: inputs(STUDY, rule, **wildcards).get(role, [])
 
 
 def gpus(wildcards):

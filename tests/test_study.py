@@ -93,6 +93,13 @@ BAD = [
     ("execution.device", "gpu", "execution.device is 'gpu'"),
     ("execution.precision", "float16", "execution.precision is 'float16'"),
     ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
+    ("perturbed.rewind_iterations", [40], "perturbed.rewind_iterations has 40.*computes 0, 20, 80 only"),
+    ("perturbed.rounds", [13], "perturbed.rounds has 13"),
+    ("perturbed.rounds", [6, 6], "perturbed.rounds is .*stands there twice"),
+    ("perturbations", {"noise": {"function": "gausian_noise"}}, "did you mean 'gaussian_noise'"),
+    ("perturbations", {"noise": {"function": "gaussian_noise"}}, "perturbations.noise lacks scale"),
+    ("perturbations", {"noise": {"function": "gaussian_noise", "scale": -1}}, "perturbations.noise.scale is -1"),
+    ("perturbations", {"mix": {"function": "shuffle", "scope": "layers"}}, "perturbations.mix.scope is 'layers'"),
     ("execution.preload", "on", "execution.preload is 'on', but must be of type boolean"),
     ("full_scale", "no", "full_scale is 'no'"),
 ]  # fmt: skip

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
 TABLES = {"collect_imp": 1, "claims": 1, "figure": 1, "figures": 1}
+PERTURBED = {"perturb": 8, "collect_perturbed": 1}
+ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8}
+ALL_TABLES = {"collect_dense": 1, "collect_perturbed": 1, **TABLES}
+NONE_PERTURBED = {"perturbed": {"rewind_iterations": [], "rounds": []}, "perturbations": {}}
 
 
 class Project:
@@ -137,7 +141,7 @@ def test_the_study_makes_every_promised_file(finished):
 
 
 def test_every_job_has_a_log(finished):
-    assert len(list((finished.folder / "logs").rglob("*.log"))) == 1 + 2 + 6 + 12 + 2 + 1 + 1
+    assert len(list((finished.folder / "logs").rglob("*.log"))) == 1 + 2 + 6 + 12 + 8 + 3 + 1 + 1
 
 
 def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
@@ -171,7 +175,7 @@ def test_a_finished_study_plans_nothing(project):
         ({"rewind_iterations": [0, 2, 4]}, {"checkpoint": 2, "imp_round": 6, **TABLES}),
         (
             {"seeds": [0, 1, 2]},
-            {"dense": 1, "checkpoint": 3, "imp_round": 6, "collect_dense": 1, **TABLES},
+            {"dense": 1, "checkpoint": 3, "imp_round": 6, "perturb": 4, **ALL_TABLES},
         ),
         ({"execution": {"device": "cpu", "precision": "bfloat16", "preload": False}}, {}),
         ({"full_scale": True}, {"claims": 1, "figures": 1}),
@@ -185,7 +189,12 @@ def test_an_extension_plans_the_new_jobs_alone(project, setting, expected):
 
 def test_one_round_again_plans_it_and_its_successors(project):
     mask = "results/imp/synthetic/tiny/seed0/supervised/it4/round2/mask.safetensors"
-    assert project.planned("-R", mask, "--", "figures") == {"imp_round": 2, **TABLES}
+    assert project.planned("-R", mask, "--", "figures") == {
+        "imp_round": 2,
+        "perturb": 2,
+        "collect_perturbed": 1,
+        **TABLES,
+    }
 
 
 def test_an_added_k_takes_its_state_from_the_nearest_kept_one(finished, tmp_path):
@@ -197,7 +206,7 @@ def test_an_added_k_takes_its_state_from_the_nearest_kept_one(finished, tmp_path
     assert "iteration 6 was not kept: training on from 4" in log
     added = (project.folder / target).read_bytes()
     shutil.rmtree(project.folder / "results/dense")
-    project.configure(rewind_iterations=[0, 6])
+    project.configure(rewind_iterations=[0, 6], **NONE_PERTURBED)
     project.snakemake("--cores", "1", target)
     assert (
         "was not kept"
@@ -213,8 +222,6 @@ def test_a_bad_configuration_stops_before_any_job(project):
     assert "Traceback" not in printed
 
 
-ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12}
-ALL_TABLES = {"collect_dense": 1, **TABLES}
 MODEL = "src/earlyphase/models.py"
 EDITS = [
     # what, file, old, new, what must be planned and nothing else
@@ -226,17 +233,19 @@ EDITS = [
     ("a figure", "src/earlyphase/figures.py", "def rewind_label(k: int) -> str:\n", "def rewind_label(k: int) -> str:\n    k = k + 0\n", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/claims.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
     ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"figure": 1, "figures": 1}),
-    ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **TABLES}),
+    ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED, **TABLES}),
     ("training", "src/earlyphase/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
+    ("a perturbation", "src/earlyphase/perturbations.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, "collect_perturbed": 1, "claims": 1, "figure": 1, "figures": 1}),
+    ("another perturbation", "src/earlyphase/perturbations.py", "scale * initial_std", "1 * scale * initial_std", {}),
     ("augmentation", "src/earlyphase/batches.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
     ("this data set", "src/earlyphase/datasets/__init__.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
     ("another data set", "src/earlyphase/datasets/__init__.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
-    ("the table of one stage", "src/earlyphase/commands/collect.py", "rows = []", "rows = list()", {"collect_dense": 1, **TABLES}),
+    ("the table of one stage", "src/earlyphase/commands/collect.py", "rows = []", "rows = list()", ALL_TABLES),
     ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
-    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **TABLES}),
+    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **PERTURBED, **TABLES}),
 ]  # fmt: skip
 
 
@@ -293,7 +302,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert "jobs: 25 done" in said
+    assert "jobs: 34 done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 
@@ -301,7 +310,7 @@ def test_status_shows_every_chain(project):
 def test_tidy_lists_and_removes_what_the_study_does_not_use(finished, tmp_path):
     project = finished.copied(tmp_path / "copy")
     assert project.command("tidy").startswith("0 files")
-    project.configure(rounds=2, rewind_iterations=[0])
+    project.configure(rounds=2, rewind_iterations=[0], **NONE_PERTURBED)
     results = project.folder / "results"
     leftovers = [
         results / "imp/synthetic/tiny/seed0/supervised/it0/round1/mask.safetensors.resume",
@@ -314,6 +323,7 @@ def test_tidy_lists_and_removes_what_the_study_does_not_use(finished, tmp_path):
     listed = project.command("tidy")
     per_round, seeds = 4, 2
     not_needed = seeds * (3 + 1) * per_round + seeds  # rounds of k = 4, round 3 of k = 0; the state at 4
+    not_needed += 8 + 1  # perturbed tickets and their table
     assert listed.count(": not in the study") == not_needed
     assert all(path.exists() for path in leftovers)
     project.command("tidy", "--delete")

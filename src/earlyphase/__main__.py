@@ -12,6 +12,7 @@ COMMANDS = {  # name -> what it does; the module of that name under `commands` i
     "dense": "train the dense network",
     "checkpoint": "take the state at iteration k out of a dense run",
     "imp_round": "prune, rewind, train: one round",
+    "perturb": "perturb a ticket, train it once",
     "collect": "concatenate metrics tables",
     "figure": "draw a figure",
     "claims": "judge the paper's claims",

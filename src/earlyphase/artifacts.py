@@ -13,6 +13,7 @@ from earlyphase.study import NUMBERS, Study
 
 DENSE = "results/dense/{dataset}/{model}/seed{seed}/{task}"
 ROUND = "results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}"
+PERTURBED = "results/perturbed/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/{perturbation}.csv"
 FIGURE = "results/figures/{figure}_{dataset}_{model}"
 OUTPUTS = {  # rule -> its outputs, the one that the resume file is named after first
     "data": ("results/data/{dataset}.safetensors",),
@@ -21,8 +22,10 @@ OUTPUTS = {  # rule -> its outputs, the one that the resume file is named after 
     "imp_round": tuple(
         f"{ROUND}/{name}" for name in ("mask.safetensors", "weights.safetensors", "metrics.csv", "run.json")
     ),
+    "perturb": (f"{PERTURBED}",),
     "collect_dense": ("results/tables/dense_{dataset}_{model}.csv",),
     "collect_imp": ("results/tables/imp_{dataset}_{model}.csv",),
+    "collect_perturbed": ("results/tables/perturbed_{dataset}_{model}.csv",),
     "figure": tuple(f"{FIGURE}.{suffix}" for suffix in ("svg", "png", "csv")),
     "claims": ("results/claims.csv",),
 }
@@ -31,8 +34,10 @@ LOGS = {
     "dense": "logs/dense/{dataset}/{model}/seed{seed}/{task}.log",
     "checkpoint": "logs/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
     "imp_round": "logs/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.log",
+    "perturb": "logs/perturbed/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/{perturbation}.log",
     "collect_dense": "logs/tables/dense_{dataset}_{model}.log",
     "collect_imp": "logs/tables/imp_{dataset}_{model}.log",
+    "collect_perturbed": "logs/tables/perturbed_{dataset}_{model}.log",
     "figure": "logs/figures/{figure}_{dataset}_{model}.log",
     "claims": "logs/claims.log",
 }
@@ -81,8 +86,10 @@ def jobs(study: Study) -> Iterator[Job]:
             for k in run.rewind_iterations:
                 for imp_round in range(1, run.rounds + 1):
                     yield job("imp_round", **replicate, k=k, round=imp_round)
-        yield job("collect_dense", **network)
-        yield job("collect_imp", **network)
+            for k, number, name in product(*study.perturbed(run)):
+                yield job("perturb", **replicate, k=k, round=number, perturbation=name)
+        for stage in study.stages():
+            yield job(f"collect_{stage}", **network)
         for figure in study.config["figures"]:
             yield job("figure", **network, figure=figure)
     yield job("claims")
@@ -103,11 +110,13 @@ def identify(path: str, study: Study) -> Job | None:
 def _pattern(template: str, study: Study) -> str:
     """Regular expression of a path template; each wildcard is a group."""
     names = {
-        group: "|".join([*map(re.escape, study.config[group]), r"\w+"]) for group in ("datasets", "models")
+        group: "|".join([*map(re.escape, study.config[group]), r"\w+"])
+        for group in ("datasets", "models", "perturbations")
     }
     wildcards = {
         "dataset": f"(?P<dataset>{names['datasets']})",
         "model": f"(?P<model>{names['models']})",
+        "perturbation": f"(?P<perturbation>{names['perturbations']})",
         "figure": f"(?P<figure>{'|'.join([*study.config['figures'], '[a-z0-9]+'])})",
         "task": "(?P<task>supervised)",
         **{name: rf"(?P<{name}>\d+)" for name in NUMBERS},
@@ -128,15 +137,22 @@ def inputs(study: Study, rule: str, **wildcards: str) -> dict[str, list[str]]:
             needed = {"data": [data], "rewind": [f"{DENSE}/it{{k}}.safetensors"]} | _previous_round(
                 study, names
             )
-        case "collect_dense" | "collect_imp":
+        case "perturb":
+            needed = {
+                "data": [data],
+                "rewind": [f"{DENSE}/it{{k}}.safetensors"],
+                "initial": [f"{DENSE}/it0.safetensors"],
+                "mask": [f"{ROUND}/mask.safetensors"],
+            }
+        case "collect_dense" | "collect_imp" | "collect_perturbed":
             return {"metrics": metrics(study, rule, **names)}
         case "figure":
-            needed = {"dense": [OUTPUTS["collect_dense"][0]], "imp": [OUTPUTS["collect_imp"][0]]}
+            needed = {stage: [OUTPUTS[f"collect_{stage}"][0]] for stage in study.stages()}
         case "claims":
             runs = [{"dataset": run.dataset, "model": run.model} for run in study.runs]
             return {
                 stage: [OUTPUTS[f"collect_{stage}"][0].format(**run) for run in runs]
-                for stage in ("dense", "imp")
+                for stage in study.stages()
             }
         case _:
             needed = {}

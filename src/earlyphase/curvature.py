@@ -1,7 +1,7 @@
 """The Hessian's top subspace, and how much of the gradient lies in it.
 
-The loss is the mean cross-entropy on a fixed, unaugmented sample, without weight decay, in eval mode,
-over all parameters. Its Hessian is never formed: an eigen-solver asks for products with it.
+The loss is the mean cross-entropy on a fixed, unaugmented sample, without weight decay, over all
+parameters. Its Hessian is never formed: an eigen-solver asks for products with it.
 
 A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
 """
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from earlyphase.batches import Batch, Images
+from earlyphase.batches import Images
 from earlyphase.errors import InvalidInput
 from earlyphase.streams import generator
 
@@ -50,26 +50,6 @@ def fixed_sample(images: Images, size: int, seed: int = 0) -> Images:
     return replace(images, pixels=images.pixels[chosen], labels=images.labels[chosen])
 
 
-@torch.no_grad()
-def use_statistics_of(model: nn.Module, sample: Images, batch: int = SAMPLE_BATCH) -> None:
-    """Set the running statistics of batch norm to those of `sample`, in place; leave the eval mode on.
-
-    The running averages of training lag some ten iterations behind the weights. Where these move fast,
-    the network in eval mode is then another one than the network that trains.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain average over batches
-    model.train()
-    for inputs, _ in sample.in_batches(batch):
-        model(inputs.to(norms[0].weight.dtype) if norms else inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.eval()
-
-
 class FixedNorm(nn.Module):
     """Batch norm in eval mode as the affine map it is, which is cheaper to differentiate twice."""
 
@@ -86,14 +66,55 @@ class FixedNorm(nn.Module):
         return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
 
 
-def with_fixed_norms(model: nn.Module) -> nn.Module:
-    """Copy a network in eval mode; parameters keep their names and order."""
-    copied = deepcopy(model).eval()
-    for module in list(copied.modules()):
+def fix_norms(model: nn.Module) -> None:
+    """Replace batch norm by what it is in eval mode, in place; parameters keep their names and order."""
+    for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, FixedNorm(child))
-    return copied
+
+
+@torch.no_grad()
+def use_statistics_of(sample: Images, model: nn.Module, batch: int) -> None:
+    """Set the running statistics of batch norm to the averages over `sample`, in place."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the plain average over batches
+    model.train()
+    for inputs, _ in sample.in_batches(batch):
+        model(inputs.to(next(model.parameters()).dtype))
+
+
+def forget_statistics(model: nn.Module) -> None:
+    """Have batch norm normalise each batch by its own statistics and record none, in place."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
+def prepared(model: nn.Module, sample: Images, statistics: str, batch: int) -> nn.Module:
+    """Copy a network so that it normalises as `SampleLoss` says.
+
+    Raises:
+        InvalidInput: "batch" statistics of a sample that is not one batch, or unknown statistics.
+    """
+    copied = deepcopy(model)
+    if statistics == "batch":
+        if len(sample) > batch:
+            raise InvalidInput(
+                f"statistics 'batch' are of the whole sample at once, but it has {len(sample)} images "
+                f"and a batch {batch}"
+            )
+        forget_statistics(copied)
+        return copied.train()
+    if statistics == "sample":
+        use_statistics_of(sample, copied, batch)
+    elif statistics != "running":
+        raise InvalidInput(f"unknown statistics {statistics!r} (known: batch, running, sample)")
+    fix_norms(copied)
+    return copied.eval()
 
 
 def full_precision() -> AbstractContextManager:
@@ -117,22 +138,34 @@ class SampleLoss:
     Computed in the parameters' own precision. The graph of the gradient is kept between products where
     the sample is one batch, and built anew for each product where it is larger.
 
+    The mean and variance that batch norm subtracts and divides by decide which function this is:
+
+    * "running": eval mode, with the running averages of training. They lag some ten iterations behind
+      the weights; where these move fast, this is another network than the one that trains.
+    * "sample": eval mode, with averages over the sample at these very weights.
+    * "batch": train mode, the sample being one batch, so that the statistics depend on the weights: the
+      function that SGD descends, in which the length of a convolution's weights does not matter.
+
+    The last two agree in the loss, and differ in its derivatives.
+
     Attributes:
         value: the loss.
         gradient: float64 (d,).
     """
 
-    def __init__(self, model: nn.Module, sample: Images, batch: int = SAMPLE_BATCH) -> None:
+    def __init__(
+        self, model: nn.Module, sample: Images, *, statistics: str = "sample", batch: int = SAMPLE_BATCH
+    ) -> None:
         """Copy `model` and evaluate it.
 
         Raises:
-            InvalidInput: a weight or the loss is not finite.
+            InvalidInput: a weight or the loss is not finite; "batch" statistics of more than one batch.
         """
-        self._model = with_fixed_norms(model)
+        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+            raise InvalidInput("weights are not finite: the training diverged; lower its learning rate")
+        self._model = prepared(model, sample, statistics, batch)
         self._parameters = list(self._model.parameters())
         self._sample, self._batch = sample, batch
-        if not all(bool(tensor.isfinite().all()) for tensor in self._model.state_dict().values()):
-            raise InvalidInput("weights are not finite: the training diverged; lower its learning rate")
         self._kept = list(self._terms()) if len(sample) <= batch else None
         self.value, self.gradient = 0.0, np.zeros(sum(p.numel() for p in self._parameters))
         for loss, gradients in self._kept or self._terms():
@@ -165,18 +198,11 @@ class SampleLoss:
                 )
         return product
 
-
-def minibatch_gradient(model: nn.Module, minibatch: Batch) -> np.ndarray:
-    """Gradient of the loss on a mini-batch as SGD sees it, in train mode: float64 (d,).
-
-    `model` is left as it is, running statistics included.
-    """
-    copied = deepcopy(model).train()
-    parameters = list(copied.parameters())
-    inputs, labels = minibatch
-    with full_precision():
-        loss = F.cross_entropy(copied(inputs.to(parameters[0].dtype)), labels)
-        return flatten(torch.autograd.grad(loss, parameters))
+    def gradient_on(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+        """Gradient of the loss on a mini-batch in place of the sample: float64 (d,)."""
+        with full_precision():
+            loss = F.cross_entropy(self._model(images.to(self._parameters[0].dtype)), labels)
+            return flatten(torch.autograd.grad(loss, self._parameters))
 
 
 # Its eigenvectors

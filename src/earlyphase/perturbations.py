@@ -45,6 +45,7 @@ class Ticket:
     weights: Weights  # dense state at the rewind iteration k, the whole state dict
     initial: Weights  # dense state at iteration 0
     mask: Mask
+    iteration: int = 0  # the clock at which training starts: k
 
 
 def effective_std(before: Weights, after: Weights, mask: Mask) -> tuple[float, float]:
@@ -66,11 +67,11 @@ def rewind(ticket: Ticket, seed: int) -> Ticket:
 
 @PERTURBATIONS.register
 def rewind_to_0(ticket: Ticket, seed: int) -> Ticket:
-    """Take the whole state of iteration 0, batch norm too, under the mask found with k.
+    """Take the whole state of iteration 0, batch norm too, under the mask of k, and train from 0.
 
     Source: Frankle, Schwab & Morcos 2020, Figure 4.
     """
-    return _with_kept(replace(ticket, weights=ticket.initial), ticket.initial)
+    return _with_kept(replace(ticket, weights=ticket.initial, iteration=0), ticket.initial)
 
 
 @PERTURBATIONS.register

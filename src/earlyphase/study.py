@@ -11,16 +11,24 @@ import yaml
 from earlyphase.errors import InvalidInput
 from earlyphase.provenance import source_file
 
-REGISTRIES = {"datasets": "DATASETS", "models": "MODELS", "figures": "FIGURES"}  # module -> its registry
+REGISTRIES = {
+    "datasets": "DATASETS",
+    "models": "MODELS",
+    "perturbations": "PERTURBATIONS",
+    "figures": "FIGURES",
+}  # module -> its registry
 
 NUMBERS = ("seed", "k", "round")  # wildcards that are
 METRICS = {  # stage -> its metrics tables
     "dense": "results/dense/{dataset}/{model}/seed{seed}/supervised/metrics.csv",
     "imp": "results/imp/{dataset}/{model}/seed{seed}/supervised/it{k}/round{round}/metrics.csv",
+    "perturbed": "results/perturbed/{dataset}/{model}/seed{seed}/supervised/it{k}/round{round}/"
+    "{perturbation}.csv",
 }
-COMMANDS = {"collect_dense": "collect", "collect_imp": "collect"}  # rule -> command, where names differ
+COMMANDS = {f"collect_{stage}": "collect" for stage in METRICS}  # rule -> command, where names differ
 VARIATIONS = {  # rule -> where the function is registered that its configuration names
-    "data": "datasets", "dense": "models", "checkpoint": "models", "imp_round": "models", "figure": "figures"
+    "data": ("datasets",), "dense": ("models",), "checkpoint": ("models",), "imp_round": ("models",),
+    "perturb": ("models", "perturbations"), "figure": ("figures",),
 }  # fmt: skip
 
 
@@ -63,6 +71,7 @@ class Study:
         check_names(config)
         for run in self.runs:
             check_training(self.training(run.dataset, run.model), run)
+        check_perturbed(config, self.runs)
 
     def run_of(self, dataset: str, model: str) -> Run:
         """Return the configured run of a network on a data set."""
@@ -72,6 +81,17 @@ class Study:
         """Training settings of a network on a data set; mirroring needs the consent of both."""
         settings = self.config["training"] | self.config["models"][model].get("training", {})
         return settings | {"flip": settings["flip"] and self.config["datasets"][dataset]["flip"]}
+
+    def perturbed(self, run: Run) -> tuple[list[int], list[int], list[str]]:
+        """Rewind iterations, rounds and perturbations of the branches of a run."""
+        perturbed = self.config["perturbed"]
+        ks = [k for k in perturbed["rewind_iterations"] if k in run.rewind_iterations]
+        rounds = [number for number in perturbed["rounds"] if number <= run.rounds]
+        return ks, rounds, list(self.config["perturbations"])
+
+    def stages(self) -> list[str]:
+        """Stages whose metrics are collected: perturbed tickets only where any are configured."""
+        return [stage for stage in METRICS if stage != "perturbed" or self.config["perturbations"]]
 
     def spec(self, rule: str, **wildcards: str) -> dict:
         """What a job reads of the configuration."""
@@ -83,12 +103,17 @@ class Study:
                 return self._training_spec(wildcards)
             case "imp_round":
                 return self._training_spec(wildcards) | {"prune_fraction": self.config["prune_fraction"]}
-            case "collect_dense" | "collect_imp":
+            case "perturb":
+                entry = self.config["perturbations"][wildcards["perturbation"]]
+                return self._training_spec(wildcards) | {"perturbation": entry}
+            case "collect_dense" | "collect_imp" | "collect_perturbed":
                 return self._collected(rule.removeprefix("collect_"), **wildcards)
             case "figure":
                 return self.config["figures"][wildcards["figure"]]
             case "claims":
-                tables = {stage: f"results/tables/{stage}_{{dataset}}_{{model}}.csv" for stage in METRICS}
+                tables = {
+                    stage: f"results/tables/{stage}_{{dataset}}_{{model}}.csv" for stage in self.stages()
+                }
                 return {"full_scale": self.config["full_scale"], "sources": tables}
         raise ValueError(f"no rule {rule!r}")
 
@@ -104,17 +129,19 @@ class Study:
         values = {"seed": list(run.seeds)}
         if stage == "imp":
             values |= {"k": list(run.rewind_iterations), "round": list(range(1, run.rounds + 1))}
+        if stage == "perturbed":
+            values |= dict(zip(("k", "round", "perturbation"), self.perturbed(run), strict=True))
         names = {name: f"{{{name}}}" for name in values} | {"dataset": dataset, "model": model}
         return {"parts": METRICS[stage].format(**names), "values": values}
 
     def roots(self, rule: str, **wildcards: str) -> tuple[str, ...]:
         """Fingerprint roots of a job: its command, and the configured variation it looks up by name."""
         command = f"commands.{COMMANDS.get(rule, rule)}.run"
-        if rule not in VARIATIONS:
-            return (command,)
-        group = VARIATIONS[rule]
-        name = wildcards[group.removesuffix("s")]
-        return (command, f"{group}.{self.config[group][name]['function']}")
+        variations = (
+            f"{group}.{self.config[group][wildcards[group.removesuffix('s')]]['function']}"
+            for group in VARIATIONS.get(rule, ())
+        )
+        return (command, *variations)
 
 
 def read_study(config_paths: list[Path], schema_path: Path) -> Study:
@@ -249,6 +276,21 @@ def registered(module: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
             optional = frozenset(name for name, has_default in arguments.items() if has_default)
             found[node.name] = (frozenset(arguments) - optional, optional)
     return found
+
+
+def check_perturbed(config: dict, runs: list[Run]) -> None:
+    """Raise `InvalidInput` where a perturbation needs a round that no chain computes."""
+    for run in runs:
+        for key, known in (
+            ("rewind_iterations", run.rewind_iterations),
+            ("rounds", tuple(range(1, run.rounds + 1))),
+        ):
+            for value in config["perturbed"][key]:
+                if value not in known:
+                    raise InvalidInput(
+                        f"configuration: perturbed.{key} has {value}, but {run.model} on {run.dataset} "
+                        f"computes {', '.join(map(str, known))} only"
+                    )
 
 
 def check_training(training: dict, run: Run) -> None:

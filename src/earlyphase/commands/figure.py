@@ -2,9 +2,7 @@
 
 import argparse
 
-from pandas import read_csv
-
-from earlyphase.commands.options import add_job_arguments, begin
+from earlyphase.commands.options import add_job_arguments, add_table_arguments, begin, read_tables
 from earlyphase.figures import FIGURES, render
 from earlyphase.storage import write_bytes
 from earlyphase.summaries import mixtures
@@ -13,7 +11,7 @@ from earlyphase.summaries import mixtures
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_job_arguments(parser)
-    parser.add_argument("--tables", required=True, nargs="+", help="NAME=PATH of each collected table")
+    add_table_arguments(parser)
     parser.add_argument("--out-svg", required=True)
     parser.add_argument("--out-png", required=True)
     parser.add_argument("--out-table", required=True, help="the points it shows, .csv")
@@ -24,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     begin(args)
     arguments = dict(args.spec)
     draw = FIGURES.named(arguments.pop("function"))
-    tables = {name: read_csv(path) for name, path in (item.split("=", 1) for item in args.tables)}
+    tables = read_tables(args)
     for mixture in mixtures(tables):
         print(f"warning: {mixture}")
     figure, points = draw(tables, **arguments)

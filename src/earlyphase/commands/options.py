@@ -10,6 +10,8 @@ from earlyphase.provenance import verify_code
 from earlyphase.storage import save_json
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from earlyphase.study import Study
 
 
@@ -45,6 +47,21 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preload", action="store_true", help="fork from a process that has imported torch")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+
+
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the collected tables that figures and claims read."""
+    parser.add_argument("--dense", required=True, nargs="+", help="collected tables of dense runs, .csv")
+    parser.add_argument("--imp", required=True, nargs="+", help="collected tables of IMP rounds")
+    parser.add_argument("--perturbed", nargs="*", default=[], help="collected tables of perturbed tickets")
+
+
+def read_tables(args: argparse.Namespace) -> "dict[str, DataFrame]":
+    """Read those tables, by name; one that has no file is left out."""
+    from pandas import concat, read_csv
+
+    paths = {name: getattr(args, name) for name in ("dense", "imp", "perturbed")}
+    return {name: concat(map(read_csv, files), ignore_index=True) for name, files in paths.items() if files}
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,28 @@
+rule perturb:
+    """Perturb the ticket of a round at iteration k and train it once."""
+    input:
+        data="results/data/{dataset}.safetensors",
+        rewind="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
+        initial="results/dense/{dataset}/{model}/seed{seed}/{task}/it0.safetensors",
+        mask="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/mask.safetensors",
+    output:
+        metrics="results/perturbed/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/{perturbation}.csv",
+    log:
+        "logs/perturbed/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/{perturbation}.log",
+    conda:
+        "../envs/earlyphase.yaml"
+    threads: 1
+    resources:
+        gpu=gpus,
+        mem="4GB",
+    params:
+        spec=spec("perturb"),
+        code=code("perturb"),
+        resume=resume_file,
+        execution=execution,
+    message:
+        "{wildcards.perturbation}: round {wildcards.round} of {wildcards.model} on {wildcards.dataset}, k = {wildcards.k}, seed {wildcards.seed}"
+    shell:
+        "python -m earlyphase perturb --spec {params.spec:q} --code {params.code:q} --data {input.data:q} "
+        "--rewind {input.rewind:q} --initial {input.initial:q} --mask {input.mask:q} "
+        "--resume {params.resume:q} {params.execution} --out {output.metrics:q} > {log:q} 2>&1"

@@ -210,8 +210,8 @@ def _explain(problem) -> str:
         case "uniqueItems":
             return f"{key} is {value}: the same value stands there twice"
         case "type" if isinstance(value, str) and problem.validator_value in ("number", "integer"):
-            hint = "YAML reads 1e-4 as text, 1.0e-4 as a number"
-            return f"{key} is the text {value!r}, but must be of type {problem.validator_value} ({hint})"
+            hint = " (YAML reads 1e-4 as text, 1.0e-4 as a number)" if "e" in value else ""
+            return f"{key} is the text {value!r}, but must be of type {problem.validator_value}{hint}"
         case "type":
             return f"{key} is {value!r}, but must be of type {problem.validator_value}"
     rule = problem.schema.get("description", "")
@@ -280,7 +280,7 @@ def registered(module: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
 
 def check_perturbed(config: dict, runs: list[Run]) -> None:
     """Raise `InvalidInput` where a perturbation needs a round that no chain computes."""
-    for run in runs:
+    for run in runs if config["perturbations"] else ():
         for key, known in (
             ("rewind_iterations", run.rewind_iterations),
             ("rounds", tuple(range(1, run.rounds + 1))),

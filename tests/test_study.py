@@ -93,8 +93,6 @@ BAD = [
     ("execution.device", "gpu", "execution.device is 'gpu'"),
     ("execution.precision", "float16", "execution.precision is 'float16'"),
     ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
-    ("perturbed.rewind_iterations", [40], "perturbed.rewind_iterations has 40.*computes 0, 20, 80 only"),
-    ("perturbed.rounds", [13], "perturbed.rounds has 13"),
     ("perturbed.rounds", [6, 6], "perturbed.rounds is .*stands there twice"),
     ("perturbations", {"noise": {"function": "gausian_noise"}}, "did you mean 'gaussian_noise'"),
     ("perturbations", {"noise": {"function": "gaussian_noise"}}, "perturbations.noise lacks scale"),
@@ -110,6 +108,17 @@ def test_a_bad_value_is_refused_by_name(path, value, message):
     with pytest.raises(InvalidInput) as caught:
         Study(changed(path, value), SCHEMA)
     assert re.search(message, str(caught.value)), str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "value"), [("rewind_iterations", [40]), ("rounds", [13])])
+def test_a_perturbation_of_what_no_chain_computes_is_refused(key, value):
+    config = changed(f"perturbed.{key}", value)
+    assert Study(config, SCHEMA)  # nothing is perturbed
+    config["perturbations"] = {"rewind": {"function": "rewind"}}
+    with pytest.raises(
+        InvalidInput, match=f"perturbed.{key} has {value[0]}, but resnet8 on photo_digits computes"
+    ):
+        Study(config, SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -135,11 +135,15 @@ def main():
                     snakemake(folder, args.cores, "--unlock").wait()
             found = artifacts(folder)
             compared += len(expected)
-            differences += [
-                name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-            ]
+            new = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
+            differences += new
             print(f"study {studies}: {sum(faults.values())} faults, {len(resumed)} resumptions, "
                   f"{len(differences)} differences", flush=True)  # fmt: skip
+            if new:
+                kept = Path(tempfile.mkdtemp(prefix="faults-"))
+                shutil.copytree(undisturbed, kept / "undisturbed")
+                shutil.copytree(folder, kept / "disturbed")
+                print(f"different: {sorted(new)}; both studies are kept in {kept}", flush=True)
             shutil.rmtree(folder)
     for kind in kinds:
         print(f"{kind}: {faults[kind]}")

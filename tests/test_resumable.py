@@ -176,6 +176,15 @@ def test_the_lock_is_exclusive_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_kill_in_the_middle_of_a_save_left_is_removed_in_the_end(tmp_path):
+    resume = ResumeFile(tmp_path / "a.resume", "identity")
+    resume.save(Progress(1, {"w": np.ones(3)}, {"w": np.ones(3)}))
+    (tmp_path / ".a.resume.123.part").write_bytes(b"half")
+    (tmp_path / ".b.resume.123.part").write_bytes(b"of another job")
+    resume.remove()
+    assert [path.name for path in tmp_path.iterdir()] == [".b.resume.123.part"]
+
+
 def test_saving_slowly_is_done_less_often(tmp_path, monkeypatch):
     """A save that takes a second is followed by at least 50 seconds of work: 2 % at most."""
     clock = iter([0.0, 100.0, 101.0, 140.0, 152.0])

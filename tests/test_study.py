@@ -110,6 +110,20 @@ def test_a_bad_value_is_refused_by_name(path, value, message):
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"function": "perturbed", "show": {"shufle_layers": "a"}},
+        {"function": "effective_std", "round": 6, "families": {"shuffles": ["shufle_layers"]}},
+    ],
+)
+def test_a_figure_of_what_is_not_configured_is_refused(entry):
+    config = changed("figures", {"noise": entry})
+    config["perturbations"] = {"shuffle_layers": {"function": "shuffle", "scope": "layer"}}
+    with pytest.raises(InvalidInput, match=r"noise shows 'shufle_layers'.*did you mean 'shuffle_layers'"):
+        Study(config, SCHEMA)
+
+
 @pytest.mark.parametrize(("key", "value"), [("rewind_iterations", [40]), ("rounds", [13])])
 def test_a_perturbation_of_what_no_chain_computes_is_refused(key, value):
     config = changed(f"perturbed.{key}", value)

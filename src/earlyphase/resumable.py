@@ -125,8 +125,10 @@ class ResumeFile:
         self._next_save = ended + max(self._interval, 50 * (ended - began))  # at most 2 % of the time
 
     def remove(self) -> None:
-        """Forget the progress: the outputs are written."""
+        """Forget the progress, and what a kill in the middle of a save left: the outputs are written."""
         self.path.unlink(missing_ok=True)
+        for unfinished in self.path.parent.glob(f".{self.path.name}.*.part"):
+            unfinished.unlink(missing_ok=True)
 
 
 def acquire(lock_path: Path) -> tuple[int, bool]:

@@ -72,6 +72,7 @@ class Study:
         for run in self.runs:
             check_training(self.training(run.dataset, run.model), run)
         check_perturbed(config, self.runs)
+        check_figures(config)
 
     def run_of(self, dataset: str, model: str) -> Run:
         """Return the configured run of a network on a data set."""
@@ -291,6 +292,19 @@ def check_perturbed(config: dict, runs: list[Run]) -> None:
                         f"configuration: perturbed.{key} has {value}, but {run.model} on {run.dataset} "
                         f"computes {', '.join(map(str, known))} only"
                     )
+
+
+def check_figures(config: dict) -> None:
+    """Raise `InvalidInput` where a figure shows a perturbation that is not configured."""
+    known = list(config["perturbations"])
+    for figure, entry in config["figures"].items():
+        families = entry.get("families", {})
+        for name in [*entry.get("show", {}), *(name for family in families.values() for name in family)]:
+            if name not in known:
+                raise InvalidInput(
+                    f"configuration: figures.{figure} shows {name!r}, which is not under perturbations"
+                    f"{closest(name, known)} (known: {', '.join(known) or 'none'})"
+                )
 
 
 def check_training(training: dict, run: Run) -> None:

@@ -78,7 +78,7 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job | None
     identity = hashlib.sha256(canonical(determining).encode()).hexdigest()
     resume = ResumeFile(args.resume, identity, args.resume_interval)
     with resume.lock() as waited:
-        if waited and _is_done(getattr(args, "out_run", None), identity):
+        if waited and _is_done(args, identity):
             print("the other process finished this job", flush=True)
             yield None
             return
@@ -99,10 +99,12 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job | None
         )
 
 
-def _is_done(run_record_path: str | None, identity: str) -> bool:
-    if run_record_path is None or not Path(run_record_path).exists():
+def _is_done(args: argparse.Namespace, identity: str) -> bool:
+    """Whether all outputs are there, and those of this very job."""
+    outputs = [Path(path) for option, path in vars(args).items() if option.startswith("out_")]
+    if not outputs or not all(path.exists() for path in outputs):
         return False
-    return json.loads(read_bytes(run_record_path)).get("identity") == identity
+    return json.loads(read_bytes(args.out_run)).get("identity") == identity
 
 
 def train_on(args: argparse.Namespace, weights: Weights, velocity: Weights, start: int, stop: int) -> Weights:

@@ -5,11 +5,28 @@ import sys
 import numpy as np
 import pytest
 from matplotlib import rc_context
+from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
+from matplotlib.text import Text
 from pandas import DataFrame, concat
+from scipy import stats
 
 from earlyphase.errors import InvalidInput
-from earlyphase.figures import FIGURES, curve_styles, plain, render, rewinding, seeds_note
+from earlyphase.figures import (
+    FIGURES,
+    MASKS_OF_K,
+    OWN_MASKS,
+    TO_K,
+    curve_styles,
+    effective_std,
+    p_value,
+    perturbed,
+    plain,
+    readable,
+    render,
+    rewinding,
+    seeds_note,
+)
 
 KS, ROUNDS, SEEDS = (0, 100, 500), 6, 3
 
@@ -186,8 +203,228 @@ def test_note_when_nothing_is_left():
 
 
 def test_registered_and_free_of_slow_imports():
-    assert "rewinding" in FIGURES
+    assert {"rewinding", "perturbed", "effective_std"} <= set(FIGURES)
     slow = "{'torch', 'matplotlib.pyplot', 'scipy.stats', 'scipy.special'}"
     program = f"import sys, earlyphase.figures; print({slow} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
+
+
+# Figures 4 to 8
+
+SHOW = {"shuffle_layers": "shuffled", "noise_1": "noise"}
+FAMILIES = {"shuffle": ["shuffle_layers", "shuffle_kernels"], "noise": ["noise_1", "noise_2", "absent"]}
+SIZES = {"shuffle_layers": 0.14, "shuffle_kernels": 0.09, "noise_1": 0.1, "noise_2": 0.2, "rewind_to_0": 0.05}
+
+
+def with_perturbed(seeds=SEEDS, ks=(100, 500), rounds=(3, 6), names=tuple(SIZES)):
+    draw = np.random.default_rng(1)
+    rows = [
+        imp_run(
+            seed, k, imp_round, draw.normal(0.9 - SIZES[name] / 5, 0.01),
+            perturbation=name, effective_mean=0.0, effective_std=SIZES[name] * draw.normal(1, 0.01),
+        )
+        for seed in range(seeds) for k in ks for imp_round in rounds for name in names
+    ]  # fmt: skip
+    return make_tables(seeds=seeds) | {"perturbed": DataFrame(rows)}
+
+
+def select(table, **values):
+    for column, value in values.items():
+        table = table[table[column].isin([value])]
+    return table
+
+
+def test_perturbed_has_a_panel_for_each_k_with_both_readings_of_rewinding_to_0():
+    figure, points = perturbed(with_perturbed(), show=SHOW)
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "resnet8, digits: k = 100", "resnet8, digits: k = 500",
+    ]  # fmt: skip
+    for ax in figure.axes:
+        labels = [curve.get_label() for curve in error_bars(ax)]
+        assert labels == [TO_K, OWN_MASKS, MASKS_OF_K, "shuffled", "noise"]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert "n = 3 seeds" in figure.get_supxlabel()
+    assert points["curve"].iloc[0] == "dense"
+
+
+def test_perturbed_points_are_means_over_the_seeds_of_one_k_and_round():
+    tables = with_perturbed()
+    points = perturbed(tables, show=SHOW)[1]
+    for k, imp_round in ((100, 3), (500, 6)):
+        place = {"k": k, "round": imp_round}
+        imp, branches = tables["imp"], tables["perturbed"]
+        expected = {
+            TO_K: select(imp, **place),
+            OWN_MASKS: select(imp, k=0, round=imp_round),
+            MASKS_OF_K: select(branches, perturbation="rewind_to_0", **place),
+            "shuffled": select(branches, perturbation="shuffle_layers", **place),
+        }
+        for curve, runs in expected.items():
+            (row,) = select(points, curve=curve, **place).to_dict("records")
+            assert row["mean"] == pytest.approx(statistics.mean(runs["accuracy"]))
+            assert row["std"] == pytest.approx(statistics.stdev(runs["accuracy"]))
+            assert (row["n"], row["density"]) == (SEEDS, pytest.approx(0.8**imp_round))
+
+
+@pytest.mark.parametrize(
+    "tables", [make_tables(), with_perturbed() | {"perturbed": with_perturbed()["perturbed"][:0]}]
+)
+def test_without_perturbed_runs_the_baselines_are_drawn(tables):
+    figure, points = perturbed(tables, show=SHOW)
+    assert [ax.get_title("left").split(": ")[1] for ax in figure.axes] == ["k = 100", "k = 500"]
+    assert set(points["curve"]) == {"dense", TO_K, OWN_MASKS}
+    assert "no perturbed run" in figure.get_supxlabel()
+    assert render(figure, "svg")
+
+
+def test_without_baselines_the_perturbed_runs_are_drawn():
+    tables = with_perturbed(names=("noise_1",))
+    figure, points = perturbed({"perturbed": tables["perturbed"]}, show=SHOW)
+    assert set(points["curve"]) == {"noise"}
+    assert len(figure.axes) == 2
+    with pytest.raises(InvalidInput, match="neither"):
+        perturbed({}, show=SHOW)
+
+
+def test_label_of_rewinding_to_0_may_be_chosen():
+    points = perturbed(with_perturbed(), show=SHOW | {"rewind_to_0": "state of 0"})[1]
+    assert "state of 0" in set(points["curve"])
+    assert MASKS_OF_K not in set(points["curve"])
+
+
+def test_baselines_are_grey_and_heavier_than_perturbations():
+    ax = perturbed(with_perturbed(), show=SHOW)[0].axes[0]
+    lines = {curve.get_label(): curve.lines[0] for curve in error_bars(ax)}
+    for label, line in lines.items():
+        shade = to_rgb(line.get_color())
+        assert (len(set(shade)) == 1) == (label not in SHOW.values())
+    lightest = min(lines[label].get_linewidth() for label in (TO_K, OWN_MASKS, MASKS_OF_K))
+    assert lightest > max(lines[label].get_linewidth() for label in SHOW.values())
+
+
+def test_diverged_perturbed_run_is_left_out_counted_and_marked():
+    tables = with_perturbed()
+    lost = select(tables["perturbed"], seed=1, k=500, round=6, perturbation="noise_1").index
+    tables["perturbed"].loc[lost, "loss"] = float("inf")
+    figure, points = perturbed(tables, show=SHOW)
+    (row,) = select(points, k=500, round=6, curve="noise").to_dict("records")
+    assert (row["n"], row["diverged"]) == (2, 1)
+    assert "1 diverged run" in figure.get_supxlabel()
+    assert sum(len(line.get_xdata()) for line in figure.axes[1].lines if line.get_marker() == "x") == 1
+    sizes = effective_std(tables, round=6, families=FAMILIES)[1]
+    (row,) = select(sizes, k=500, perturbation="noise_1").to_dict("records")
+    kept = select(tables["perturbed"].drop(lost), k=500, round=6, perturbation="noise_1")
+    assert (row["n"], row["diverged"]) == (2, 1)
+    assert row["mean"] == pytest.approx(kept["accuracy"].mean())
+    assert row["effective_std"] == pytest.approx(kept["effective_std"].mean())
+
+
+def test_line_and_correlation_are_over_means_and_not_over_runs():
+    tables = with_perturbed()
+    figure, points = effective_std(tables, round=6, families=FAMILIES)
+    runs = tables["perturbed"].query("round == 6 and perturbation != 'rewind_to_0'")
+    assert [ax.get_title("left").split(": ")[1] for ax in figure.axes] == [
+        "k = 100, 26.2 % of weights", "k = 500, 26.2 % of weights",
+    ]  # fmt: skip
+    for ax, k in zip(figure.axes, (100, 500), strict=True):
+        means = runs[runs["k"] == k].groupby("perturbation")[["effective_std", "accuracy"]].mean()
+        pearson = stats.pearsonr(means["effective_std"], means["accuracy"])
+        line = stats.linregress(means["effective_std"], means["accuracy"])
+        shown = points[points["k"] == k].set_index("perturbation")
+        assert list(shown.index) == ["shuffle_layers", "shuffle_kernels", "noise_1", "noise_2"]
+        assert shown["r"].unique() == pytest.approx([pearson.statistic])
+        assert shown["p"].unique() == pytest.approx([pearson.pvalue])
+        residuals = means["accuracy"] - line.intercept - line.slope * means["effective_std"]
+        assert shown["residual"].to_dict() == pytest.approx(residuals.to_dict())
+        over_runs = stats.pearsonr(runs["effective_std"], runs["accuracy"]).statistic
+        assert abs(over_runs - pearson.statistic) > 0.05
+        (text,) = [text.get_text() for text in ax.texts if text.get_gid() == "fit"]
+        assert (
+            text
+            == f"Pearson r = \N{MINUS SIGN}{-pearson.statistic:.2f}, p = {pearson.pvalue:.2g}\n4 perturbations"
+        )
+
+
+def test_every_point_of_figure_8_is_named_with_its_bars():
+    figure, points = effective_std(with_perturbed(), round=6, families=FAMILIES)
+    for ax, (_, shown) in zip(figure.axes, points.groupby("k"), strict=True):
+        labels = [text.get_text() for text in ax.texts if text.get_gid() == "label"]
+        assert labels == [readable(name) for name in shown["perturbation"]]
+        bars = [segment for curve in error_bars(ax) for segment in curve.lines[2][1].get_segments()]
+        heights = [(high - low) / 2 for (_, low), (_, high) in bars]
+        assert heights == pytest.approx(list(100 * shown["std"]))
+        for text in ax.texts:
+            text.get_window_extent()  # moves it into place
+        boxes = [Text.get_window_extent(text) for text in ax.texts]  # without its line
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize(
+    ("tables", "imp_round"),
+    [
+        (with_perturbed(), 5),
+        (make_tables(), 6),
+        (with_perturbed() | {"perturbed": with_perturbed()["perturbed"][:0]}, 6),
+    ],
+)
+def test_figure_8_without_points_says_so(tables, imp_round):
+    figure, points = effective_std(tables, round=imp_round, families=FAMILIES)
+    assert points.empty
+    assert figure.axes[0].texts[0].get_text() == f"No perturbed ticket of round {imp_round}"
+    assert "residual" in points
+    assert render(figure, "png")
+
+
+@pytest.mark.parametrize("names", [("noise_1",), ("noise_1", "noise_2")])
+def test_few_points_have_no_correlation(names):
+    figure, points = effective_std(with_perturbed(names=names), round=6, families=FAMILIES)
+    assert points["r"].isna().all()
+    assert "needs three points" in figure.axes[0].texts[0].get_text()
+    assert render(figure, "png")
+
+
+def test_figure_8_of_one_seed_has_no_bars():
+    figure, points = effective_std(with_perturbed(seeds=1), round=6, families=FAMILIES)
+    assert figure.get_supxlabel() == "One seed: no error bars"
+    assert points["r"].notna().all()
+    assert not any(curve.lines[2] for curve in error_bars(figure.axes[0]))
+
+
+def test_figure_8_without_one_accuracy_is_drawn():
+    tables = with_perturbed()
+    tables["perturbed"].loc[tables["perturbed"]["perturbation"] == "noise_2", "accuracy"] = float("nan")
+    figure, points = effective_std(tables, round=6, families=FAMILIES)
+    assert points["n"].tolist() == [3, 3, 3, 0] * 2
+    assert "3 perturbations" in figure.axes[0].texts[0].get_text()
+    tables["perturbed"]["accuracy"] = float("nan")
+    figure, points = effective_std(tables, round=6, families=FAMILIES)
+    assert points["n"].tolist() == [0] * 8
+    assert "Every run diverged" in figure.get_supxlabel()
+    assert render(figure, "png")
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda t: perturbed(t, show=SHOW), lambda t: effective_std(t, round=6, families=FAMILIES)]
+)
+def test_same_perturbed_tables_in_any_order_give_the_same_bytes(draw):
+    tables = with_perturbed()
+    shuffled = {name: table.sample(frac=1, random_state=0) for name, table in tables.items()}
+    assert render(draw(tables)[0], "svg") == render(draw(shuffled)[0], "svg")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("noise_0.5", "noise 0.5"),
+        ("signs_k_magnitudes_0", "signs k\nmagnitudes 0"),
+        ("shuffle_layers_signs_k", "shuffle layers\nsigns k"),
+        ("averyveryverylongname", "averyveryverylongname"),
+    ],
+)
+def test_names_of_perturbations_are_readable(name, words):
+    assert readable(name) == words
+
+
+def test_p_values_are_short():
+    assert [p_value(p) for p in (0.0085, 0.25, 1e-9)] == ["p = 0.0085", "p = 0.25", "p < 0.0001"]

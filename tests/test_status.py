@@ -81,14 +81,14 @@ def test_an_empty_folder_has_everything_missing(status):
 
 
 def test_five_thousand_rounds_take_less_than_two_seconds(status):
-    """20,000 files; the figure is twice what two busy cores need."""
+    """20,000 files; processor time, since others may be busy."""
     ks, seeds, rounds = list(range(20)), list(range(5)), 50
     for seed in seeds:
         for k in ks:
             for number in range(1, rounds + 1):
                 one = job("imp_round", **NAMES, seed=seed, k=k, round=number)
                 finish(one)
-    began = time.perf_counter()
+    began = time.process_time()
     said = status(seeds=seeds, rewind_iterations=ks, rounds=rounds)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert said.count("#" * 50) == 100

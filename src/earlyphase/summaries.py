@@ -1,7 +1,9 @@
 """Results of runs, and how they are summarised over seeds."""
 
+from typing import NamedTuple
+
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 NETWORK = ["dataset", "model"]
 PRODUCED_BY = ["torch", "device", "precision", "threads"]  # columns that ought to hold one value each
@@ -33,6 +35,46 @@ def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
     accuracy = runs.groupby(by, sort=True)["accuracy"]
     summary = accuracy.agg(mean="mean", std="std", n="count", diverged=lambda values: values.isna().sum())
     return summary.reset_index()
+
+
+def perturbation_means(runs: DataFrame, by: list[str]) -> DataFrame:
+    """Summarise accuracy and size of perturbed `runs` over the seeds of each group.
+
+    Returns:
+        The rows of `over_seeds`, and `effective_std` with `effective_std_spread`, its mean and sample
+        standard deviation over the same seeds.
+    """
+    sizes = runs[runs["accuracy"].notna()].groupby(by, sort=True)["effective_std"]
+    summary = sizes.agg(effective_std="mean", effective_std_spread="std").reset_index()
+    return over_seeds(runs, by).merge(summary, on=by, how="left")
+
+
+class Line(NamedTuple):
+    """A least-squares line, with Pearson's r and its two-sided p; NaN where they do not exist."""
+
+    slope: float
+    intercept: float
+    r: float
+    p: float
+
+
+def fit_line(x: Series, y: Series) -> Line:
+    """Fit y = slope x + intercept; r and p need three points that differ in x and in y."""
+    from scipy.special import stdtr  # scipy.stats has the same and takes a second longer to import
+
+    missing = float("nan")
+    dx, dy = x - x.mean(), y - y.mean()
+    if len(x) < 2 or not (dx**2).sum() > 0:
+        return Line(missing, missing, missing, missing)
+    slope = float((dx * dy).sum() / (dx**2).sum())
+    intercept = float(y.mean() - slope * x.mean())
+    free = len(x) - 2
+    if not free or not (dy**2).sum() > 0:
+        return Line(slope, intercept, missing, missing)
+    r = float(np.clip((dx * dy).sum() / np.sqrt((dx**2).sum() * (dy**2).sum()), -1, 1))
+    with np.errstate(divide="ignore"):
+        t = np.sqrt(free) * np.abs(r) / np.sqrt((1 - r) * (1 + r))
+    return Line(slope, intercept, r, float(2 * stdtr(free, -t)))
 
 
 def mixtures(tables: dict[str, DataFrame]) -> list[str]:

@@ -22,7 +22,8 @@ def smoothed(iterations: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Average over the samples nearby on a logarithmic axis, within a factor of e^0.25 in iteration + 1.
 
     So the window grows with time, as the intervals between samples do: single samples up to iteration 2,
-    ten or more of them from 50 on in the paper's sampling.
+    three to thirty from 4 on in the paper's sampling. A minimum with one steep side moves away from that
+    side, by less than the factor.
 
     Args:
         iterations: (S,), rising.
@@ -60,15 +61,15 @@ def phase_boundaries(iterations: np.ndarray, gradient: np.ndarray, distances: np
         distances: from the initial weights, (S,).
 
     Returns:
-        Boundary -> iteration; NaN where the rule finds none. A minimum at either end of the window is
-        none, and then there are no others.
+        Boundary -> iteration; NaN where the rule finds none. The first sample is no minimum, nor is one
+        whose average reaches past the last sample; without a minimum there are no boundaries.
     """
     found = dict.fromkeys(RULES, float("nan"))
-    if len(iterations) < 3 or not np.isfinite([*gradient, *distances]).all():
+    if len(iterations) < 2 or not np.isfinite([*gradient, *distances]).all():
         return found
     curve, motion = smoothed(iterations, gradient), speed(iterations, distances)
     low = int(curve.argmin())
-    if low in (0, len(curve) - 1):
+    if low == 0 or np.log1p(iterations[low]) + SMOOTHING > np.log1p(iterations[-1]):
         return found
     level = plateau_level(iterations, gradient)
     fastest = low + int(motion[low:].argmax())

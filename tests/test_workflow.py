@@ -232,7 +232,7 @@ EDITS = [
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/figures.py", "def rewind_label(k: int) -> str:\n", "def rewind_label(k: int) -> str:\n    k = k + 0\n", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/claims.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"figure": 1, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": 1, "figures": 1}),
     ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED, **TABLES}),
     ("training", "src/earlyphase/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),

@@ -5,20 +5,16 @@ import pytest
 from pandas import DataFrame, Series, concat
 from scipy import stats
 
-from earlyphase.claims import (
-    CLAIMS,
-    FIGURE_8,
-    MIXES,
+from earlyphase.claims import CLAIMS, judge
+from earlyphase.claims.judging import (
     OverPoints,
     assess,
     assess_contrast,
     assess_points,
-    correlation_with_size,
-    judge,
-    mixes_off_the_line,
     t_interval,
     verdict_on,
 )
+from earlyphase.claims.perturbations import FIGURE_8, MIXES, correlation_with_size, mixes_off_the_line
 from earlyphase.summaries import fit_line, last_evaluations, mixtures, over_seeds
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}

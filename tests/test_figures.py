@@ -12,21 +12,11 @@ from pandas import DataFrame, concat
 from scipy import stats
 
 from earlyphase.errors import InvalidInput
-from earlyphase.figures import (
-    FIGURES,
-    MASKS_OF_K,
-    OWN_MASKS,
-    TO_K,
-    curve_styles,
-    effective_std,
-    p_value,
-    perturbed,
-    plain,
-    readable,
-    render,
-    rewinding,
-    seeds_note,
-)
+from earlyphase.figures import FIGURES, render
+from earlyphase.figures.effective_std import effective_std, p_value, readable
+from earlyphase.figures.perturbed import MASKS_OF_K, OWN_MASKS, TO_K, perturbed
+from earlyphase.figures.rewinding import rewinding
+from earlyphase.figures.style import curve_styles, plain, seeds_note
 
 KS, ROUNDS, SEEDS = (0, 100, 500), 6, 3
 

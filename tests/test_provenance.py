@@ -139,7 +139,7 @@ def reaches(root, *variations):
 def test_stages_reach_what_they_run_and_no_more():
     dense = reaches("commands.dense.run", "models.resnet")
     imp = reaches("commands.imp_round.run", "models.resnet")
-    figure = reaches("commands.figure.run", "figures.rewinding")
+    figure = reaches("commands.figure.run", "figures.rewinding.rewinding")
     data = reaches("commands.data.run", "datasets.digits")
     assert {"training.train", "training.MaskedSGD", "batches.shuffled_batches", "models.ResNet"} <= dense
     assert "masks.prune_by_magnitude" in imp - dense

@@ -156,7 +156,8 @@ def test_functions_read_from_the_source_are_those_registered():
                 p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
             ]
             required = {p.name for p in keywords if p.default is p.empty}
-            assert found[name] == (required, {p.name for p in keywords} - required)
+            assert found[name][1:] == (required, {p.name for p in keywords} - required)
+            assert f"earlyphase.{found[name].module}" == function.__module__
 
 
 def specs(config, seed="0", k="20", imp_round="3"):

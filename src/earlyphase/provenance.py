@@ -80,6 +80,13 @@ def source_file(module_name: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def modules_of(module_name: str) -> list[str]:
+    """A module, or a folder of modules and each of these: "figures", "figures.rewinding", ..."""
+    path = SOURCE.joinpath(*module_name.split("."))
+    parts = sorted(part.stem for part in path.glob("*.py") if part.stem != "__init__")
+    return [module_name, *(f"{module_name}.{part}" for part in parts)]
+
+
 @cache
 def _parse(module_name: str) -> Module:
     module = Module()

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from earlyphase.errors import InvalidInput
-from earlyphase.provenance import source_file
+from earlyphase.provenance import modules_of, source_file
 
 REGISTRIES = {
     "datasets": "DATASETS",
     "models": "MODELS",
     "perturbations": "PERTURBATIONS",
     "figures": "FIGURES",
-}  # module -> its registry
+}  # module or folder of modules -> its registry
 
 NUMBERS = ("seed", "k", "round")  # wildcards that are
 METRICS = {  # stage -> its metrics tables
@@ -137,12 +138,12 @@ class Study:
 
     def roots(self, rule: str, **wildcards: str) -> tuple[str, ...]:
         """Fingerprint roots of a job: its command, and the configured variation it looks up by name."""
-        command = f"commands.{COMMANDS.get(rule, rule)}.run"
         variations = (
-            f"{group}.{self.config[group][wildcards[group.removesuffix('s')]]['function']}"
+            (group, self.config[group][wildcards[group.removesuffix("s")]]["function"])
             for group in VARIATIONS.get(rule, ())
         )
-        return (command, *variations)
+        defined = (f"{registered(group)[function].module}.{function}" for group, function in variations)
+        return (f"commands.{COMMANDS.get(rule, rule)}.run", *defined)
 
 
 def read_study(config_paths: list[Path], schema_path: Path) -> Study:
@@ -248,7 +249,7 @@ def check_names(config: dict) -> None:
                     f"{where}.function is {function!r}, which is not registered in {group}"
                     f"{closest(function, list(functions))} (known: {', '.join(functions)})"
                 )
-            required, optional = functions[function]
+            _, required, optional = functions[function]
             for argument in entry.keys() - not_arguments - required - optional:
                 known = sorted(required | optional)
                 raise InvalidInput(
@@ -261,21 +262,30 @@ def check_names(config: dict) -> None:
                 raise InvalidInput(f"{where}.depth is {entry['depth']}, but must be 6n + 2 (8, 14, 20, ...)")
 
 
+class Registered(NamedTuple):
+    """A registered function: the module it stands in, and its keyword arguments."""
+
+    module: str
+    required: frozenset[str]
+    optional: frozenset[str]
+
+
 @cache
-def registered(module: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    """Functions registered in a module: name -> required and optional keyword arguments.
+def registered(group: str) -> dict[str, Registered]:
+    """Functions registered in a module, or in the modules of a folder, by name.
 
     Read from the source, because importing some of these modules costs seconds.
     """
     found = {}
-    for node in ast.parse(source_file(module).read_text()).body:
-        if isinstance(node, ast.FunctionDef) and any(
-            ast.unparse(decorator) == f"{REGISTRIES[module]}.register" for decorator in node.decorator_list
-        ):
-            defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            arguments = {argument.arg: default is not None for argument, default in defaults}
-            optional = frozenset(name for name, has_default in arguments.items() if has_default)
-            found[node.name] = (frozenset(arguments) - optional, optional)
+    for module in modules_of(group):
+        for node in ast.parse(source_file(module).read_text()).body:
+            if isinstance(node, ast.FunctionDef) and any(
+                ast.unparse(decorator) == f"{REGISTRIES[group]}.register" for decorator in node.decorator_list
+            ):
+                defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+                arguments = {argument.arg: default is not None for argument, default in defaults}
+                optional = frozenset(name for name, has_default in arguments.items() if has_default)
+                found[node.name] = Registered(module, frozenset(arguments) - optional, optional)
     return found
 
 

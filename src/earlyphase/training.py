@@ -100,11 +100,11 @@ class MaskedSGD:
             self._weights.mul_(self._kept)
 
     def step(self, loss: torch.Tensor, learning_rate: float) -> None:
-        """Take one step down the gradient of `loss`."""
+        """Take one step down the gradient of `loss`, which stays in `.grad`, without weight decay."""
         self._gradient.zero_()
         loss.backward()
-        self._gradient.add_(self._weights, alpha=self._weight_decay)
-        self._velocity.mul_(self._momentum).add_(self._gradient)
+        decayed = self._gradient.add(self._weights, alpha=self._weight_decay)
+        self._velocity.mul_(self._momentum).add_(decayed)
         self._weights.add_(self._velocity, alpha=-learning_rate)
         self._apply_mask()
 

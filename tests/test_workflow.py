@@ -13,11 +13,13 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
-TABLES = {"collect_imp": 1, "claims": 1, "figure": 1, "figures": 1}
+FIGURES = yaml.safe_load((ROOT / "config.yaml").read_text())["figures"]
+DRAWN = {"figure": len(FIGURES), "figures": 1}
+TABLES = {"collect_imp": 1, "claims": 1, **DRAWN}
 PERTURBED = {"perturb": 8, "collect_perturbed": 1}
 ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8}
 ALL_TABLES = {"collect_dense": 1, "collect_perturbed": 1, **TABLES}
-NONE_PERTURBED = {"perturbed": {"rewind_iterations": [], "rounds": []}, "perturbations": {}}
+NONE_PERTURBED = {"perturbed": []}
 
 
 class Project:
@@ -136,12 +138,14 @@ def test_the_study_makes_every_promised_file(finished):
                     "weights.safetensors",
                 ]
     figures = {path.name for path in (results / "figures").iterdir()}
-    assert figures == {f"rewinding_synthetic_tiny.{suffix}" for suffix in ("svg", "png", "csv")}
+    assert figures == {
+        f"{name}_synthetic_tiny.{suffix}" for name in FIGURES for suffix in ("svg", "png", "csv")
+    }
     assert (results / "claims.csv").read_text().count("\nR") == 5
 
 
 def test_every_job_has_a_log(finished):
-    assert len(list((finished.folder / "logs").rglob("*.log"))) == 1 + 2 + 6 + 12 + 8 + 3 + 1 + 1
+    assert len(list((finished.folder / "logs").rglob("*.log"))) == 1 + 2 + 6 + 12 + 8 + 3 + 1 + len(FIGURES)
 
 
 def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
@@ -230,18 +234,18 @@ EDITS = [
     ("a reformat", "src/earlyphase/batches.py", "return -(-examples // batch_size)", "return -(\n        -examples // batch_size)", {}),
     ("a function that no job runs", "src/earlyphase/progress.py", "seconds < 100", "seconds < 120", {}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
-    ("a figure", "src/earlyphase/figures/tickets.py", "def rewind_label(k: int) -> str:\n", "def rewind_label(k: int) -> str:\n    k = k + 0\n", {"figure": 1, "figures": 1}),
+    ("a figure", "src/earlyphase/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": 1, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"claims": 1, **DRAWN}),
     ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED, **TABLES}),
     ("training", "src/earlyphase/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
-    ("a perturbation", "src/earlyphase/perturbations.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, "collect_perturbed": 1, "claims": 1, "figure": 1, "figures": 1}),
+    ("a perturbation", "src/earlyphase/perturbations.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, "collect_perturbed": 1, "claims": 1, **DRAWN}),
     ("another perturbation", "src/earlyphase/perturbations.py", "scale * initial_std", "1 * scale * initial_std", {}),
     ("augmentation", "src/earlyphase/batches.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
     ("this data set", "src/earlyphase/datasets/__init__.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
     ("another data set", "src/earlyphase/datasets/__init__.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
-    ("the table of one stage", "src/earlyphase/commands/collect.py", "rows = []", "rows = list()", ALL_TABLES),
+    ("the table of one stage", "src/earlyphase/commands/collect.py", "for row in load_rows(path)", "for row in load_rows(str(path))", ALL_TABLES),
     ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
@@ -282,7 +286,7 @@ def test_an_edit_names_itself_when_asked_why(project):
     assert "training.learning_rate from 0.1 to 0.3" in project.command("explain", dense)
     project.configure(seeds=[0, 1, 2])
     said = project.command("explain", "results/tables/imp_synthetic_tiny.csv")
-    assert "values.seed from [0, 1] to [0, 1, 2]" in said
+    assert "values.0.seed from [0, 1] to [0, 1, 2]" in said
     assert "seed2/supervised/it0/round1/mask.safetensors does not exist" in said
     said = project.command("explain", "results/claim.csv", check=False)
     assert "no rule makes results/claim.csv, did you mean 'results/claims.csv'?" in said
@@ -302,7 +306,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert "jobs: 34 done" in said
+    assert f"jobs: {33 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

@@ -6,14 +6,14 @@ include: "rules/data.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
 include: "rules/perturbed.smk"
+include: "rules/telemetry.smk"
 include: "rules/figures.smk"
 
 
 localrules:
     figures,
-    collect_dense,
-    collect_imp,
-    collect_perturbed,
+    pairs,
+    collect,
     claims,
     figure,
 

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from earlyphase.artifacts import inputs, jobs
 from earlyphase.errors import InvalidInput
 from earlyphase.provenance import canonical, fingerprint
-from earlyphase.study import Study
+from earlyphase.study import METRICS, Study
 
 try:
     with open(f"{workflow.basedir}/config.schema.yaml") as schema:
@@ -29,6 +29,7 @@ wildcard_constraints:
     task="supervised",
     k=r"\d+",
     round=r"[1-9]\d*",
+    stage=either(METRICS),
 
 
 def spec(rule):
@@ -71,7 +72,7 @@ def resume_file(wildcards, output):
 
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return list(STUDY.run_of(wildcards.dataset, wildcards.model).rewind_iterations)
+    return STUDY.kept_iterations(STUDY.run_of(wildcards.dataset, wildcards.model))
 
 
 def configured_figures(wildcards):

@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from earlyphase.study import NUMBERS, Study, table_paths
+from earlyphase.study import METRICS, NUMBERS, Study, table_paths
 
 DENSE = "results/dense/{dataset}/{model}/seed{seed}/{task}"
 ROUND = "results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}"
 PERTURBED = "results/perturbed/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/{perturbation}.csv"
+TELEMETRY = "results/telemetry/{dataset}/{model}/seed{seed}/{task}"
+CURVATURE = "results/curvature/{dataset}/{model}/seed{seed}/{task}"
 FIGURE = "results/figures/{figure}_{dataset}_{model}"
 OUTPUTS = {  # rule -> its outputs, the one that the resume file is named after first
     "data": ("results/data/{dataset}.safetensors",),
@@ -22,9 +24,12 @@ OUTPUTS = {  # rule -> its outputs, the one that the resume file is named after 
         f"{ROUND}/{name}" for name in ("mask.safetensors", "weights.safetensors", "metrics.csv", "run.json")
     ),
     "perturb": (f"{PERTURBED}",),
-    "collect_dense": ("results/tables/dense_{dataset}_{model}.csv",),
-    "collect_imp": ("results/tables/imp_{dataset}_{model}.csv",),
-    "collect_perturbed": ("results/tables/perturbed_{dataset}_{model}.csv",),
+    "telemetry": tuple(
+        f"{TELEMETRY}/{name}" for name in ("state.csv", "traces.csv", "evaluations.csv", "run.json")
+    ),
+    "curvature": (f"{CURVATURE}/it{{k}}.safetensors", f"{CURVATURE}/it{{k}}.csv"),
+    "pairs": (f"{CURVATURE}/pairs.csv",),
+    "collect": ("results/tables/{stage}_{dataset}_{model}.csv",),
     "figure": tuple(f"{FIGURE}.{suffix}" for suffix in ("svg", "png", "csv")),
     "claims": ("results/claims.csv",),
 }
@@ -34,9 +39,10 @@ LOGS = {
     "checkpoint": "logs/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
     "imp_round": "logs/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.log",
     "perturb": "logs/perturbed/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/{perturbation}.log",
-    "collect_dense": "logs/tables/dense_{dataset}_{model}.log",
-    "collect_imp": "logs/tables/imp_{dataset}_{model}.log",
-    "collect_perturbed": "logs/tables/perturbed_{dataset}_{model}.log",
+    "telemetry": "logs/telemetry/{dataset}/{model}/seed{seed}/{task}.log",
+    "curvature": "logs/curvature/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    "pairs": "logs/curvature/{dataset}/{model}/seed{seed}/{task}/pairs.log",
+    "collect": "logs/tables/{stage}_{dataset}_{model}.log",
     "figure": "logs/figures/{figure}_{dataset}_{model}.log",
     "claims": "logs/claims.log",
 }
@@ -80,15 +86,20 @@ def jobs(study: Study) -> Iterator[Job]:
         for seed in run.seeds:
             replicate = network | {"seed": seed, "task": "supervised"}
             yield job("dense", **replicate)
-            for k in (*run.rewind_iterations, end):
+            for k in (*study.kept_iterations(run), end):
                 yield job("checkpoint", **replicate, k=k)
+            yield job("telemetry", **replicate)
+            for k in study.curvature_times(run):
+                yield job("curvature", **replicate, k=k)
+            if study.curvature_times(run):
+                yield job("pairs", **replicate)
             for k in run.rewind_iterations:
                 for imp_round in range(1, run.rounds + 1):
                     yield job("imp_round", **replicate, k=k, round=imp_round)
             for k, number, name in study.perturbed():
                 yield job("perturb", **replicate, k=k, round=number, perturbation=name)
         for stage in study.stages():
-            yield job(f"collect_{stage}", **network)
+            yield job("collect", **network, stage=stage)
         for figure in study.config["figures"]:
             yield job("figure", **network, figure=figure)
     yield job("claims")
@@ -118,6 +129,7 @@ def _pattern(template: str, study: Study) -> str:
         "perturbation": f"(?P<perturbation>{names['perturbations']})",
         "figure": f"(?P<figure>{'|'.join([*study.config['figures'], '[a-z0-9]+'])})",
         "task": "(?P<task>supervised)",
+        "stage": f"(?P<stage>{'|'.join(METRICS)})",
         **{name: rf"(?P<{name}>\d+)" for name in NUMBERS},
     }
     return re.sub(r"\\\{(\w+)\\\}", lambda name: wildcards[name[1]], re.escape(template))
@@ -143,15 +155,31 @@ def inputs(study: Study, rule: str, **wildcards: str) -> dict[str, list[str]]:
                 "initial": [f"{DENSE}/it0.safetensors"],
                 "mask": [f"{ROUND}/mask.safetensors"],
             }
-        case "collect_dense" | "collect_imp" | "collect_perturbed":
-            return {"metrics": metrics(study, rule, **names)}
+        case "telemetry":
+            needed = {"data": [data], "trajectory": [OUTPUTS["dense"][0]]}
+        case "curvature":
+            needed = {
+                "data": [data],
+                "state": [f"{DENSE}/it{{k}}.safetensors"],
+                "initial": [f"{DENSE}/it0.safetensors"],
+            }
+        case "pairs":
+            times = study.curvature_times(study.run_of(names["dataset"], names["model"]))
+            needed = {
+                "eigenpairs": [OUTPUTS["curvature"][0].replace("{k}", str(k)) for k in times],
+                "states": [f"{DENSE}/it{k}.safetensors" for k in times],
+            }
+        case "collect":
+            return {"metrics": metrics(study, **names)}
         case "figure":
-            needed = {stage: [OUTPUTS[f"collect_{stage}"][0]] for stage in study.stages()}
+            needed = {"tables": [OUTPUTS["collect"][0].replace("{stage}", stage) for stage in study.stages()]}
         case "claims":
-            runs = [{"dataset": run.dataset, "model": run.model} for run in study.runs]
             return {
-                stage: [OUTPUTS[f"collect_{stage}"][0].format(**run) for run in runs]
-                for stage in study.stages()
+                "tables": [
+                    OUTPUTS["collect"][0].format(dataset=run.dataset, model=run.model, stage=stage)
+                    for run in study.runs
+                    for stage in study.stages()
+                ]
             }
         case _:
             needed = {}
@@ -168,6 +196,6 @@ def _previous_round(study: Study, names: dict[str, str]) -> dict[str, list[str]]
     return {"weights": [f"{folder}/weights.safetensors"], "mask": [f"{folder}/mask.safetensors"]}
 
 
-def metrics(study: Study, rule: str, dataset: str, model: str) -> list[str]:
-    """Metrics tables that a collected table of a run is made of."""
-    return table_paths(study.spec(rule, dataset=dataset, model=model))
+def metrics(study: Study, stage: str, dataset: str, model: str) -> list[str]:
+    """Tables that a collected table of a run is made of."""
+    return table_paths(study.spec("collect", stage=stage, dataset=dataset, model=model))

@@ -4,10 +4,11 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from torch import nn
 
@@ -31,7 +32,17 @@ class Progress:
     states: dict[int, tuple[Weights, Weights]] = field(
         default_factory=dict
     )  # weights, velocity, as asked for
+    seen: Weights = field(default_factory=dict)  # what an observer keeps
     seconds: float = 0.0  # over all attempts
+
+
+class Observer(Protocol):
+    """Looks at a run and keeps something of it; `state` is saved with the progress, and given back."""
+
+    state: Weights
+
+    def observe(self, iteration: int, model: nn.Module) -> None:
+        """See the network after `iteration` steps; it must be left as it is."""
 
 
 class ResumeFile:
@@ -95,6 +106,7 @@ class ResumeFile:
             part, tensor_name = name.split("/", 1)
             parts.setdefault(part, {})[tensor_name] = array
         progress.weights, progress.velocity = parts["weights"], parts["velocity"]
+        progress.seen = parts.get("seen", {})
         progress.states = {
             iteration: (parts[f"weights{iteration}"], parts[f"velocity{iteration}"])
             for iteration in header["states"]
@@ -109,6 +121,7 @@ class ResumeFile:
         """Write `progress`; the next save is due after the interval, later where saving is slow."""
         began = time.monotonic()
         tensors = named("weights", progress.weights) | named("velocity", progress.velocity)
+        tensors |= named("seen", progress.seen)
         for iteration, (weights, velocity) in progress.states.items():
             tensors |= named(f"weights{iteration}", weights) | named(f"velocity{iteration}", velocity)
         save_tensors(
@@ -181,6 +194,8 @@ def train_resumably(
     start: int,
     velocity: Weights | None = None,
     keep: Collection[int] = (),
+    observer: Observer | None = None,
+    evaluates_at: Callable[[int], bool] | None = None,
 ) -> Progress:
     """Train `model` from `start` to the end, or on from where an earlier attempt was killed.
 
@@ -188,6 +203,8 @@ def train_resumably(
         mask: of the sub-network; None trains the dense one.
         velocity: momentum buffers at `start`; None starts them at zero.
         keep: iterations whose state is returned; those before `start` are ignored.
+        observer: sees every iteration once, however often training is interrupted.
+        evaluates_at: iteration -> whether to evaluate there; None leaves it to the settings.
 
     Returns:
         The finished run. Its final weights and rows do not depend on how often it was interrupted.
@@ -204,6 +221,9 @@ def train_resumably(
         print(f"resuming at iteration {resumed_at}", flush=True)
         load_state(model, progress.weights)
         optimizer.velocity = progress.velocity
+        if observer is not None:
+            observer.state = progress.seen
+    evaluates_at = evaluates_at or settings.evaluates_at
     batch_at = shuffled_batches(train_images, seed, settings.batch_size, settings.crop_padding, settings.flip)
     clock = time.monotonic()
     with noticing_termination() as noticed:
@@ -219,7 +239,9 @@ def train_resumably(
             if iteration != resumed_at:  # otherwise this state was seen to before the kill
                 if iteration in keep:
                     progress.states[iteration] = (state_of(model), optimizer.velocity)
-                if settings.evaluates_at(iteration):
+                if observer is not None:
+                    observer.observe(iteration, model)
+                if evaluates_at(iteration):
                     measured = evaluate(model, test_images, execution.autocast)
                     progress.rows.append({"iteration": iteration, **measured})
                     print(f"iteration {iteration} of {settings.iterations}: {measured}", flush=True)
@@ -227,6 +249,7 @@ def train_resumably(
             if finished or noticed or resume.due():
                 progress.iteration = iteration
                 progress.weights, progress.velocity = state_of(model), optimizer.velocity
+                progress.seen = observer.state if observer is not None else {}
                 progress.seconds += time.monotonic() - clock
                 clock = time.monotonic()
                 if not finished:

@@ -12,6 +12,7 @@ import yaml
 
 from earlyphase.errors import InvalidInput
 from earlyphase.provenance import modules_of, source_file
+from earlyphase.schedules import as_iterations, sampled_iterations
 
 REGISTRIES = {
     "datasets": "DATASETS",
@@ -21,16 +22,21 @@ REGISTRIES = {
 }  # module or folder of modules -> its registry
 
 NUMBERS = ("seed", "k", "round")  # wildcards that are
-METRICS = {  # stage -> its metrics tables
+METRICS = {  # stage -> the tables that are collected of it
     "dense": "results/dense/{dataset}/{model}/seed{seed}/supervised/metrics.csv",
     "imp": "results/imp/{dataset}/{model}/seed{seed}/supervised/it{k}/round{round}/metrics.csv",
     "perturbed": "results/perturbed/{dataset}/{model}/seed{seed}/supervised/it{k}/round{round}/"
     "{perturbation}.csv",
+    "telemetry": "results/telemetry/{dataset}/{model}/seed{seed}/supervised/state.csv",
+    "traces": "results/telemetry/{dataset}/{model}/seed{seed}/supervised/traces.csv",
+    "evaluations": "results/telemetry/{dataset}/{model}/seed{seed}/supervised/evaluations.csv",
+    "curvature": "results/curvature/{dataset}/{model}/seed{seed}/supervised/it{k}.csv",
+    "pairs": "results/curvature/{dataset}/{model}/seed{seed}/supervised/pairs.csv",
 }
-COMMANDS = {f"collect_{stage}": "collect" for stage in METRICS}  # rule -> command, where names differ
 VARIATIONS = {  # rule -> where the function is registered that its configuration names
     "data": ("datasets",), "dense": ("models",), "checkpoint": ("models",), "imp_round": ("models",),
-    "perturb": ("models", "perturbations"), "figure": ("figures",),
+    "perturb": ("models", "perturbations"), "telemetry": ("models",), "curvature": ("models",),
+    "figure": ("figures",),
 }  # fmt: skip
 
 
@@ -72,7 +78,9 @@ class Study:
         ]
         check_names(config)
         for run in self.runs:
-            check_training(self.training(run.dataset, run.model), run)
+            training = self.training(run.dataset, run.model)
+            check_training(training, run)
+            check_times(config, training, run)
         check_perturbed(config, self.runs)
         check_figures(config)
 
@@ -91,9 +99,22 @@ class Study:
         branches = (branch for entry in self.config["perturbed"] for branch in product(*map(entry.get, keys)))
         return list(dict.fromkeys(branches))
 
+    def curvature_times(self, run: Run) -> list[int]:
+        """Iterations at which the Hessian's top subspace of a run is found, rising."""
+        end = self.training(run.dataset, run.model)["iterations"]
+        return sorted({as_iterations(time, end) for time in self.config["curvature"]["iterations"]})
+
+    def kept_iterations(self, run: Run) -> list[int]:
+        """Iterations whose state the dense run keeps, besides its end: rewinding and curvature need them."""
+        end = self.training(run.dataset, run.model)["iterations"]
+        initial = [0] if self.config["curvature"]["iterations"] else []
+        return sorted({*run.rewind_iterations, *self.curvature_times(run), *initial} - {end})
+
     def stages(self) -> list[str]:
-        """Stages whose metrics are collected: perturbed tickets only where any are configured."""
-        return [stage for stage in METRICS if stage != "perturbed" or self.perturbed()]
+        """Stages whose tables are collected: perturbed tickets and curvature only where configured."""
+        left_out = set() if self.perturbed() else {"perturbed"}
+        left_out |= set() if self.config["curvature"]["iterations"] else {"curvature", "pairs"}
+        return [stage for stage in METRICS if stage not in left_out]
 
     def spec(self, rule: str, **wildcards: str) -> dict:
         """What a job reads of the configuration."""
@@ -108,8 +129,17 @@ class Study:
             case "perturb":
                 entry = self.config["perturbations"][wildcards["perturbation"]]
                 return self._training_spec(wildcards) | {"perturbation": entry}
-            case "collect_dense" | "collect_imp" | "collect_perturbed":
-                return self._collected(rule.removeprefix("collect_"), **wildcards)
+            case "telemetry":
+                return self._training_spec(wildcards) | {"telemetry": self.config["telemetry"]}
+            case "curvature":
+                chosen = {
+                    name: value for name, value in self.config["curvature"].items() if name != "iterations"
+                }
+                return self._training_spec(wildcards) | {"curvature": chosen}
+            case "pairs":
+                return {"columns": self._columns(wildcards)}
+            case "collect":
+                return self._collected(**wildcards)
             case "figure":
                 return self.config["figures"][wildcards["figure"]]
             case "claims":
@@ -122,16 +152,22 @@ class Study:
     def _training_spec(self, wildcards: dict[str, str]) -> dict:
         dataset, model = wildcards["dataset"], wildcards["model"]
         network = {key: value for key, value in self.config["models"][model].items() if key != "training"}
-        columns = {name: int(value) if name in NUMBERS else value for name, value in wildcards.items()}
-        return {"model": network, "training": self.training(dataset, model), "columns": columns}
+        return {
+            "model": network,
+            "training": self.training(dataset, model),
+            "columns": self._columns(wildcards),
+        }
+
+    @staticmethod
+    def _columns(wildcards: dict[str, str]) -> dict[str, str | int]:
+        """Columns of a table that name the run."""
+        return {name: int(value) if name in NUMBERS else value for name, value in wildcards.items()}
 
     def _collected(self, stage: str, dataset: str, model: str) -> dict:
         """Path of the metrics tables with {names} in it, and the values of each name: see `table_paths`."""
         run = self.run_of(dataset, model)
         seeds = {"seed": list(run.seeds)}
         match stage:
-            case "dense":
-                values = [seeds]
             case "imp":
                 rounds = list(range(1, run.rounds + 1))
                 values = [seeds | {"k": list(run.rewind_iterations), "round": rounds}]
@@ -141,6 +177,10 @@ class Study:
                     seeds | {name: entry[key] for key, name in names.items()}
                     for entry in self.config["perturbed"]
                 ]
+            case "curvature":
+                values = [seeds | {"k": self.curvature_times(run)}]
+            case _:
+                values = [seeds]
         names = {name: f"{{{name}}}" for name in values[0]} | {"dataset": dataset, "model": model}
         return {"parts": METRICS[stage].format(**names), "values": values}
 
@@ -151,7 +191,7 @@ class Study:
             for group in VARIATIONS.get(rule, ())
         )
         defined = (f"{registered(group)[function].module}.{function}" for group, function in variations)
-        return (f"commands.{COMMANDS.get(rule, rule)}.run", *defined)
+        return (f"commands.{rule}.run", *defined)
 
 
 def table_paths(spec: dict) -> list[str]:
@@ -339,9 +379,14 @@ def check_perturbed(config: dict, runs: list[Run]) -> None:
 
 
 def check_figures(config: dict) -> None:
-    """Raise `InvalidInput` where a figure shows a perturbation that is not configured."""
+    """Raise `InvalidInput` where a figure shows what is not configured."""
     known = list(config["perturbations"])
     for figure, entry in config["figures"].items():
+        if entry["function"] == "subspace" and not config["curvature"]["iterations"]:
+            raise InvalidInput(
+                f"configuration: figures.{figure} shows the Hessian's subspace, but curvature.iterations is "
+                "empty; list iterations there, or leave the figure out"
+            )
         shown = [name for labelled in entry.get("show", []) for name in labelled]
         families = [family for labelled in entry.get("families", []) for family in labelled.values()]
         for name in [*shown, *(name for family in families for name in family)]:
@@ -350,6 +395,19 @@ def check_figures(config: dict) -> None:
                     f"configuration: figures.{figure} shows {name!r}, which is not under perturbations"
                     f"{closest(name, known)} (known: {', '.join(known) or 'none'})"
                 )
+
+
+def check_times(config: dict, training: dict, run: Run) -> None:
+    """Raise `InvalidInput` where a run is to be looked at in an order or at a time that it does not have."""
+    end = training["iterations"]
+    for name in ("schedule", "evaluations"):
+        sampled_iterations(config["telemetry"][name], end, f"configuration: telemetry.{name}")
+    for time in config["curvature"]["iterations"]:
+        if as_iterations(time, end) > end:
+            raise InvalidInput(
+                f"configuration: curvature.iterations has {time}, but {run.model} on {run.dataset} trains "
+                f"for {end} iterations; an integer is iterations, a number with a point a share of training"
+            )
 
 
 def check_training(training: dict, run: Run) -> None:

@@ -104,7 +104,7 @@ def _is_done(args: argparse.Namespace, identity: str) -> bool:
     outputs = [Path(path) for option, path in vars(args).items() if option.startswith("out_")]
     if not outputs or not all(path.exists() for path in outputs):
         return False
-    return json.loads(read_bytes(args.out_run)).get("identity") == identity
+    return "out_run" in args and json.loads(read_bytes(args.out_run)).get("identity") == identity
 
 
 def train_on(args: argparse.Namespace, weights: Weights, velocity: Weights, start: int, stop: int) -> Weights:

@@ -51,17 +51,22 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the collected tables that figures and claims read."""
-    parser.add_argument("--dense", required=True, nargs="+", help="collected tables of dense runs, .csv")
-    parser.add_argument("--imp", required=True, nargs="+", help="collected tables of IMP rounds")
-    parser.add_argument("--perturbed", nargs="*", default=[], help="collected tables of perturbed tickets")
+    parser.add_argument(
+        "--tables",
+        required=True,
+        nargs="+",
+        help="collected tables, .csv; the first word of a name is its stage",
+    )
 
 
 def read_tables(args: argparse.Namespace) -> "dict[str, DataFrame]":
-    """Read those tables, by name; one that has no file is left out."""
+    """Read those tables, by stage; those of several networks become one."""
     from pandas import concat, read_csv
 
-    paths = {name: getattr(args, name) for name in ("dense", "imp", "perturbed")}
-    return {name: concat(map(read_csv, files), ignore_index=True) for name, files in paths.items() if files}
+    paths: dict[str, list[str]] = {}
+    for path in args.tables:
+        paths.setdefault(Path(path).name.split("_")[0], []).append(path)
+    return {stage: concat(map(read_csv, files), ignore_index=True) for stage, files in paths.items()}
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:

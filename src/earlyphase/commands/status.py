@@ -5,6 +5,7 @@ import argparse
 from earlyphase.artifacts import Job, job, jobs
 from earlyphase.commands.options import add_study_arguments, load_study
 from earlyphase.progress import State, duration, space_used, state_of_job
+from earlyphase.schedules import sampled_iterations
 from earlyphase.study import Study
 
 MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}
@@ -48,9 +49,11 @@ def run(args: argparse.Namespace) -> None:
 def span(study: Study, one: Job) -> tuple[int, int]:
     """First and last iteration that a job trains for; only training jobs have any."""
     names = dict(one.wildcards)
-    if one.rule not in ("dense", "imp_round"):
+    if one.rule not in ("dense", "imp_round", "telemetry"):
         return 0, int(names.get("k", 0))
     end = study.training(names["dataset"], names["model"])["iterations"]
+    if one.rule == "telemetry":
+        return 0, sampled_iterations(study.config["telemetry"]["schedule"], end)[-1]
     return (int(names["k"]) if one.rule == "imp_round" else 0), end
 
 

@@ -1,0 +1,90 @@
+"""The Hessian's top subspace at one state of a dense run, and how much of the gradient lies in it."""
+
+import argparse
+
+import numpy as np
+
+from earlyphase.batches import shuffled_batches
+from earlyphase.commands.job import Job, training_job
+from earlyphase.commands.options import add_training_arguments
+from earlyphase.curvature import Diverged, Eigenpairs, SampleLoss, fixed_sample, measure, parameters_of
+from earlyphase.errors import InvalidInput
+from earlyphase.models import load_state
+from earlyphase.provenance import versions
+from earlyphase.storage import Row, load_weights, save_rows, save_tensors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_training_arguments(parser)
+    parser.add_argument("--state", required=True, help="dense state after k iterations, .safetensors")
+    parser.add_argument("--initial", required=True, help="dense state at iteration 0, .safetensors")
+    parser.add_argument("--out-eigenpairs", required=True, help="eigenvalues and eigenvectors, .safetensors")
+    parser.add_argument("--out-row", required=True, help="eigenvalues, residuals and shares, .csv")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find the eigenvectors; a state that is not finite is recorded as diverged.
+
+    Raises:
+        InvalidInput: the state is of another iteration or network, the sample larger than the set.
+    """
+    with training_job(args, state=args.state, initial=args.initial) as job:
+        k = job.spec["columns"]["k"]
+        try:
+            row, pairs = measured(job, args, k)
+        except Diverged as error:
+            print(f"recorded as diverged: {error}", flush=True)
+            row, pairs = diverged(job.classes)
+        save_tensors(
+            args.out_eigenpairs, "eigenpairs",
+            {"values": pairs.values, "vectors": pairs.vectors.astype(np.float32)}, iteration=k,
+        )  # fmt: skip
+        chosen = {name: job.spec["curvature"][name] for name in ("sample", "statistics", "tolerance")}
+        produced = job.execution.record() | {"torch": versions()["torch"]}
+        save_rows(args.out_row, [job.spec["columns"] | {"iteration": k} | chosen | row | produced])
+        job.resume.remove()
+
+
+def measured(job: Job, args: argparse.Namespace, k: int) -> tuple[Row, Eigenpairs]:
+    """Measure the curvature at the state after k iterations."""
+    model = job.network()
+    vectors = []
+    for path in (args.initial, args.state):
+        weights, iteration = load_weights(path)
+        load_state(model, weights)
+        vectors.append(parameters_of(model))
+    if iteration != k:
+        raise InvalidInput(f"{args.state} is the state at iteration {iteration}, not {k}")
+    settings, chosen = job.settings, job.spec["curvature"]
+    sample = fixed_sample(job.train_images, chosen["sample"])
+    loss = SampleLoss(model, sample, statistics=chosen["statistics"])
+    batch_at = shuffled_batches(
+        job.train_images, job.seed, settings.batch_size, settings.crop_padding, settings.flip
+    )
+    row, pairs = measure(
+        loss, vectors[1] - vectors[0], loss.gradient_on(*batch_at(k)),
+        count=job.classes, seed=job.seed, tolerance=chosen["tolerance"],
+    )  # fmt: skip
+    return {"diverged": 0} | row | spectrum(pairs), pairs
+
+
+def diverged(count: int) -> tuple[Row, Eigenpairs]:
+    """What is recorded of a state that is not finite: no number, and no subspace."""
+    nothing = np.full(count, np.nan)
+    pairs = Eigenpairs(nothing, np.zeros((0, count)), nothing, 0)
+    names = (
+        "loss", "gradient_norm", "gradient_share", "minibatch_share", "displacement_share", "random_share",
+        "chance", "residual",
+    )  # fmt: skip
+    return {"diverged": 1} | dict.fromkeys(names, float("nan")) | {"products": 0} | spectrum(pairs), pairs
+
+
+def spectrum(pairs: Eigenpairs) -> Row:
+    """Eigenvalues and their residuals as columns, the largest first."""
+    columns = {"eigenvalue": pairs.values, "residual": pairs.residuals}
+    return {
+        f"{name}_{number}": float(value)
+        for name, values in columns.items()
+        for number, value in enumerate(values, start=1)
+    }

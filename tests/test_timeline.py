@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from pandas import DataFrame, concat
+
+from earlyphase.timeline import (
+    RULES,
+    boundaries,
+    mean_boundaries,
+    phase_boundaries,
+    plateau_level,
+    smoothed,
+    speed,
+)
+
+PAPER = np.array([*range(51), *range(60, 501, 10), *range(550, 4000, 50)])
+SHORT = np.arange(0, 240, 2)
+
+
+def gradient_curve(iterations, *, minimum, plateau, burst=5.0, level=1.1):
+    """Falls from `burst` + 1 to 1 at `minimum` and rises to `level` at `plateau`: parabolas; flat then."""
+    fall = np.log((iterations + 1) / (minimum + 1)) / np.log(minimum + 1)
+    rise = np.log((iterations + 1) / (minimum + 1)) / np.log((plateau + 1) / (minimum + 1))
+    return 1 + np.where(fall < 0, burst * fall**2, (level - 1) * np.minimum(rise, 1) ** 2)
+
+
+def distance_curve(iterations, *, slow_from):
+    """Moves at speed 2, then at speed 0.5 from `slow_from` on."""
+    return 2.0 * np.minimum(iterations, slow_from) + 0.5 * np.maximum(iterations - slow_from, 0)
+
+
+def telemetry(iterations, seeds, rng, noise=0.0):
+    tables = []
+    for seed in seeds:
+        gradient = gradient_curve(iterations, minimum=200, plateau=500, level=2.0)
+        columns = {
+            "seed": seed,
+            "layer": "all",
+            "iteration": iterations,
+            "gradient_norm": gradient * np.exp(noise * rng.standard_normal(len(iterations))),
+            "distance_initial": distance_curve(iterations, slow_from=1000),
+        }
+        tables += [DataFrame(columns), DataFrame(columns | {"layer": "fc.weight", "gradient_norm": 0.1})]
+    return concat(tables, ignore_index=True)
+
+
+def test_smoothing_is_the_mean_over_nearby_samples(rng):
+    values = rng.standard_normal(len(PAPER))
+    for position, mean in enumerate(smoothed(PAPER, values)):
+        ratio = (PAPER + 1) / (PAPER[position] + 1)
+        near = (ratio >= np.exp(-0.25)) & (ratio <= np.exp(0.25))
+        assert mean == pytest.approx(values[near].mean(), abs=1e-12)
+
+
+def test_smoothing_leaves_the_first_iterations_and_constants_alone(rng):
+    values = rng.standard_normal(len(PAPER))
+    np.testing.assert_allclose(smoothed(PAPER, values)[:3], values[:3], atol=1e-12)
+    np.testing.assert_allclose(smoothed(PAPER, np.full(len(PAPER), 3.0)), 3.0)
+
+
+def test_smoothing_averages_three_samples_and_more_from_iteration_4_on(rng):
+    noise = rng.standard_normal((400, len(PAPER)))
+    std = np.std([smoothed(PAPER, row) for row in noise], axis=0)
+    assert std[PAPER >= 4].max() < 1.15 / np.sqrt(3)
+    assert std[PAPER >= 1000].max() < 1.15 / np.sqrt(10)
+
+
+@pytest.mark.parametrize(("minimum", "plateau"), [(100, 400), (200, 500), (350, 900)])
+def test_finds_the_minimum_and_the_plateau_of_the_gradient(minimum, plateau):
+    gradient = gradient_curve(PAPER, minimum=minimum, plateau=plateau)
+    found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=2000))
+    assert found["gradient_minimum"] == pytest.approx(minimum, rel=0.15)
+    assert found["plateau_start"] == pytest.approx(plateau, rel=0.2)
+    assert found["gradient_minimum"] < found["plateau_start"]
+
+
+def test_the_burst_ends_halfway_down():
+    gradient = gradient_curve(PAPER, minimum=99, plateau=500)
+    found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=2000))
+    assert found["burst_end"] == pytest.approx(100 ** (1 - np.sqrt(0.5)) - 1, abs=1)
+
+
+def test_a_sharp_minimum_moves_by_less_than_the_window():
+    axis = np.log1p([0, 200, 500])
+    gradient = np.interp(np.log1p(PAPER), axis, [6, 1, 1.1])
+    found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=2000))
+    assert 200 <= found["gradient_minimum"] <= 200 * np.exp(0.25)
+
+
+@pytest.mark.parametrize("slow_from", [800, 2000])
+def test_finds_where_the_weights_slow_down(slow_from):
+    gradient = gradient_curve(PAPER, minimum=200, plateau=500)
+    found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=slow_from))
+    assert found["deceleration"] == pytest.approx(slow_from, rel=0.25)
+
+
+def test_speed_of_uniform_motion_is_its_slope():
+    np.testing.assert_allclose(speed(PAPER, 0.3 * PAPER + 1), 0.3)
+
+
+def test_the_plateau_is_the_mean_over_the_later_half():
+    iterations = np.array([0, 10, 50, 60, 100])
+    assert plateau_level(iterations, np.array([9.0, 9, 1, 2, 6])) == 3
+
+
+def test_boundaries_scale_with_a_short_study():
+    gradient = gradient_curve(SHORT, minimum=28, plateau=70, level=2.0)
+    found = phase_boundaries(SHORT, gradient, distance_curve(SHORT, slow_from=140))
+    assert found["gradient_minimum"] == pytest.approx(28, abs=6)
+    assert found["plateau_start"] == pytest.approx(70, abs=14)
+    assert found["deceleration"] == pytest.approx(140, abs=30)
+
+
+@pytest.mark.parametrize("gradient", [np.linspace(5, 1, len(PAPER)), np.linspace(1, 5, len(PAPER))])
+def test_a_minimum_at_the_edge_is_none(gradient):
+    found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=2000))
+    assert list(found) == list(RULES)
+    assert np.isnan(list(found.values())).all()
+
+
+def test_weights_that_never_slow_down_have_no_deceleration():
+    found = phase_boundaries(PAPER, gradient_curve(PAPER, minimum=200, plateau=500), 2.0 * PAPER)
+    assert np.isnan(found["deceleration"])
+    assert found["gradient_minimum"] > 0
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_run_too_short_or_diverged_has_no_boundaries(count):
+    gradient, distances = gradient_curve(PAPER, minimum=200, plateau=500), 2.0 * PAPER
+    assert np.isnan(list(phase_boundaries(PAPER[:count], gradient[:count], distances[:count]).values())).all()
+    gradient[-1] = np.nan
+    assert np.isnan(list(phase_boundaries(PAPER, gradient, distances).values())).all()
+
+
+def test_every_seed_has_its_row_and_only_the_window_counts(rng):
+    table = telemetry(PAPER, [0, 1, 2], rng)
+    last = table[table["iteration"] == 0].assign(iteration=62_560, gradient_norm=np.nan)
+    found = boundaries(concat([table, last], ignore_index=True).sample(frac=1, random_state=0), until=62_560)
+    assert list(found["seed"]) == [0, 1, 2]
+    assert list(found.columns) == ["seed", *RULES]
+    assert found.drop(columns="seed").drop_duplicates().shape == (1, 4)
+    for until in (60, 150, 210):  # too early to tell
+        assert boundaries(table, until).drop(columns="seed").isna().all(axis=None)
+
+
+def test_a_diverged_seed_is_nan_and_the_others_stay(rng):
+    table = telemetry(PAPER, [0, 1], rng)
+    table.loc[(table["seed"] == 1) & (table["iteration"] > 900), "gradient_norm"] = np.nan
+    found = boundaries(table, until=4000).set_index("seed")
+    assert found.loc[0].notna().all()
+    assert found.loc[1].isna().all()
+
+
+def test_noise_is_survived_and_the_mean_curve_is_closer(rng):
+    table = telemetry(PAPER, range(5), rng, noise=0.2)
+    minima = boundaries(table, until=4000)["gradient_minimum"]
+    assert minima.between(90, 350).all()
+    assert mean_boundaries(table, until=4000)["gradient_minimum"] == pytest.approx(200, rel=0.3)

@@ -150,7 +150,7 @@ def fall_and_rise(tables: Tables) -> DataFrame:
 
 
 def slowing(tables: Tables, *, edges: tuple[float, float, float, float] | None) -> DataFrame:
-    """How much slower the network changes in one span than in the one before, in %.
+    """How much slower the network changes in one span than in the one before, in % of its mean speed.
 
     Of the distance from the initial weights, of sign changes and of accuracy.
 
@@ -170,9 +170,10 @@ def slowing(tables: Tables, *, edges: tuple[float, float, float, float] | None) 
     for name, values in curves.items():
         nearest = [at_iteration(values, edge, within=0.25).name for edge in edges]
         speeds = [rate(values, start, stop) for start, stop in pairwise(nearest)]
+        overall = rate(values, nearest[0], nearest[-1])
         for number, (before, after) in enumerate(pairwise(speeds), start=1):
             span = f"iterations {nearest[number]:,} to {nearest[number + 1]:,}"
-            found[f"{name}: loss of speed in {span}"] = 100 * (1 - after / before)
+            found[f"{name}: loss of speed in {span}"] = 100 * (before - after) / overall
     return worst_first(found)
 
 

@@ -55,7 +55,7 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         above.set_ylabel("Gradient, L2 norm")
         for ax in (above, below):
             iteration_axis(ax, last)
-        draw_phases([above, below], events.set_index("event")["mean"], last)
+        draw_phases([above, below], events, last)
         draw_events(below, events)
         above.set_xlabel("")
         network = tables["telemetry"].iloc[0]
@@ -64,17 +64,18 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         note = (
             f"Band and bars: ± sample standard deviation, n = {n} seeds; bars end at the rules in the table"
         )
-        note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation; grey and "
-        note += "white: the spans between the end of the burst, the plateau and the slowing"
+        note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation"
+        note += "\nShading parts the spans at the end of the burst, the plateau and the slowing, where most seeds agree"
         if lost:
             note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, events
 
 
-def draw_phases(axes: list[Axes], means: DataFrame, last: float) -> None:
-    """Shade the spans between the boundaries that were found, in turns."""
-    edges = [0, *sorted(means[name] for name in PHASES if np.isfinite(means[name])), last]
+def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
+    """Shade the spans between the boundaries that most seeds show, in turns."""
+    shown = events[events["event"].isin(PHASES) & (events["n"] > events["not_found"])]
+    edges = [0, *sorted(shown["mean"]), last]
     for number, (start, stop) in enumerate(pairwise(edges)):
         for ax in axes:
             ax.axvspan(start, stop, color=("0.93", "white")[number % 2], linewidth=0, zorder=0)

@@ -194,8 +194,13 @@ def test_a_finished_study_plans_nothing(project):
         (
             {"seeds": [0, 1, 2]},
             {
-                "dense": 1, "checkpoint": 3, "imp_round": 6, "perturb": 4,
-                "telemetry": 1, "curvature": 3, "pairs": 1,
+                "dense": 1,
+                "checkpoint": 3,
+                "imp_round": 6,
+                "perturb": 4,
+                "telemetry": 1,
+                "curvature": 3,
+                "pairs": 1,
                 **ALL_TABLES,
             },
         ),

@@ -11,11 +11,10 @@ from earlyphase.claims.judging import (
     assess,
     assess_contrast,
     assess_points,
-    t_interval,
     verdict_on,
 )
 from earlyphase.claims.perturbations import FIGURE_8, MIXES, correlation_with_size, mixes_off_the_line
-from earlyphase.summaries import fit_line, last_evaluations, mixtures, over_seeds
+from earlyphase.summaries import fit_line, last_evaluations, mixtures, over_seeds, t_interval
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 PAPER_KS = (0, 100, 500, 2000, 4000)

@@ -10,17 +10,16 @@ from torch.func import functional_call
 
 from earlyphase.batches import Images
 from earlyphase.curvature import (
+    Diverged,
     SampleLoss,
     fixed_sample,
     measure,
     parameters_of,
-    random_subspace,
-    share_in,
-    subspace_overlap,
     top_eigenpairs,
 )
 from earlyphase.errors import InvalidInput
 from earlyphase.models import initial_state, load_state, resnet, state_of
+from earlyphase.subspaces import random_subspace, share_in, subspace_overlap
 
 STATISTICS = ["running", "sample", "batch"]
 
@@ -281,14 +280,14 @@ def test_a_sample_larger_than_the_set_is_refused(images, size):
 def test_weights_that_are_not_finite_are_refused(model, images):
     with torch.no_grad():
         model.fc.weight[0, 0] = float("nan")
-    with pytest.raises(InvalidInput, match="weights are not finite: the training diverged"):
+    with pytest.raises(Diverged, match="weights are not finite: the training diverged"):
         SampleLoss(model, images)
 
 
 def test_a_loss_that_is_not_finite_is_refused(model, images):
     with torch.no_grad():
         model.float().fc.weight.fill_(3e38)
-    with pytest.raises(InvalidInput, match="loss on the curvature sample is"):
+    with pytest.raises(Diverged, match="loss on the curvature sample is"):
         SampleLoss(model, images)
 
 

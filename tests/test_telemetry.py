@@ -12,111 +12,92 @@ from pandas.testing import assert_frame_equal
 from earlyphase.batches import Images, shuffled_batches
 from earlyphase.errors import InvalidInput
 from earlyphase.execution import Execution
-from earlyphase.models import initial_state, load_state, prunable_names, resnet, state_of
+from earlyphase.models import initial_state, load_state, prunable_names, resnet
+from earlyphase.resumable import ResumeFile, train_resumably
+from earlyphase.schedules import sampled_iterations
 from earlyphase.telemetry import (
     ALL,
+    MEASURES,
     Telemetry,
+    check_same,
     cosine,
-    distance,
-    gradient_sizes,
-    mean_magnitude,
-    sampled_iterations,
+    gradient_measures,
     sign_changes,
-    state_rows,
-    trace_rows,
     traced_weights,
+    weight_measures,
 )
-from earlyphase.training import MaskedSGD, train
+from earlyphase.training import TrainingSettings
 
-CPU = Execution(torch.device("cpu"), "float32", 1)
 END = 12
-SAMPLED = (0, 1, 2, 5, 8, END)
+SAMPLED = (0, 1, 2, 3, 6, 9)
+SETTINGS = TrainingSettings(END, 16, 0.1, (8,), 0.1, 0.9, 0.1, 1, True, 100)
+CPU = Execution(torch.device("cpu"), "float32", 1)
 
 
 @pytest.fixture
 def images(rng):
-    pixels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8)
+    pixels = rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
     half = np.full(3, 0.5, np.float32)
-    return Images.from_arrays(pixels, rng.integers(0, 4, 70), half, half, torch.device("cpu"))
+    return Images.from_arrays(pixels, rng.integers(0, 4, 40), half, half, torch.device("cpu"))
 
 
 def new_model():
-    model = resnet(3, 4, depth=8, width=4)
+    model = resnet(3, 4, depth=8, width=2)
     load_state(model, initial_state(model, 0))
     return model
 
 
-def run(model, images, observe, *, start=0, stop=END, velocity=None, weight_decay=1e-2):
-    """Train as the dense command does; return the momentum."""
-    optimizer = MaskedSGD(model, None, 0.9, weight_decay)
-    if velocity is not None:
-        optimizer.velocity = velocity
-    batch_at = shuffled_batches(images, 0, 16, 1, True)
-    for iteration in train(
-        model, optimizer, batch_at, lambda _: 0.1, start=start, stop=stop, autocast=CPU.autocast
-    ):
-        observe(iteration)
-    return optimizer.velocity
+def run(images, tmp_path, *, observer=None, model=None, keep=(), resume=None):
+    """Train to the end; the finished progress."""
+    return train_resumably(
+        model or new_model(), None, SETTINGS, images, images,
+        resume or ResumeFile(tmp_path / "resume", "same", 3600), CPU,
+        seed=0, start=0, keep=keep, observer=observer, evaluates_at=lambda _: False,
+    )  # fmt: skip
 
 
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        assert np.array_equal(one[name], other[name], equal_nan=True), name
+@pytest.fixture
+def states(images, tmp_path):
+    """Every state of the dense run: iteration -> state dict."""
+    progress = run(images, tmp_path, keep=range(END + 1))
+    return {iteration: weights for iteration, (weights, _) in progress.states.items()}
+
+
+def assert_same(some, others):
+    assert some.keys() == others.keys()
+    for name in some:
+        np.testing.assert_array_equal(some[name], others[name])
 
 
 # When
 
 
-def test_the_papers_range_is_sampled_densely_at_first():
-    sampled = sampled_iterations([[50, 1], [500, 10], [4000, 50]], 62_560)
-    wanted = [*range(51), *range(60, 501, 10), *range(550, 4001, 50), 62_560]
-    assert list(sampled) == wanted
-    assert len(sampled) == 167
+def test_the_paper_samples():
+    found = sampled_iterations([[50, 1], [500, 10], [4000, 50]], 62_560)
+    assert found == (*range(51), *range(60, 501, 10), *range(550, 4001, 50))
+    assert len(found) == 166
 
 
-def test_a_float_is_a_fraction_of_training():
-    assert sampled_iterations([[0.1, 1], [0.5, 0.05]], 40) == (
-        0,
-        1,
-        2,
-        3,
-        4,
-        6,
-        8,
-        10,
-        12,
-        14,
-        16,
-        18,
-        20,
-        40,
-    )
-    assert sampled_iterations([[1.0, 0.25]], 40) == (0, 10, 20, 30, 40)
-    assert sampled_iterations([[1, 1]], 40) == (0, 1, 40)
-    assert sampled_iterations([[0.5, 0.001]], 4) == (0, 1, 2, 4)
+def test_fractions_are_of_training():
+    assert sampled_iterations([[0.1, 1], [0.5, 0.1]], 40) == (0, 1, 2, 3, 4, 8, 12, 16, 20)
+    assert sampled_iterations([[1.0, 2]], 6) == (0, 2, 4, 6)
+    assert sampled_iterations([[1, 1]], 6) == (0, 1)  # an integer is iterations
 
 
-def test_the_first_and_the_last_iteration_are_always_sampled():
-    assert sampled_iterations([], 7) == (0, 7)
-    assert sampled_iterations([[500, 3]], 7) == (0, 3, 6, 7)
-    assert sampled_iterations([[50, 20], [500, 3]], 7) == (0, 7)
+def test_what_lies_past_the_end_is_left_out():
+    assert sampled_iterations([[50, 4], [500, 10]], 9) == (0, 4, 8)
 
 
-@given(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 40)), max_size=4), st.integers(1, 200))
-def test_sampled_iterations_rise_within_the_run(pairs, iterations):
-    schedule = sorted(pairs)
-    sampled = sampled_iterations(schedule, iterations)
-    assert list(sampled) == sorted(set(sampled))
-    assert sampled[0] == 0
-    assert sampled[-1] == iterations
-    assert all(until in sampled for until, every in schedule[:1] if until % every == 0 and until < iterations)
+@given(until=st.integers(1, 200), every=st.integers(1, 50), end=st.integers(1, 300))
+def test_a_schedule_starts_at_0_rises_and_keeps_its_distance(until, every, end):
+    found = sampled_iterations([[until, every]], end)
+    assert found == tuple(range(0, min(until, end) + 1, every))
 
 
 @pytest.mark.parametrize("schedule", [[[50, 0]], [[0, 1]], [[50, 1], [40, 10]], [[50, -1]], [[-0.5, 1]]])
 def test_a_schedule_that_goes_back_is_refused(schedule):
-    with pytest.raises(InvalidInput, match=r"telemetry schedule: .* does not follow iteration"):
-        sampled_iterations(schedule, 100)
+    with pytest.raises(InvalidInput, match=r"telemetry.schedule: .* does not follow iteration"):
+        sampled_iterations(schedule, 100, "telemetry.schedule")
 
 
 # State -> numbers
@@ -124,55 +105,18 @@ def test_a_schedule_that_goes_back_is_refused(schedule):
 
 def test_numbers_by_hand():
     weights, initial = np.array([3.0, -4, 0, 2]), np.array([1.0, 2, -1, 2])
-    assert mean_magnitude(weights) == 9 / 4
-    assert sign_changes(weights, initial) == 2 / 4  # -4 against 2, 0 against -1
+    found = weight_measures(weights, initial, np.array([3.0, -4, 0, 0]))
+    wanted = (9 / 4, 2 / 4, np.sqrt(4 + 36 + 1), 2, -1 / np.sqrt(29 * 10), 25 / np.sqrt(29 * 25))
+    np.testing.assert_allclose(found, wanted)
     assert sign_changes(initial, initial) == 0
-    assert distance(weights, initial) == pytest.approx(np.sqrt(4 + 36 + 1))
-    assert cosine(weights, initial) == pytest.approx(-1 / np.sqrt(29 * 10))
     assert cosine(weights, -2 * weights) == pytest.approx(-1)
     assert np.isnan(cosine(weights, np.zeros(4)))
+    np.testing.assert_allclose(gradient_measures(np.array([3.0, -4, 12, 0])), (13, 19 / 4))
 
 
-def test_gradient_sizes_by_hand():
-    gradients = {"a": np.array([[3.0, -4.0]]), "norm": np.array([12.0]), "b": np.array([0.0, 0, 1])}
-    wanted = [[13.0384048, 20 / 6], [5, 3.5], [1, 1 / 3]]
-    np.testing.assert_allclose(gradient_sizes(gradients, ["a", "b"]), wanted, rtol=1e-7)
-
-
-def test_rows_of_a_run_by_hand():
-    weights = np.array([[1, -1, 2, 2], [1, 1, 0, 2], [3, 3, 0, 4]], np.float32)
-    gradients = np.arange(18, dtype=float).reshape(3, 3, 2)
-    rows = list(state_rows((0, 5, 9), weights, gradients, {"a": 1, "b": 3}))
-    assert [(row["iteration"], row["layer"]) for row in rows] == [
-        (iteration, layer) for iteration in (0, 5, 9) for layer in (ALL, "a", "b")
-    ]
-    middle = {row["layer"]: row for row in rows if row["iteration"] == 5}
-    assert middle[ALL]["mean_magnitude"] == 1
-    assert middle[ALL]["sign_changes"] == 2 / 4
-    assert middle[ALL]["distance_initial"] == pytest.approx(np.sqrt(4 + 4))
-    assert middle[ALL]["distance_final"] == pytest.approx(np.sqrt(4 + 4 + 4))
-    assert middle["a"]["sign_changes"] == 0
-    assert middle["b"]["sign_changes"] == 2 / 3
-    assert middle["b"]["distance_final"] == pytest.approx(np.sqrt(8))
-    assert middle["b"]["cosine_final"] == pytest.approx(11 / np.sqrt(5 * 25))
-    assert middle["b"]["cosine_initial"] == pytest.approx(3 / np.sqrt(5 * 9))
-    assert (middle["b"]["gradient_norm"], middle["b"]["gradient_mean_abs"]) == (10, 11)
-    assert rows[-3]["distance_final"] == 0
-    assert rows[-3]["cosine_final"] == pytest.approx(1)
-
-
-def test_squared_distances_add_up_over_layers(rng):
-    weights = rng.standard_normal((2, 60)).astype(np.float32)
-    rows = [
-        row
-        for row in state_rows((0, 1), weights, np.zeros((2, 4, 2)), {"a": 10, "b": 20, "c": 30})
-        if row["iteration"] == 1
-    ]
-    whole, *layers = (row["distance_initial"] ** 2 for row in rows)
-    assert sum(layers) == pytest.approx(whole)
-
-
-# Ten weights
+def test_a_weight_without_a_sign_is_no_sign_change():
+    assert np.isnan(sign_changes(np.array([1.0, np.nan]), np.array([1.0, 1.0])))
+    assert np.isnan(sign_changes(np.array([1.0, np.inf]), np.array([1.0, 1.0])))
 
 
 def test_ten_weights_are_spread_over_layers_once_per_seed():
@@ -192,109 +136,116 @@ def test_two_weights_of_one_layer_are_different():
         assert sum(layer == "a" for layer, _ in chosen) == 5
 
 
-def test_traces_are_the_weights_themselves(rng):
-    weights = rng.standard_normal((3, 22)).astype(np.float32)
-    layers = {"a": 12, "b": 10}
-    rows = list(trace_rows((0, 4, 9), weights, layers, seed=0))
-    assert len(rows) == 30
-    for row in rows:
-        column = row["position"] + (0 if row["layer"] == "a" else 12)
-        assert row["weight"] == weights[(0, 4, 9).index(row["iteration"]), column]
-
-
 # A run
 
 
-def test_gradients_are_those_of_plain_autograd_without_weight_decay(images):
-    model = new_model()
-    telemetry = Telemetry(model, SAMPLED)
+def test_every_number_is_that_of_a_slow_oracle(images, states, tmp_path):
+    """From all states of the run, and gradients by plain autograd on a copy of the network."""
+    telemetry = Telemetry(new_model(), SAMPLED, {END: states[END]}, seed=0)
+    run(images, tmp_path, observer=telemetry, model=new_model())
     batch_at = shuffled_batches(images, 0, 16, 1, True)
-    wanted = {}
-
-    def observe(iteration):
-        telemetry.observe(iteration, model)
-        if iteration in SAMPLED[:-1]:
-            twin = copy.deepcopy(model).train()
-            for parameter in twin.parameters():
-                parameter.grad = None
-            inputs, labels = batch_at(iteration)
-            F.cross_entropy(twin(inputs), labels).backward()
-            wanted[iteration] = {name: p.grad.numpy() for name, p in twin.named_parameters()}
-
-    run(model, images, observe, weight_decay=0.1)
-    for row in telemetry.rows():
-        if row["iteration"] == END:
-            assert np.isnan(row["gradient_norm"])
-            continue
-        gradients = wanted[row["iteration"]]
-        chosen = gradients.values() if row["layer"] == ALL else [gradients[row["layer"]]]
-        flat = np.concatenate([gradient.ravel() for gradient in chosen])
-        assert row["gradient_norm"] == pytest.approx(np.linalg.norm(flat), rel=1e-4)
-        assert row["gradient_mean_abs"] == pytest.approx(np.abs(flat).mean(), rel=1e-4)
-
-
-def test_weights_are_those_of_the_iteration(images):
-    model = new_model()
-    telemetry = Telemetry(model, SAMPLED)
-    states = {}
-
-    def observe(iteration):
-        telemetry.observe(iteration, model)
-        states[iteration] = state_of(model)
-
-    run(model, images, observe)
-    for row in telemetry.rows():
-        names = prunable_names(model) if row["layer"] == ALL else [row["layer"]]
-        now, first, last = (
-            np.concatenate([states[i][name].ravel() for name in names]) for i in (row["iteration"], 0, END)
-        )
-        assert row["mean_magnitude"] == pytest.approx(np.abs(now).mean(), rel=1e-5)
-        assert row["sign_changes"] == np.mean((now > 0) != (first > 0))
-        assert row["distance_initial"] == pytest.approx(np.linalg.norm(now - first), rel=1e-5)
-        assert row["distance_final"] == pytest.approx(np.linalg.norm(now - last), rel=1e-5)
-    for row in telemetry.traces(seed=0):
+    rows = {(row["iteration"], row["layer"]): row for row in telemetry.rows()}
+    names = prunable_names(new_model())
+    assert list(rows) == [(iteration, layer) for iteration in SAMPLED for layer in (ALL, *names)]
+    for iteration in SAMPLED:
+        twin = new_model()
+        load_state(twin, states[iteration])
+        inputs, labels = batch_at(iteration)
+        F.cross_entropy(twin.train()(inputs), labels).backward()
+        gradients = {name: p.grad.double().numpy().ravel() for name, p in twin.named_parameters()}
+        for layer in (ALL, *names):
+            row, chosen = rows[iteration, layer], names if layer == ALL else [layer]
+            now, first, last = (
+                np.concatenate([states[at][name].ravel() for name in chosen]).astype(float)
+                for at in (iteration, 0, END)
+            )
+            gradient = np.concatenate(list(gradients.values())) if layer == ALL else gradients[layer]
+            wanted = {
+                "mean_magnitude": np.mean(abs(now)),
+                "sign_changes": np.mean((now > 0) != (first > 0)),
+                "distance_initial": np.sqrt(np.sum((now - first) ** 2)),
+                "distance_final": np.sqrt(np.sum((now - last) ** 2)),
+                "cosine_initial": np.sum(now * first) / np.sqrt(np.sum(now**2) * np.sum(first**2)),
+                "cosine_final": np.sum(now * last) / np.sqrt(np.sum(now**2) * np.sum(last**2)),
+                "gradient_norm": np.sqrt(np.sum(gradient**2)),
+                "gradient_mean_abs": np.mean(abs(gradient)),
+            }
+            assert wanted.keys() == set(MEASURES)
+            for name, value in wanted.items():
+                assert row[name] == pytest.approx(value, rel=1e-4, abs=1e-7), (iteration, layer, name)
+    for row in telemetry.traces():
         assert row["weight"] == states[row["iteration"]][row["layer"]].ravel()[row["position"]]
 
 
-def test_observing_changes_nothing_bit_for_bit(images):
-    plain, observed = new_model(), new_model()
-    telemetry = Telemetry(observed, range(END + 1))
-    velocity = run(plain, images, lambda _: None)
-    same = run(observed, images, lambda iteration: telemetry.observe(iteration, observed))
-    assert_same(state_of(plain), state_of(observed))
-    assert_same(velocity, same)
+def test_the_end_of_training_has_no_gradient(images, states, tmp_path):
+    telemetry = Telemetry(new_model(), (0, END), {END: states[END]}, seed=0)
+    run(images, tmp_path, observer=telemetry, model=new_model())
+    ends = [row for row in telemetry.rows() if row["layer"] == ALL]
+    assert np.isfinite(ends[0]["gradient_norm"])
+    assert np.isnan(ends[1]["gradient_norm"])
+    assert ends[1]["distance_final"] == 0
+
+
+def test_watching_changes_nothing_bit_for_bit(images, states, tmp_path):
+    telemetry = Telemetry(new_model(), range(END), states, seed=0)
+    watched = run(images, tmp_path, observer=telemetry, model=new_model())
+    plain = run(images, tmp_path)
+    assert_same(plain.weights, watched.weights)
+    assert_same(plain.velocity, watched.velocity)
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, 2, 3, 6, 8, 11])
-def test_a_killed_run_goes_on_to_the_same_table(images, killed_at):
-    whole = Telemetry(new_model(), SAMPLED)
-    model = new_model()
-    run(model, images, lambda iteration: whole.observe(iteration, model))
+def test_a_killed_replay_goes_on_to_the_same_tables(images, states, tmp_path, killed_at):
+    whole = Telemetry(new_model(), SAMPLED, states, seed=0)
+    run(images, tmp_path, observer=whole, model=new_model())
 
-    model = new_model()
-    first = Telemetry(model, SAMPLED)
-    velocity = run(model, images, lambda iteration: first.observe(iteration, model), stop=killed_at)
-    saved = {name: array.copy() for name, array in first.state.items()}
-    weights = state_of(model)
+    class Killed(Telemetry):
+        def observe(self, iteration, model):
+            super().observe(iteration, model)
+            if iteration == killed_at:
+                import os
+                import signal
 
-    model = new_model()
-    load_state(model, weights)
-    second = Telemetry(model, SAMPLED)
-    second.state = saved
+                os.kill(os.getpid(), signal.SIGTERM)
 
-    def observe(iteration):
-        if iteration != killed_at:  # that was seen before the kill
-            second.observe(iteration, model)
-
-    run(model, images, observe, start=killed_at, velocity=velocity)
+    first = Killed(new_model(), SAMPLED, states, seed=0)
+    with pytest.raises(SystemExit):
+        run(images, tmp_path, observer=first, model=new_model())
+    second = Telemetry(new_model(), SAMPLED, states, seed=0)
+    seen = []
+    observe = second.observe
+    second.observe = lambda iteration, model: (seen.append(iteration), observe(iteration, model))
+    run(images, tmp_path, observer=second, model=new_model())
+    assert seen == list(range(killed_at + 1, END + 1))
     assert_same(whole.state, second.state)
     assert_frame_equal(DataFrame(whole.rows()), DataFrame(second.rows()), check_exact=True)
 
 
-def test_the_kept_state_is_no_larger_than_what_was_seen(images):
-    model = new_model()
-    telemetry = Telemetry(model, SAMPLED)
-    assert telemetry.state["weights"].shape == (0, sum(telemetry.layers.values()))
-    run(model, images, lambda iteration: telemetry.observe(iteration, model), stop=5)
-    assert len(telemetry.state["weights"]) == len(telemetry.state["gradients"]) == 4
-    assert telemetry.state["weights"].dtype == np.float32
+def test_a_replay_of_another_run_is_refused(images, states, tmp_path):
+    other = {name: array + (name == "fc.bias") * np.float32(1e-6) for name, array in states[6].items()}
+    telemetry = Telemetry(new_model(), SAMPLED, states | {6: other}, seed=0)
+    with pytest.raises(InvalidInput, match=r"differs from the dense run at iteration 6, by up to 1e-06"):
+        run(images, tmp_path, observer=telemetry, model=new_model())
+
+
+def test_where_results_vary_a_difference_is_a_warning(states, capsys):
+    other = {name: array + (name == "fc.bias") * np.float32(0.5) for name, array in states[6].items()}
+    check_same(6, states[6], other, exact=False)
+    assert "warning: at iteration 6 the replay differs by up to 0.5" in capsys.readouterr().out
+    check_same(6, states[6], copy.deepcopy(states[6]), exact=False)
+    assert not capsys.readouterr().out
+
+
+def test_a_diverged_run_is_watched_to_its_end_as_nan(images, tmp_path):
+    def broken():
+        model = new_model()
+        with torch.no_grad():
+            model.fc.weight[0, 0] = float("nan")
+        return model
+
+    end = run(images, tmp_path, model=broken(), keep=[0, END]).states
+    telemetry = Telemetry(broken(), SAMPLED, {at: weights for at, (weights, _) in end.items()}, seed=0)
+    run(images, tmp_path, observer=telemetry, model=broken())
+    whole = [row for row in telemetry.rows() if row["layer"] == ALL]
+    assert len(whole) == len(SAMPLED)
+    assert all(np.isnan(row[name]) for row in whole for name in MEASURES)

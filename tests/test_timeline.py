@@ -1,15 +1,20 @@
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 from pandas import DataFrame, concat
 
 from earlyphase.timeline import (
+    EVENTS,
     RULES,
     boundaries,
-    mean_boundaries,
     phase_boundaries,
     plateau_level,
+    rewinding_matches,
     smoothed,
     speed,
+    subspace_formed,
+    timeline,
 )
 
 PAPER = np.array([*range(51), *range(60, 501, 10), *range(550, 4000, 50)])
@@ -38,6 +43,7 @@ def telemetry(iterations, seeds, rng, noise=0.0):
             "iteration": iterations,
             "gradient_norm": gradient * np.exp(noise * rng.standard_normal(len(iterations))),
             "distance_initial": distance_curve(iterations, slow_from=1000),
+            "learning_rate": 0.1,
         }
         tables += [DataFrame(columns), DataFrame(columns | {"layer": "fc.weight", "gradient_norm": 0.1})]
     return concat(tables, ignore_index=True)
@@ -131,27 +137,110 @@ def test_a_run_too_short_or_diverged_has_no_boundaries(count):
     assert np.isnan(list(phase_boundaries(PAPER, gradient, distances).values())).all()
 
 
-def test_every_seed_has_its_row_and_only_the_window_counts(rng):
+def test_every_seed_has_its_row_and_only_the_first_learning_rate_counts(rng):
     table = telemetry(PAPER, [0, 1, 2], rng)
-    last = table[table["iteration"] == 0].assign(iteration=62_560, gradient_norm=np.nan)
-    found = boundaries(concat([table, last], ignore_index=True).sample(frac=1, random_state=0), until=62_560)
+    later = table[table["iteration"] == 3950].assign(
+        iteration=62_560, gradient_norm=np.nan, learning_rate=0.01
+    )
+    found = boundaries(concat([table, later], ignore_index=True).sample(frac=1, random_state=0))
     assert list(found["seed"]) == [0, 1, 2]
     assert list(found.columns) == ["seed", *RULES]
     assert found.drop(columns="seed").drop_duplicates().shape == (1, 4)
+    assert found.notna().all(axis=None)
     for until in (60, 150, 210):  # too early to tell
-        assert boundaries(table, until).drop(columns="seed").isna().all(axis=None)
+        early = table[table["iteration"] < until]
+        assert boundaries(early).drop(columns="seed").isna().all(axis=None)
 
 
 def test_a_diverged_seed_is_nan_and_the_others_stay(rng):
     table = telemetry(PAPER, [0, 1], rng)
     table.loc[(table["seed"] == 1) & (table["iteration"] > 900), "gradient_norm"] = np.nan
-    found = boundaries(table, until=4000).set_index("seed")
+    found = boundaries(table).set_index("seed")
     assert found.loc[0].notna().all()
     assert found.loc[1].isna().all()
 
 
-def test_noise_is_survived_and_the_mean_curve_is_closer(rng):
-    table = telemetry(PAPER, range(5), rng, noise=0.2)
-    minima = boundaries(table, until=4000)["gradient_minimum"]
+def test_noise_is_survived(rng):
+    minima = boundaries(telemetry(PAPER, range(5), rng, noise=0.2))["gradient_minimum"]
     assert minima.between(90, 350).all()
-    assert mean_boundaries(table, until=4000)["gradient_minimum"] == pytest.approx(200, rel=0.3)
+
+
+# Other events
+
+
+def curvature(shares, overlaps, times=(0, 10, 100, 1000), seed=0):
+    """Tables of one seed; `overlaps` are those of each time with the next, all others are 0.9."""
+    rows = DataFrame({"seed": seed, "iteration": times, "gradient_share": shares})
+    following = dict(zip(pairwise(times), overlaps, strict=True))
+    pairs = [
+        {"seed": seed, "earlier": one, "later": other, "overlap": following.get((one, other), 0.9)}
+        for one, other in combinations(times, 2)
+    ]
+    return rows, DataFrame(pairs)
+
+
+@pytest.mark.parametrize(
+    ("shares", "overlaps", "formed"),
+    [
+        ([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7], 100),
+        ([0.9, 0.9, 0.8, 0.9], [0.1, 0.6, 0.7], 10),  # the share alone does not do
+        ([0.9, 0.9, 0.8, 0.9], [0.6, 0.4, 0.7], 100),  # it must last
+        ([0.9, 0.9, 0.8, 0.9], [0.6, 0.6, 0.5], 0),
+        ([0.9, 0.9, 0.4, 0.9], [0.6, 0.6, 0.5], None),
+        ([0.9, 0.9, 0.9, 0.9], [0.6, 0.6, 0.4], None),
+        ([0.9, 0.9, np.nan, np.nan], [0.6, np.nan, np.nan], None),
+    ],
+)
+def test_the_subspace_has_formed_once_it_holds_and_lasts(shares, overlaps, formed):
+    found = subspace_formed(*curvature(shares, overlaps))
+    assert found["seed"].tolist() == [0]
+    value = found["subspace_formed"].item()
+    assert np.isnan(value) if formed is None else value == formed
+
+
+def tickets(gaps, seeds=4, density=0.168, spread=0.001):
+    """Dense network at 90 %, and tickets of each k that many points below it."""
+    jitter = spread * np.linspace(-1, 1, seeds)
+    dense = [{"seed": s, "iteration": 9, "accuracy": 0.9 + s / 100, "loss": 1.0} for s in range(seeds)]
+    imp = [
+        {"seed": s, "k": k, "round": 8, "density": density, "iteration": 9, "loss": 1.0,
+         "accuracy": 0.9 + s / 100 - gap / 100 + jitter[s]}
+        for k, gap in gaps.items()
+        for s in range(seeds)
+    ]  # fmt: skip
+    return DataFrame(imp), DataFrame(dense)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "k"),
+    [
+        ({0: 3, 100: 0.2, 500: 0, 2000: -1}, 100),
+        ({0: 3, 100: 0.2, 500: 2, 2000: 0}, 2000),  # from that k on
+        ({0: 0, 100: 0, 500: 0}, 0),
+        ({0: 3, 100: 0.45}, None),  # not shown with these seeds
+    ],
+)
+def test_rewinding_matches_from_the_smallest_k(gaps, k):
+    found = rewinding_matches(*tickets(gaps))
+    assert np.isnan(found) if k is None else found == k
+
+
+def test_rewinding_that_was_not_run_so_far_matches_nowhere():
+    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, density=0.3)))
+    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, seeds=1)))
+
+
+def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
+    tables = {"telemetry": telemetry(PAPER, [0, 1], rng)}
+    parts = [curvature([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7], seed=0), curvature([0] * 4, [0] * 3, seed=1)]
+    tables["curvature"], tables["pairs"] = (concat(column) for column in zip(*parts, strict=True))
+    imp, dense = tickets({0: 3, 100: 0})
+    tables |= {"imp": imp.assign(task="supervised"), "dense": dense.assign(task="supervised")}
+    events = timeline(tables).set_index("event")
+    assert list(events.index) == list(EVENTS)
+    assert events["rule"].map(len).min() > 20
+    formed, matches = events.loc["subspace_formed"], events.loc["rewinding_matches"]
+    assert (formed["mean"], formed["n"], formed["not_found"]) == (100, 1, 1)
+    assert np.isnan(formed["std"])
+    assert (matches["mean"], matches["n"], matches["not_found"]) == (100, 4, 0)
+    assert (events.loc["gradient_minimum", "n"], events.loc["gradient_minimum", "std"]) == (2, 0)

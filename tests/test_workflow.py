@@ -14,11 +14,12 @@ ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
 FIGURES = yaml.safe_load((ROOT / "config.yaml").read_text())["figures"]
-DRAWN = {"figure": len(FIGURES), "figures": 1}
-TABLES = {"collect_imp": 1, "claims": 1, **DRAWN}
-PERTURBED = {"perturb": 8, "collect_perturbed": 1}
-ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8}
-ALL_TABLES = {"collect_dense": 1, "collect_perturbed": 1, **TABLES}
+DRAWN = {"claims": 1, "figure": len(FIGURES), "figures": 1}
+TABLES = {"collect": 1, **DRAWN}  # after IMP
+PERTURBED = {"perturb": 8, "collect": 2}
+STATE = {"telemetry": 2, "curvature": 6, "pairs": 2}
+ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, **STATE}
+ALL_TABLES = {**DRAWN, "collect": 8}
 NONE_PERTURBED = {"perturbed": []}
 
 
@@ -141,11 +142,22 @@ def test_the_study_makes_every_promised_file(finished):
     assert figures == {
         f"{name}_synthetic_tiny.{suffix}" for name in FIGURES for suffix in ("svg", "png", "csv")
     }
-    assert (results / "claims.csv").read_text().count("\nR") == 5
+    claims = (results / "claims.csv").read_text()
+    assert [claims.count(f"\n{section}") for section in "RSC"] == [5, 8, 1]
+    for seed in SMOKE["seeds"]:
+        telemetry = results / f"telemetry/synthetic/tiny/seed{seed}/supervised"
+        names = ["evaluations.csv", "run.json", "state.csv", "traces.csv"]
+        assert sorted(path.name for path in telemetry.iterdir()) == names
+        curvature = results / f"curvature/synthetic/tiny/seed{seed}/supervised"
+        names = [f"it{k}.{suffix}" for k in (0, 24, 4) for suffix in ("csv", "safetensors")]
+        assert sorted(path.name for path in curvature.iterdir()) == [*names, "pairs.csv"]
 
 
 def test_every_job_has_a_log(finished):
-    assert len(list((finished.folder / "logs").rglob("*.log"))) == 1 + 2 + 6 + 12 + 8 + 3 + 1 + len(FIGURES)
+    assert (
+        len(list((finished.folder / "logs").rglob("*.log")))
+        == 1 + 2 + 6 + 12 + 8 + 2 + 6 + 2 + 8 + len(FIGURES) + 1
+    )
 
 
 def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
@@ -179,12 +191,42 @@ def test_a_finished_study_plans_nothing(project):
         ({"rewind_iterations": [0, 2, 4]}, {"checkpoint": 2, "imp_round": 6, **TABLES}),
         (
             {"seeds": [0, 1, 2]},
-            {"dense": 1, "checkpoint": 3, "imp_round": 6, "perturb": 4, **ALL_TABLES},
+            {
+                "dense": 1,
+                "checkpoint": 3,
+                "imp_round": 6,
+                "perturb": 4,
+                "telemetry": 1,
+                "curvature": 3,
+                "pairs": 1,
+                **ALL_TABLES,
+            },
         ),
         ({"execution": {"device": "cpu", "precision": "bfloat16", "preload": False}}, {}),
         ({"full_scale": True}, {"claims": 1, "figures": 1}),
+        (
+            {"curvature": {"iterations": [0, 4, 8, 1.0], "sample": 64}},
+            {"checkpoint": 2, "curvature": 2, "pairs": 2, "collect": 2, **DRAWN},
+        ),
+        (
+            {"curvature": {"iterations": [0, 4, 1.0], "sample": 64, "statistics": "sample"}},
+            {"curvature": 6, "pairs": 2, "collect": 2, **DRAWN},
+        ),
+        (
+            {"telemetry": {"schedule": [[6, 1]], "evaluations": [[12, 4]]}},
+            {"telemetry": 2, "collect": 3, **DRAWN},
+        ),
     ],
-    ids=["one more round", "one more k", "one more seed", "another precision", "another test of claims"],
+    ids=[
+        "one more round",
+        "one more k",
+        "one more seed",
+        "another precision",
+        "another test of claims",
+        "one more time of curvature",
+        "other statistics of curvature",
+        "another schedule of telemetry",
+    ],
 )
 def test_an_extension_plans_the_new_jobs_alone(project, setting, expected):
     project.configure(**setting)
@@ -196,8 +238,8 @@ def test_one_round_again_plans_it_and_its_successors(project):
     assert project.planned("-R", mask, "--", "figures") == {
         "imp_round": 2,
         "perturb": 2,
-        "collect_perturbed": 1,
         **TABLES,
+        "collect": 2,
     }
 
 
@@ -235,12 +277,17 @@ EDITS = [
     ("a function that no job runs", "src/earlyphase/progress.py", "seconds < 100", "seconds < 120", {}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
+    ("another figure", "src/earlyphase/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
+    ("watching", "src/earlyphase/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, "collect": 3, **DRAWN}),
+    ("the eigen-solver", "src/earlyphase/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, "collect": 2, **DRAWN}),
+    ("comparing two times", "src/earlyphase/commands/pairs.py", "np.isnan(one).any()", "np.any(np.isnan(one))", {"pairs": 2, "collect": 1, **DRAWN}),
+    ("a rule of the timeline", "src/earlyphase/timeline.py", "DESCENT = 0.5", "DESCENT = 0.4", {"claims": 1, "figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"claims": 1, **DRAWN}),
-    ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED, **TABLES}),
+    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', DRAWN),
+    ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **TABLES, **PERTURBED}),
     ("training", "src/earlyphase/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
-    ("a perturbation", "src/earlyphase/perturbations.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, "collect_perturbed": 1, "claims": 1, **DRAWN}),
+    ("a perturbation", "src/earlyphase/perturbations.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **TABLES}),
     ("another perturbation", "src/earlyphase/perturbations.py", "scale * initial_std", "1 * scale * initial_std", {}),
     ("augmentation", "src/earlyphase/batches.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
     ("this data set", "src/earlyphase/datasets/__init__.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
@@ -249,7 +296,7 @@ EDITS = [
     ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
-    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **PERTURBED, **TABLES}),
+    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **TABLES, **PERTURBED}),
 ]  # fmt: skip
 
 
@@ -306,7 +353,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {33 + len(FIGURES)} done" in said
+    assert f"jobs: {48 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 
@@ -327,7 +374,7 @@ def test_tidy_lists_and_removes_what_the_study_does_not_use(finished, tmp_path):
     listed = project.command("tidy")
     per_round, seeds = 4, 2
     not_needed = seeds * (3 + 1) * per_round + seeds  # rounds of k = 4, round 3 of k = 0; the state at 4
-    not_needed += 8 + 1  # perturbed tickets and their table
+    not_needed += 8 + 1 - seeds  # perturbed tickets and their table; curvature needs the state at 4
     assert listed.count(": not in the study") == not_needed
     assert all(path.exists() for path in leftovers)
     project.command("tidy", "--delete")

@@ -406,7 +406,7 @@ def check_times(config: dict, training: dict, run: Run) -> None:
         if as_iterations(time, end) > end:
             raise InvalidInput(
                 f"configuration: curvature.iterations has {time}, but {run.model} on {run.dataset} trains "
-                f"for {end} iterations; an integer is iterations, a number with a point a share of training"
+                f"for {end} iterations; an integer is iterations, a number with a point a fraction"
             )
 
 

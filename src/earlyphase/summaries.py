@@ -37,6 +37,12 @@ def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
     return summary.reset_index()
 
 
+def curve_over_seeds(table: DataFrame, value: str) -> DataFrame:
+    """Summarise a column over the seeds of each iteration: `iteration`, `mean`, `std` (n - 1), `n`."""
+    summary = table.groupby("iteration")[value].agg(mean="mean", std="std", n="count")
+    return summary.reset_index()
+
+
 def perturbation_means(runs: DataFrame, by: list[str]) -> DataFrame:
     """Summarise accuracy and size of perturbed `runs` over the seeds of each group.
 
@@ -47,6 +53,14 @@ def perturbation_means(runs: DataFrame, by: list[str]) -> DataFrame:
     sizes = runs[runs["accuracy"].notna()].groupby(by, sort=True)["effective_std"]
     summary = sizes.agg(effective_std="mean", effective_std_spread="std").reset_index()
     return over_seeds(runs, by).merge(summary, on=by, how="left")
+
+
+def t_interval(values: Series) -> tuple[float, float]:
+    """One-sided 95 % t bounds, lower and upper, of the mean of two or more values."""
+    from scipy.special import stdtrit  # scipy.stats has the same and takes a second longer to import
+
+    half = stdtrit(len(values) - 1, 0.95) * values.std() / np.sqrt(len(values))
+    return values.mean() - half, values.mean() + half
 
 
 class Line(NamedTuple):

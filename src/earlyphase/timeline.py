@@ -1,7 +1,13 @@
 """Sub-phases of early training, computed from telemetry by stated rules (Figure 2 of the paper)."""
 
+from itertools import pairwise
+
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
+
+from earlyphase.summaries import last_evaluations, t_interval
+
+ALL = "all"  # layers
 
 SMOOTHING = 0.25  # half the window of the moving average, in the logarithm of iteration + 1
 DESCENT = 0.5  # share of the gradient's fall after which the first burst is over
@@ -15,6 +21,16 @@ RULES = {  # boundary -> how it is found
     "its mean over the later half of the window",
     "deceleration": "the speed away from the initial weights has fallen to half of its highest value "
     "after the minimum",
+}
+
+HALF = 0.5  # of the gradient, and of a subspace
+MATCHES_WITHIN = 0.005  # accuracy, as a fraction: the tolerance of the paper's claim
+EVENTS = RULES | {
+    "subspace_formed": "from this measured iteration on, at least half of the squared gradient lies in the "
+    "Hessian's top subspace, and the subspace overlaps with that of the next measured iteration by a half",
+    "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
+    "dense network (one-sided 95 % t bound of the difference within seeds)",
+    # Later additions, such as the end of the critical period: a rule here, a row in `timeline`.
 }
 
 
@@ -84,30 +100,108 @@ def phase_boundaries(iterations: np.ndarray, gradient: np.ndarray, distances: np
     }
 
 
-def boundaries(table: DataFrame, until: float) -> DataFrame:
+def before_decay(table: DataFrame) -> DataFrame:
+    """Rows of all layers together, in time, until the learning rate first falls, which slows all."""
+    whole = table[table["layer"] == ALL].sort_values(["seed", "iteration"])
+    return whole[whole["learning_rate"] == whole["learning_rate"].max()]
+
+
+def boundaries(table: DataFrame) -> DataFrame:
     """Find the boundaries of each seed.
 
     Args:
-        table: telemetry of one network: `seed`, `layer`, `iteration`, `gradient_norm` and
-            `distance_initial`; only rows of all layers together are used.
-        until: end of the window, itself left out; not after the learning rate first falls, which slows
-            everything.
+        table: telemetry of one network: `seed`, `layer`, `iteration`, `learning_rate`, `gradient_norm` and
+            `distance_initial`.
 
     Returns:
         A row per seed: `seed`, and the iteration of each boundary (NaN for none), in the order of `RULES`.
     """
-    window = table[(table["layer"] == "all") & (table["iteration"] < until)].sort_values("iteration")
-    return DataFrame([{"seed": seed, **run_boundaries(run)} for seed, run in window.groupby("seed")])
-
-
-def mean_boundaries(table: DataFrame, until: float) -> dict[str, float]:
-    """Find the boundaries of the mean curve over seeds, which is less noisy; arguments as `boundaries`."""
-    window = table[(table["layer"] == "all") & (table["iteration"] < until)]
-    mean = window.groupby("iteration")[["gradient_norm", "distance_initial"]].mean()
-    return run_boundaries(mean.reset_index())
+    runs = before_decay(table).groupby("seed")
+    return DataFrame([{"seed": seed, **run_boundaries(run)} for seed, run in runs], columns=["seed", *RULES])
 
 
 def run_boundaries(run: DataFrame) -> dict[str, float]:
     """Boundaries of one curve: `phase_boundaries` of columns of a table."""
     columns = (run[name].to_numpy() for name in ("iteration", "gradient_norm", "distance_initial"))
     return phase_boundaries(*columns)
+
+
+# Events that other measurements put on the same axis
+
+
+def subspace_formed(curvature: DataFrame, pairs: DataFrame) -> DataFrame:
+    """Find when the Hessian's top subspace of each seed has formed, by `EVENTS`.
+
+    Args:
+        curvature: of one network: `seed`, `iteration`, `gradient_share`.
+        pairs: of the same: `seed`, `earlier`, `later`, `overlap`.
+
+    Returns:
+        A row per seed: `seed`, `subspace_formed` (NaN where it has not, or the run diverged).
+    """
+    found = []
+    for seed, run in curvature.sort_values("iteration").groupby("seed"):
+        overlaps = pairs[pairs["seed"] == seed].set_index(["earlier", "later"])["overlap"]
+        times, shares = run["iteration"].tolist(), run["gradient_share"].to_numpy()
+        lasting = np.array([overlaps.get(step, np.nan) for step in pairwise(times)])
+        holds = (shares[:-1] >= HALF) & (lasting >= HALF)
+        first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
+        formed = times[first] if len(holds) and first < len(holds) else float("nan")
+        found.append({"seed": seed, "subspace_formed": float(formed)})
+    return DataFrame(found, columns=["seed", "subspace_formed"])
+
+
+def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8) -> float:
+    """Find the smallest k from which tickets match the dense network, by `EVENTS`; NaN where none does.
+
+    Args:
+        imp: tickets of one network: a row per evaluation.
+        dense: the dense network, likewise.
+        density: of the round that is looked at, which must lie within half a round.
+    """
+    whole = last_evaluations(dense, ["seed"]).set_index("seed")["accuracy"]
+    tickets = last_evaluations(imp, ["seed", "k", "round"])
+    densities = tickets.groupby("round")["density"].mean()
+    steps = np.log(densities / density).abs() / -np.log(0.8)
+    if not len(steps) or steps.min() > 0.5:
+        return float("nan")
+    at_round = tickets[tickets["round"] == steps.idxmin()].pivot(index="seed", columns="k", values="accuracy")
+    matching = float("nan")
+    for k in sorted(at_round, reverse=True):
+        gap = (whole - at_round[k]).dropna()
+        if len(gap) < 2 or t_interval(gap)[1] >= MATCHES_WITHIN:
+            break
+        matching = float(k)
+    return matching
+
+
+def timeline(tables: dict[str, DataFrame]) -> DataFrame:
+    """Put every event of one network on one axis.
+
+    Args:
+        tables: `telemetry`; `curvature` with `pairs`, and `imp` with `dense`, where there are any.
+
+    Returns:
+        A row per event, in the order of `EVENTS`: `event`; `mean`, `std` (sample), `low` and `high`, the
+        smallest and largest, in iterations over the `n` seeds in which it was found; `not_found`, the
+        other seeds; `rule`. An event that is found from all seeds together has no spread.
+    """
+    found = boundaries(tables["telemetry"]).set_index("seed")
+    if "curvature" in tables:
+        formed = subspace_formed(tables["curvature"], tables["pairs"]).set_index("seed")
+        found = found.join(formed, how="outer")
+    rows = [event_row(name, found[name]) for name in found]
+    if "imp" in tables:
+        imp, dense = (table[table["task"] == "supervised"] for table in (tables["imp"], tables["dense"]))
+        k, seeds = rewinding_matches(imp, dense), imp["seed"].nunique()
+        one = {"event": "rewinding_matches", "mean": k, "std": np.nan, "low": k, "high": k}
+        missing = bool(np.isnan(k))
+        rows.append(one | {"n": 0 if missing else seeds, "not_found": seeds if missing else 0})
+    return DataFrame(rows).assign(rule=lambda table: table["event"].map(EVENTS))
+
+
+def event_row(name: str, times: Series) -> dict:
+    """Summarise the iteration of an event over seeds; NaN is a seed in which it was not found."""
+    known = times.dropna()
+    summary = {"mean": known.mean(), "std": known.std(), "low": known.min(), "high": known.max()}
+    return {"event": name, **summary, "n": len(known), "not_found": len(times) - len(known)}

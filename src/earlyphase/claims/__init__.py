@@ -2,12 +2,13 @@
 
 from pandas import DataFrame, concat
 
+from earlyphase.claims.first_iterations import FIRST_ITERATIONS
 from earlyphase.claims.judging import Tables, assess
 from earlyphase.claims.perturbations import PERTURBATIONS
 from earlyphase.claims.rewinding import REWINDING
 from earlyphase.summaries import NETWORK
 
-CLAIMS = (*REWINDING, *PERTURBATIONS)
+CLAIMS = (*REWINDING, *PERTURBATIONS, *FIRST_ITERATIONS)
 
 
 def judge(tables: Tables, study: dict) -> DataFrame:

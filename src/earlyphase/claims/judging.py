@@ -25,8 +25,9 @@ perturbations, not the seeds, are the sample: see `OverPoints`.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from pandas import DataFrame, Series
+
+from earlyphase.summaries import t_interval
 
 Tables = dict[str, DataFrame]
 POINTS = 100  # percentage points in an accuracy of 1
@@ -73,12 +74,14 @@ class Criterion:
         target: (low, high), where the mean contrast must lie, in the claim's unit.
         rule: the same in words.
         also: what must hold besides, if anything.
+        unit: of the contrast, where it is not the claim's.
     """
 
     measure: Callable[[Tables], "DataFrame | list[OverPoints]"]
     target: tuple[float, float]
     rule: str
     also: "Criterion | None" = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,25 +106,18 @@ class Claim:
     unit: str = "points"
 
 
-def t_interval(values: Series) -> tuple[float, float]:
-    """One-sided 95 % t bounds, lower and upper, of the mean of two or more values."""
-    from scipy.special import stdtrit  # scipy.stats has the same and takes a second longer to import
-
-    half = stdtrit(len(values) - 1, 0.95) * values.std() / np.sqrt(len(values))
-    return values.mean() - half, values.mean() + half
-
-
 def assess(tables: Tables, criterion: Criterion, unit: str) -> dict:
     """Judge one claim in one network: `ours`, `error`, `n`, `test`, `verdict`."""
+    own = criterion.unit or unit
     try:
         contrasts = criterion.measure(tables)
     except NotRun as missing:
         test = f"{criterion.rule}: {missing}"
         return {"ours": "", "error": "", "n": 0, "test": test, "verdict": NOT_RUN}
     if isinstance(contrasts, list):
-        assessed = [assess_points(found, criterion, unit) for found in contrasts]
+        assessed = [assess_points(found, criterion, own) for found in contrasts]
     else:
-        assessed = [assess_contrast(contrasts[label], criterion, unit) for label in contrasts]
+        assessed = [assess_contrast(contrasts[label], criterion, own) for label in contrasts]
     if criterion.also:
         assessed.append(assess(tables, criterion.also, unit))
     severity = [NOT_RUN, NOT_REPRODUCED, INCONCLUSIVE, REPRODUCED]

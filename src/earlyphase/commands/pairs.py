@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> None:
 
 def prunable_signs(weights: Weights) -> np.ndarray:
     """Signs of all weights of convolutions and linear layers, (P,): the tensors of two or more dimensions."""
-    return np.concatenate([np.sign(array).ravel() for array in weights.values() if array.ndim >= 2])
+    return np.concatenate(
+        [np.sign(weights[name]).ravel() for name in sorted(weights) if weights[name].ndim >= 2]
+    )
 
 
 def share_that_differ(one: np.ndarray, other: np.ndarray) -> float:

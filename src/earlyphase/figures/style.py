@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from pandas import DataFrame
 
 from earlyphase.registry import Registry
@@ -134,6 +135,35 @@ def seeds_note(points: DataFrame) -> str:
     if diverged:
         note += f"; ×: left out, {diverged} diverged run{'s' if diverged > 1 else ''}"
     return note
+
+
+def iteration_axis(ax: Axes, last: float) -> None:
+    """Make x the iteration, from 0 on: linear up to 1, logarithmic after it."""
+    ax.set_xscale("symlog", linthresh=1, linscale=0.35)
+    ticks = [0, *(10**power for power in range(6) if 10**power <= last)]
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    minor = [step * tick for tick in ticks[1:] for step in range(2, 10) if step * tick <= last]
+    ax.set_xticks(minor, minor=True)
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(-0.15, last * 1.15)
+    ax.set_xlabel("Iteration")
+
+
+def curve_with_band(ax: Axes, curve: DataFrame, scale: float = 1, label: str | None = None, **look) -> None:
+    """Draw the mean over seeds against the iteration, with a band of ± one sample standard deviation.
+
+    Args:
+        ax: panel to draw into.
+        curve: `iteration`, `mean`, `std`.
+        scale: factor from the table's unit to that of the axis.
+        label: in a legend.
+        look: of the line; the band takes its colour.
+    """
+    mean, std = scale * curve["mean"], scale * curve["std"].fillna(0)
+    (line,) = ax.plot(curve["iteration"], mean, label=label, **{"linewidth": 1.1} | look)
+    ax.fill_between(
+        curve["iteration"], mean - std, mean + std, color=line.get_color(), alpha=0.22, linewidth=0
+    )
 
 
 def plain(percent: float) -> str:

@@ -11,6 +11,7 @@ include: "rules/figures.smk"
 
 localrules:
     figures,
+    data,  # downloads: compute nodes often have no way out
     collect_dense,
     collect_imp,
     collect_perturbed,

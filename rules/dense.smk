@@ -13,7 +13,8 @@ rule dense:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("dense"),
     params:
         spec=spec("dense"),
         code=code("dense"),
@@ -43,7 +44,8 @@ rule checkpoint:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("checkpoint"),
     params:
         spec=spec("checkpoint"),
         code=code("checkpoint"),

@@ -17,7 +17,8 @@ rule imp_round:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("imp_round"),
     params:
         spec=spec("imp_round"),
         code=code("imp_round"),

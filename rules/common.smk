@@ -84,7 +84,9 @@ def resume_file(wildcards, output):
 
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return list(STUDY.run_of(wildcards.dataset, wildcards.model).rewind_iterations)
+    return sorted(
+        {0, *STUDY.run_of(wildcards.dataset, wildcards.model).rewind_iterations}
+    )
 
 
 def configured_figures(wildcards):

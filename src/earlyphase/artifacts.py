@@ -81,7 +81,8 @@ def jobs(study: Study) -> Iterator[Job]:
         for seed in run.seeds:
             replicate = network | {"seed": seed, "task": "supervised"}
             yield job("dense", **replicate)
-            for k in (*run.rewind_iterations, end):
+            initial = [0] if all(study.perturbed(run)) else []  # which perturbations read
+            for k in dict.fromkeys((*initial, *run.rewind_iterations, end)):
                 yield job("checkpoint", **replicate, k=k)
             for k in run.rewind_iterations:
                 for imp_round in range(1, run.rounds + 1):

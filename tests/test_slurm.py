@@ -68,7 +68,7 @@ def disturb(workflow, cluster, rule, resume, log, harm):
         What SLURM says of the job afterwards, as soon as it no longer runs.
     """
     workflow.paused(resume)
-    number = until(lambda: cluster.running(workflow.folder, rule), what=f"a running {rule}")
+    (number,) = cluster.jobs(workflow.folder, rule, states="running")
     began = time.monotonic()
     harm(number)
     stopped_at = said(workflow, log, r"stopped by signal 15 at iteration (\d+)")
@@ -127,7 +127,7 @@ def kill_snakemake(workflow, cluster, resume, log):
     workflow.start()
     said(workflow, log, "waiting: another process is at work")
     assert len(workflow.training()) == 2
-    first, second = list(cluster.jobs(states="running"))[-2:]
+    first, second = cluster.jobs(workflow.folder, "imp_round", states="running")
     trains.resume()
     said(workflow, log, "the other process finished this job")
     assert not any("iteration" in line for line in (workflow.folder / log).read_text().splitlines())
@@ -140,8 +140,7 @@ def test_a_clean_run_needs_no_second_attempt(cluster, studies):
     assert status == 0, printed
     assert printed.count("has been submitted with SLURM jobid") == 4
     assert "Trying to restart" not in printed
-    mine = [number for number, (_, where) in cluster.jobs().items() if where == str(workflow.folder)]
-    assert [cluster.state(number) for number in mine] == ["COMPLETED"] * 4
+    assert [cluster.state(number) for number in cluster.jobs(workflow.folder)] == ["COMPLETED"] * 4
 
 
 @pytest.mark.parametrize("name", ["clean", "disturbed"])

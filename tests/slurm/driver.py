@@ -53,16 +53,11 @@ class Cluster:
             words, env=self.environment, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
         ).stdout
 
-    def jobs(self, *, states="all"):
-        """Numbers of jobs, oldest first, and what each is for: number -> comment."""
+    def jobs(self, folder, rule="", *, states="all"):
+        """Numbers of the jobs of a study, oldest first; with a rule, of its jobs alone."""
         printed = self.call("squeue", "--noheader", f"--states={states}", "--format=%A|%k|%Z", "--sort=i")
-        return {line.split("|")[0]: line.split("|")[1:] for line in printed.splitlines()}
-
-    def running(self, folder, rule):
-        """Number of the running job of a rule in a study's folder, or None."""
-        found = self.jobs(states="running").items()
-        mine = [number for number, (comment, where) in found if rule in comment and where == str(folder)]
-        return mine[-1] if mine else None
+        rows = [line.split("|") for line in printed.splitlines()]
+        return [number for number, comment, where in rows if where == str(folder) and rule in comment]
 
     def state(self, number):
         """What SLURM says of a job: RUNNING, TIMEOUT, CANCELLED, ..."""

@@ -11,6 +11,7 @@ rule dense:
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
+    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     resources:
         gpu=gpus,
         mem_mb=megabytes,

@@ -15,6 +15,7 @@ rule imp_round:
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
+    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     resources:
         gpu=gpus,
         mem_mb=megabytes,

@@ -8,10 +8,10 @@ rule dense:
         run="results/dense/{dataset}/{model}/seed{seed}/{task}/run.json",
     log:
         "logs/dense/{dataset}/{model}/seed{seed}/{task}.log",
+    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
-    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     resources:
         gpu=gpus,
         mem_mb=megabytes,

@@ -12,10 +12,10 @@ rule imp_round:
         run="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/run.json",
     log:
         "logs/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.log",
+    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
-    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     resources:
         gpu=gpus,
         mem_mb=megabytes,

@@ -105,9 +105,12 @@ class Study:
         return sorted({as_iterations(time, end) for time in self.config["curvature"]["iterations"]})
 
     def kept_iterations(self, run: Run) -> list[int]:
-        """Iterations whose state the dense run keeps, besides its end: rewinding and curvature need them."""
+        """Iterations whose state the dense run keeps, besides its end.
+
+        Rewinding and curvature need them; perturbations and curvature look back at iteration 0.
+        """
         end = self.training(run.dataset, run.model)["iterations"]
-        initial = [0] if self.config["curvature"]["iterations"] else []
+        initial = [0] if self.curvature_times(run) or self.perturbed() else []
         return sorted({*run.rewind_iterations, *self.curvature_times(run), *initial} - {end})
 
     def stages(self) -> list[str]:

@@ -319,11 +319,12 @@ def test_one_round_shows_a_row_for_each_perturbation_from_the_top():
     tables = with_perturbed()
     figure, points = one_round(tables, round=6, show=SHOW)
     assert [ax.get_title("left") for ax in figure.axes] == [
-        "resnet8, digits: k = 100, 26.2 % of weights", "resnet8, digits: k = 500, 26.2 % of weights",
+        "resnet8, digits: k = 100", "resnet8, digits: k = 500",
     ]  # fmt: skip
     assert set(points["round"]) == {6}
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["shuffled", "noise"]
     for ax, k in zip(figure.axes, (100, 500), strict=True):
-        assert [tick.get_text() for tick in ax.get_yticklabels()] == ["shuffled", "noise"]
+        assert ax.get_xlabel() == "Test accuracy (%) at 26.2 % of weights"
         (curve,) = error_bars(ax)
         drawn = dict(zip(curve.lines[0].get_ydata(), curve.lines[0].get_xdata(), strict=True))
         for place, name in zip(ax.get_yticks(), ("shuffle_layers", "noise_1"), strict=True):

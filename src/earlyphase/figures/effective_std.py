@@ -180,7 +180,7 @@ def label_points(ax: Axes, points: DataFrame) -> None:
     bars = np.hstack([low - half, high + half])[spread.notna()]
     ends = line[[line[:, 0].argmin(), line[:, 0].argmax()]]
     line = boxes(np.linspace(*ends, 100 if np.isfinite(ends).all() else 0), 2 * pt)
-    fixed = np.vstack([*corner, markers, bars, bars, bars, line])  # a bar is thin, so it counts thrice
+    fixed = np.vstack([*10 * corner, markers, bars, bars, bars, line])  # a bar is thin, so it counts thrice
 
     angles = np.pi * np.arange(0, 2, 1 / 8)
     directions = np.column_stack([np.cos(angles), np.sin(angles)])

@@ -44,13 +44,13 @@ def one_round(tables: Tables, *, round: int, show: list[dict[str, str]]) -> tupl
     rows = [label for label in labels.values() if label in set(points["curve"])]
     with house_style():
         figure, axes = new_axes(max(len(panels), 1), height=0.5 + INCHES * max(len(rows), 3))
-        for ax, (dataset, model, k) in zip(axes, panels, strict=False):
+        for place, (ax, (dataset, model, k)) in enumerate(zip(axes, panels, strict=False)):
             shown = points[(points[[*NETWORK, "k"]] == [dataset, model, k]).all(axis=1)]
             accuracy_by_row(ax, shown.set_index("curve"), rows)
-            weights = f"{plain(100 * shown['density'].mean())} % of weights"
-            ax.set_title(f"{model}, {dataset}: {rewind_label(k)}, {weights}", loc="left")
-        for ax in axes:
-            ax.set_xlabel("Test accuracy (%)")
+            if place % 2:  # right of a panel with the same rows
+                ax.tick_params(labelleft=False)
+            ax.set_title(f"{model}, {dataset}: {rewind_label(k)}", loc="left")
+            ax.set_xlabel(f"Test accuracy (%) at {plain(100 * shown['density'].mean())} % of weights")
         if panels:
             add_legend(figure, axes, "Unperturbed")
             figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)

@@ -12,6 +12,7 @@ include: "rules/figures.smk"
 
 localrules:
     figures,
+    data,  # downloads: compute nodes often have no way out
     pairs,
     collect,
     claims,

@@ -4,6 +4,7 @@ import shutil
 import yaml
 from snakemake.exceptions import WorkflowError
 
+from earlyphase import demand
 from earlyphase.artifacts import inputs, jobs
 from earlyphase.errors import InvalidInput
 from earlyphase.provenance import canonical, fingerprint
@@ -52,6 +53,18 @@ def gpus(wildcards):
     if config["execution"]["device"] == "auto":
         return int(shutil.which("nvidia-smi") is not None)
     return int(config["execution"]["device"] == "cuda")
+
+
+def minutes(rule):
+    """Time limit of a training job; more with every attempt, and progress survives each."""
+    return lambda wildcards, attempt: demand.minutes(
+        STUDY, rule, wildcards, attempt, gpu=bool(gpus(wildcards))
+    )
+
+
+def megabytes(wildcards, attempt):
+    """Memory of a training job; more with every attempt."""
+    return demand.megabytes(STUDY, wildcards, attempt, gpu=bool(gpus(wildcards)))
 
 
 # Snakemake does not compare params that depend on resources or output with those of an earlier run.

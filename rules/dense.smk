@@ -8,12 +8,14 @@ rule dense:
         run="results/dense/{dataset}/{model}/seed{seed}/{task}/run.json",
     log:
         "logs/dense/{dataset}/{model}/seed{seed}/{task}.log",
+    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("dense"),
     params:
         spec=spec("dense"),
         code=code("dense"),
@@ -43,7 +45,8 @@ rule checkpoint:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("checkpoint"),
     params:
         spec=spec("checkpoint"),
         code=code("checkpoint"),

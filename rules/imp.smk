@@ -12,12 +12,14 @@ rule imp_round:
         run="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/run.json",
     log:
         "logs/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.log",
+    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("imp_round"),
     params:
         spec=spec("imp_round"),
         code=code("imp_round"),

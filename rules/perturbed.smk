@@ -14,7 +14,8 @@ rule perturb:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("perturb"),
     params:
         spec=spec("perturb"),
         code=code("perturb"),

@@ -15,7 +15,8 @@ rule telemetry:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("telemetry"),
     params:
         spec=spec("telemetry"),
         code=code("telemetry"),
@@ -46,7 +47,8 @@ rule curvature:
     threads: 1
     resources:
         gpu=gpus,
-        mem="4GB",
+        mem_mb=megabytes,
+        runtime=minutes("curvature"),
     params:
         spec=spec("curvature"),
         code=code("curvature"),

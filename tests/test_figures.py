@@ -14,6 +14,7 @@ from scipy import stats
 from earlyphase.errors import InvalidInput
 from earlyphase.figures import FIGURES, render
 from earlyphase.figures.effective_std import effective_std, p_value, readable
+from earlyphase.figures.one_round import one_round
 from earlyphase.figures.perturbed import MASKS_OF_K, OWN_MASKS, TO_K, perturbed
 from earlyphase.figures.rewinding import rewinding
 from earlyphase.figures.style import curve_styles, plain, seeds_note
@@ -202,8 +203,12 @@ def test_registered_and_free_of_slow_imports():
 
 # Figures 4 to 8
 
-SHOW = {"shuffle_layers": "shuffled", "noise_1": "noise"}
-FAMILIES = {"shuffle": ["shuffle_layers", "shuffle_kernels"], "noise": ["noise_1", "noise_2", "absent"]}
+SHOW = [{"shuffle_layers": "shuffled"}, {"noise_1": "noise"}]
+SHOWN = {"shuffled", "noise"}
+FAMILIES = [
+    {"shuffle": ["shuffle_layers", "shuffle_kernels"]},
+    {"noise": ["noise_1", "noise_2", "absent"]},
+]
 SIZES = {"shuffle_layers": 0.14, "shuffle_kernels": 0.09, "noise_1": 0.1, "noise_2": 0.2, "rewind_to_0": 0.05}
 
 
@@ -278,7 +283,7 @@ def test_without_baselines_the_perturbed_runs_are_drawn():
 
 
 def test_label_of_rewinding_to_0_may_be_chosen():
-    points = perturbed(with_perturbed(), show=SHOW | {"rewind_to_0": "state of 0"})[1]
+    points = perturbed(with_perturbed(), show=[*SHOW, {"rewind_to_0": "state of 0"}])[1]
     assert "state of 0" in set(points["curve"])
     assert MASKS_OF_K not in set(points["curve"])
 
@@ -288,9 +293,9 @@ def test_baselines_are_grey_and_heavier_than_perturbations():
     lines = {curve.get_label(): curve.lines[0] for curve in error_bars(ax)}
     for label, line in lines.items():
         shade = to_rgb(line.get_color())
-        assert (len(set(shade)) == 1) == (label not in SHOW.values())
+        assert (len(set(shade)) == 1) == (label not in SHOWN)
     lightest = min(lines[label].get_linewidth() for label in (TO_K, OWN_MASKS, MASKS_OF_K))
-    assert lightest > max(lines[label].get_linewidth() for label in SHOW.values())
+    assert lightest > max(lines[label].get_linewidth() for label in SHOWN)
 
 
 def test_diverged_perturbed_run_is_left_out_counted_and_marked():
@@ -308,6 +313,33 @@ def test_diverged_perturbed_run_is_left_out_counted_and_marked():
     assert (row["n"], row["diverged"]) == (2, 1)
     assert row["mean"] == pytest.approx(kept["accuracy"].mean())
     assert row["effective_std"] == pytest.approx(kept["effective_std"].mean())
+
+
+def test_one_round_shows_a_row_for_each_perturbation_from_the_top():
+    tables = with_perturbed()
+    figure, points = one_round(tables, round=6, show=SHOW)
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "resnet8, digits: k = 100, 26.2 % of weights", "resnet8, digits: k = 500, 26.2 % of weights",
+    ]  # fmt: skip
+    assert set(points["round"]) == {6}
+    for ax, k in zip(figure.axes, (100, 500), strict=True):
+        assert [tick.get_text() for tick in ax.get_yticklabels()] == ["shuffled", "noise"]
+        (curve,) = error_bars(ax)
+        drawn = dict(zip(curve.lines[0].get_ydata(), curve.lines[0].get_xdata(), strict=True))
+        for place, name in zip(ax.get_yticks(), ("shuffle_layers", "noise_1"), strict=True):
+            runs = select(tables["perturbed"], k=k, round=6, perturbation=name)
+            assert drawn[place] == pytest.approx(100 * runs["accuracy"].mean())
+        lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines if len(line.get_xdata())}
+        unperturbed = select(tables["imp"], k=k, round=6)["accuracy"].mean()
+        assert lines[TO_K] == pytest.approx(100 * unperturbed)
+    assert render(figure, "svg")
+
+
+def test_one_round_without_tickets_says_so():
+    figure, points = one_round(with_perturbed(), round=9, show=SHOW)
+    assert points.empty
+    assert figure.axes[0].texts[0].get_text() == "No ticket of round 9"
+    assert render(figure, "png")
 
 
 def test_line_and_correlation_are_over_means_and_not_over_runs():

@@ -7,9 +7,8 @@ and a test holds the two against each other.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
-from earlyphase.study import METRICS, NUMBERS, Study
+from earlyphase.study import METRICS, NUMBERS, Study, table_paths
 
 DENSE = "results/dense/{dataset}/{model}/seed{seed}/{task}"
 ROUND = "results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}"
@@ -97,7 +96,7 @@ def jobs(study: Study) -> Iterator[Job]:
             for k in run.rewind_iterations:
                 for imp_round in range(1, run.rounds + 1):
                     yield job("imp_round", **replicate, k=k, round=imp_round)
-            for k, number, name in product(*study.perturbed(run)):
+            for k, number, name in study.perturbed():
                 yield job("perturb", **replicate, k=k, round=number, perturbation=name)
         for stage in study.stages():
             yield job("collect", **network, stage=stage)
@@ -199,8 +198,4 @@ def _previous_round(study: Study, names: dict[str, str]) -> dict[str, list[str]]
 
 def metrics(study: Study, stage: str, dataset: str, model: str) -> list[str]:
     """Tables that a collected table of a run is made of."""
-    spec = study.spec("collect", stage=stage, dataset=dataset, model=model)
-    values = spec["values"]
-    return [
-        spec["parts"].format(**dict(zip(values, chosen, strict=True))) for chosen in product(*values.values())
-    ]
+    return table_paths(study.spec("collect", stage=stage, dataset=dataset, model=model))

@@ -74,26 +74,30 @@ def keep_freed_memory() -> None:
         libc.mallopt(top_pad, 2**26)
 
 
+SHARES = 64  # jobs on one GPU that are told apart
 _claimed: list[int] = []  # file descriptors; a lock lives as long as its descriptor
 
 
 def claim_gpu() -> torch.device:
-    """Take the first GPU of this machine that no other job of this user holds, until the process ends.
+    """Take the GPU that the fewest other jobs of this user hold, until the process ends.
 
-    Snakemake counts GPUs but names none. Below SLURM, which hides the others, it is always the first.
-    With more jobs than GPUs the jobs share: the process number picks one.
+    Snakemake counts GPUs but names none. Only visible ones count: a job of a cluster sees its own, and
+    where that is one there is nothing to choose. Numbers mean the same devices only within an
+    allocation (`SLURM_JOB_ID`), so only jobs of the same one are told apart.
     """
-    if "SLURM_JOB_ID" in os.environ:
-        return torch.device("cuda:0")
     count = torch.cuda.device_count()
-    for index in range(count):
-        lock = Path(gettempdir()) / f"earlyphase-{os.getuid()}-gpu{index}.lock"
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        _claimed.append(descriptor)
-        return torch.device(f"cuda:{index}")
+    if count == 1:
+        return torch.device("cuda:0")
+    place = f"{os.getuid()}-{os.environ.get('SLURM_JOB_ID', 'all')}"
+    for share in range(SHARES):
+        for index in range(count):
+            lock = Path(gettempdir()) / f"earlyphase-{place}-gpu{index}-{share}.lock"
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            _claimed.append(descriptor)
+            return torch.device(f"cuda:{index}")
     return torch.device(f"cuda:{os.getpid() % count}")

@@ -1,6 +1,5 @@
 """Training that survives a kill: progress beside the outputs, one process at a time, the same bytes."""
 
-import fcntl
 import os
 import signal
 import time
@@ -15,6 +14,7 @@ from torch import nn
 from earlyphase.batches import Images, shuffled_batches
 from earlyphase.errors import InvalidInput
 from earlyphase.execution import Execution
+from earlyphase.locks import acquire, only_local
 from earlyphase.masks import Mask, Weights
 from earlyphase.models import load_state, state_of
 from earlyphase.storage import Row, load_tensors, save_tensors
@@ -82,6 +82,8 @@ class ResumeFile:
                 f"cannot lock {lock_path}: {error.strerror}; results must lie in a folder that can be "
                 "written, on a file system with locks (flock)"
             ) from None
+        if doubt := only_local(lock_path):
+            print(f"warning: {doubt}", flush=True)
         try:
             yield waited
         finally:
@@ -142,23 +144,6 @@ class ResumeFile:
         self.path.unlink(missing_ok=True)
         for unfinished in self.path.parent.glob(f".{self.path.name}.*.part"):
             unfinished.unlink(missing_ok=True)
-
-
-def acquire(lock_path: Path) -> tuple[int, bool]:
-    """Lock a file, waiting for its holder; return its descriptor and whether there was one."""
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    waited = False
-    while True:
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting: another process is at work on {lock_path}", flush=True)
-            waited = True
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if lock_path.exists() and os.path.samestat(os.fstat(descriptor), lock_path.stat()):
-            return descriptor, waited
-        os.close(descriptor)  # the holder removed the file when it ended: this lock guards nothing
 
 
 def named(part: str, arrays: Weights) -> Weights:

@@ -4,6 +4,7 @@ import ast
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,12 +93,11 @@ class Study:
         settings = self.config["training"] | self.config["models"][model].get("training", {})
         return settings | {"flip": settings["flip"] and self.config["datasets"][dataset]["flip"]}
 
-    def perturbed(self, run: Run) -> tuple[list[int], list[int], list[str]]:
-        """Rewind iterations, rounds and perturbations of the branches of a run."""
-        perturbed = self.config["perturbed"]
-        ks = [k for k in perturbed["rewind_iterations"] if k in run.rewind_iterations]
-        rounds = [number for number in perturbed["rounds"] if number <= run.rounds]
-        return ks, rounds, list(self.config["perturbations"])
+    def perturbed(self) -> list[tuple[int, int, str]]:
+        """Branches of every run: rewind iteration, round and perturbation of each, once."""
+        keys = ("rewind_iterations", "rounds", "perturbations")
+        branches = (branch for entry in self.config["perturbed"] for branch in product(*map(entry.get, keys)))
+        return list(dict.fromkeys(branches))
 
     def curvature_times(self, run: Run) -> list[int]:
         """Iterations at which the Hessian's top subspace of a run is found, rising."""
@@ -105,14 +105,17 @@ class Study:
         return sorted({as_iterations(time, end) for time in self.config["curvature"]["iterations"]})
 
     def kept_iterations(self, run: Run) -> list[int]:
-        """Iterations whose state the dense run keeps, besides its end: rewinding and curvature need them."""
+        """Iterations whose state the dense run keeps, besides its end.
+
+        Rewinding and curvature need them; perturbations and curvature look back at iteration 0.
+        """
         end = self.training(run.dataset, run.model)["iterations"]
-        initial = [0] if self.config["curvature"]["iterations"] else []
+        initial = [0] if self.curvature_times(run) or self.perturbed() else []
         return sorted({*run.rewind_iterations, *self.curvature_times(run), *initial} - {end})
 
     def stages(self) -> list[str]:
         """Stages whose tables are collected: perturbed tickets and curvature only where configured."""
-        left_out = set() if self.config["perturbations"] else {"perturbed"}
+        left_out = set() if self.perturbed() else {"perturbed"}
         left_out |= set() if self.config["curvature"]["iterations"] else {"curvature", "pairs"}
         return [stage for stage in METRICS if stage not in left_out]
 
@@ -164,16 +167,24 @@ class Study:
         return {name: int(value) if name in NUMBERS else value for name, value in wildcards.items()}
 
     def _collected(self, stage: str, dataset: str, model: str) -> dict:
-        """Path of the metrics tables, and the values of each name in it."""
+        """Path of the metrics tables with {names} in it, and the values of each name: see `table_paths`."""
         run = self.run_of(dataset, model)
-        values = {"seed": list(run.seeds)}
-        if stage == "imp":
-            values |= {"k": list(run.rewind_iterations), "round": list(range(1, run.rounds + 1))}
-        if stage == "perturbed":
-            values |= dict(zip(("k", "round", "perturbation"), self.perturbed(run), strict=True))
-        if stage == "curvature":
-            values |= {"k": self.curvature_times(run)}
-        names = {name: f"{{{name}}}" for name in values} | {"dataset": dataset, "model": model}
+        seeds = {"seed": list(run.seeds)}
+        match stage:
+            case "imp":
+                rounds = list(range(1, run.rounds + 1))
+                values = [seeds | {"k": list(run.rewind_iterations), "round": rounds}]
+            case "perturbed":
+                names = {"rewind_iterations": "k", "rounds": "round", "perturbations": "perturbation"}
+                values = [
+                    seeds | {name: entry[key] for key, name in names.items()}
+                    for entry in self.config["perturbed"]
+                ]
+            case "curvature":
+                values = [seeds | {"k": self.curvature_times(run)}]
+            case _:
+                values = [seeds]
+        names = {name: f"{{{name}}}" for name in values[0]} | {"dataset": dataset, "model": model}
         return {"parts": METRICS[stage].format(**names), "values": values}
 
     def roots(self, rule: str, **wildcards: str) -> tuple[str, ...]:
@@ -184,6 +195,23 @@ class Study:
         )
         defined = (f"{registered(group)[function].module}.{function}" for group, function in variations)
         return (f"commands.{rule}.run", *defined)
+
+
+def table_paths(spec: dict) -> list[str]:
+    """Paths of the tables that a collected one is made of, each once.
+
+    A list of them in the spec would do the same, but thousands do not fit on a command line.
+
+    Args:
+        spec: `parts`, a path with {names} in it; `values`, mappings from those names to lists of values,
+            where each mapping stands for all combinations.
+    """
+    paths = (
+        spec["parts"].format(**dict(zip(values, chosen, strict=True)))
+        for values in spec["values"]
+        for chosen in product(*values.values())
+    )
+    return list(dict.fromkeys(paths))
 
 
 def read_study(config_paths: list[Path], schema_path: Path) -> Study:
@@ -238,6 +266,7 @@ def _explain(problem) -> str:
     """One schema violation in the words of someone who edits a configuration."""
     key = ".".join(map(str, problem.absolute_path)) or "the configuration"
     value = problem.instance
+    rule = f" ({problem.schema['description']})" if "description" in problem.schema else ""
     match problem.validator:
         case "additionalProperties":
             known = list(problem.schema.get("properties", {}))
@@ -255,9 +284,8 @@ def _explain(problem) -> str:
             hint = " (YAML reads 1e-4 as text, 1.0e-4 as a number)" if "e" in value else ""
             return f"{key} is the text {value!r}, but must be of type {problem.validator_value}{hint}"
         case "type":
-            return f"{key} is {value!r}, but must be of type {problem.validator_value}"
-    rule = problem.schema.get("description", "")
-    return f"{key} is {value!r}: {problem.message}" + (f" ({rule})" if rule else "")
+            return f"{key} is {value!r}, but must be of type {problem.validator_value}{rule}"
+    return f"{key} is {value!r}: {problem.message}{rule}"
 
 
 def closest(name: str, known: list[str]) -> str:
@@ -330,18 +358,27 @@ def registered(group: str) -> dict[str, Registered]:
 
 
 def check_perturbed(config: dict, runs: list[Run]) -> None:
-    """Raise `InvalidInput` where a perturbation needs a round that no chain computes."""
-    for run in runs if config["perturbations"] else ():
-        for key, known in (
-            ("rewind_iterations", run.rewind_iterations),
-            ("rounds", tuple(range(1, run.rounds + 1))),
-        ):
-            for value in config["perturbed"][key]:
-                if value not in known:
-                    raise InvalidInput(
-                        f"configuration: perturbed.{key} has {value}, but {run.model} on {run.dataset} "
-                        f"computes {', '.join(map(str, known))} only"
-                    )
+    """Raise `InvalidInput` where a perturbation is unknown, or needs a round that no chain computes."""
+    names = list(config["perturbations"])
+    for index, entry in enumerate(config["perturbed"]):
+        where = f"configuration: perturbed.{index}"
+        for name in entry["perturbations"]:
+            if name not in names:
+                raise InvalidInput(
+                    f"{where}.perturbations has {name!r}, which is not under perturbations"
+                    f"{closest(name, names)} (known: {', '.join(names) or 'none'})"
+                )
+        for run in runs:
+            for key, known in (
+                ("rewind_iterations", run.rewind_iterations),
+                ("rounds", range(1, run.rounds + 1)),
+            ):
+                for value in entry[key]:
+                    if value not in known:
+                        raise InvalidInput(
+                            f"{where}.{key} has {value}, but {run.model} on {run.dataset} "
+                            f"computes {', '.join(map(str, known))} only"
+                        )
 
 
 def check_figures(config: dict) -> None:
@@ -353,8 +390,9 @@ def check_figures(config: dict) -> None:
                 f"configuration: figures.{figure} shows the Hessian's subspace, but curvature.iterations is "
                 "empty; list iterations there, or leave the figure out"
             )
-        families = entry.get("families", {})
-        for name in [*entry.get("show", {}), *(name for family in families.values() for name in family)]:
+        shown = [name for labelled in entry.get("show", []) for name in labelled]
+        families = [family for labelled in entry.get("families", []) for family in labelled.values()]
+        for name in [*shown, *(name for family in families for name in family)]:
             if name not in known:
                 raise InvalidInput(
                     f"configuration: figures.{figure} shows {name!r}, which is not under perturbations"

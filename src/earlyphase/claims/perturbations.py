@@ -11,7 +11,7 @@ from earlyphase.claims.judging import INFINITY, POINTS, SIGN, Claim, Criterion, 
 from earlyphase.claims.measures import by_rewind_iteration, rewound_to, round_like, supervised_runs
 from earlyphase.summaries import fit_line, perturbation_means
 
-# Perturbations by their names in presets/perturbed.yaml.
+# Perturbations by their names in config.yaml.
 REWIND_TO_0 = "rewind_to_0"  # the state of iteration 0 under the mask of k
 SIGNS_K = ("signs_k_magnitudes_0", "signs_k_magnitudes_fresh")
 SIGNS_0 = "signs_0_magnitudes_k"

@@ -97,6 +97,8 @@ def reasons_of(one: Job, study: Study) -> list[str]:
 
 def changes(old: object, new: object, key: str = "") -> list[str]:
     """Differences between two specs: which key went from what to what."""
+    if isinstance(old, list) and isinstance(new, list) and any(isinstance(item, dict) for item in old):
+        old, new = ({str(i): item for i, item in enumerate(items)} for items in (old, new))
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             change

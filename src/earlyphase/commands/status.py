@@ -1,9 +1,11 @@
 """Show how far the configured study is: chains by round, what runs, what failed, the space used."""
 
 import argparse
+from pathlib import Path
 
 from earlyphase.artifacts import Job, job, jobs
 from earlyphase.commands.options import add_study_arguments, load_study
+from earlyphase.locks import only_local
 from earlyphase.progress import State, duration, space_used, state_of_job
 from earlyphase.schedules import sampled_iterations
 from earlyphase.study import Study
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
             print(f"{state.name}: {one.outputs[0]}{details(study, one, state)}")
     counts = {name: sum(state.name == name for state in states.values()) for name in MARKS}
     print(f"jobs: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}")
+    if doubt := only_local(Path()):
+        print(f"warning: {doubt}; docs/cluster.md says what follows")
     print(f"space: {', '.join(f'{folder} {size / 1e6:.1f} MB' for folder, size in space_used().items())}")
 
 

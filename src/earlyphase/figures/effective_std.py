@@ -15,6 +15,7 @@ from earlyphase.figures.style import (
     add_legend,
     curve_styles,
     house_style,
+    in_order,
     new_axes,
     plain,
     seeds_note,
@@ -24,7 +25,9 @@ from earlyphase.summaries import NETWORK, fit_line, perturbation_means
 
 
 @FIGURES.register
-def effective_std(tables: Tables, *, round: int, families: dict[str, list[str]]) -> tuple[Figure, DataFrame]:
+def effective_std(
+    tables: Tables, *, round: int, families: list[dict[str, list[str]]]
+) -> tuple[Figure, DataFrame]:
     """Draw mean accuracy of perturbed tickets against the size of the perturbation, a panel for each k.
 
     The line and Pearson's r are over the means, one for each perturbation: runs of one perturbation are
@@ -33,18 +36,19 @@ def effective_std(tables: Tables, *, round: int, families: dict[str, list[str]])
     Args:
         tables: `perturbed`, a row per evaluation.
         round: of pruning.
-        families: label -> perturbations of one colour. Others, such as rewinding, are left out.
+        families: label and perturbations of each colour. Others, such as rewinding, are left out.
 
     Returns:
         The figure, and a row per point as from `effective_std_points`.
 
     Source: Frankle, Schwab & Morcos 2020, Figure 8 (A8 for other networks).
     """
-    points = effective_std_points(tables, round, families)
+    names = in_order(families)
+    points = effective_std_points(tables, round, names)
     panels = [key for key, _ in points.groupby([*NETWORK, "k"])]
     with house_style():
         figure, axes = new_axes(max(len(panels), 1), height=3.6)
-        styles = curve_styles(list(families))
+        styles = curve_styles(list(names))
         for ax, (dataset, model, k) in zip(axes, panels, strict=False):
             shown = points[(points[[*NETWORK, "k"]] == [dataset, model, k]).all(axis=1)]
             weights = f"{plain(100 * shown['density'].mean())} % of weights"

@@ -11,6 +11,7 @@ from earlyphase.figures.style import (
     add_legend,
     curve_styles,
     house_style,
+    in_order,
     new_axes,
     seeds_note,
 )
@@ -28,7 +29,7 @@ REWIND_TO_0 = "rewind_to_0"  # the perturbation that `MASKS_OF_K` shows
 
 
 @FIGURES.register
-def perturbed(tables: Tables, *, show: dict[str, str]) -> tuple[Figure, DataFrame]:
+def perturbed(tables: Tables, *, show: list[dict[str, str]]) -> tuple[Figure, DataFrame]:
     """Draw final accuracy of perturbed tickets against density, a panel for each k.
 
     Every panel also has the ticket of k unperturbed and both readings of "rewind to 0", where they were
@@ -37,19 +38,20 @@ def perturbed(tables: Tables, *, show: dict[str, str]) -> tuple[Figure, DataFram
 
     Args:
         tables: `perturbed`, `imp` and `dense`, a row per evaluation. What is missing is not drawn.
-        show: perturbation -> label of its curve, in the order of the legend.
+        show: perturbation and label of each curve, in the order of the legend.
 
     Raises:
         InvalidInput: there is neither a perturbed nor an IMP run.
 
     Source: Frankle, Schwab & Morcos 2020, Figures 4 to 7 (A4 to A7 for other networks).
     """
-    points = perturbed_points(tables, show)
+    labelled = in_order(show)
+    points = perturbed_points(tables, labelled)
     panels = list(points[points["k"].notna()].groupby([*NETWORK, "k"]).size().index)
     if not panels:
         raise InvalidInput("figure perturbed: neither the table perturbed nor imp holds a supervised run")
     drawn = set(points["curve"])
-    labels = [label for label in show.values() if label in drawn and label not in BASELINES]
+    labels = [label for label in labelled.values() if label in drawn and label not in BASELINES]
     with house_style():
         figure, axes = new_axes(len(panels))
         styles = {**BASELINES, **curve_styles(labels)}

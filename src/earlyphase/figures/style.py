@@ -76,6 +76,11 @@ def render(figure: Figure, file_format: str) -> bytes:
     return content.getvalue()
 
 
+def in_order(labelled: list[dict]) -> dict:
+    """Join the one-entry mappings of a list: a configuration's mappings have no order, its lists do."""
+    return {key: value for entry in labelled for key, value in entry.items()}
+
+
 def curve_styles(labels: list[str]) -> dict[str, dict]:
     """Line style of each label, for up to ten curves in a meaningful order.
 

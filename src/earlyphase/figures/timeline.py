@@ -61,9 +61,6 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         network = tables["telemetry"].iloc[0]
         above.set_title(f"{network['model']}, {network['dataset']}", loc="left")
         n = window["seed"].nunique()
-        note = (
-            f"Band and bars: ± sample standard deviation, n = {n} seeds; bars end at the rules in the table"
-        )
         note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation"
         note += (
             "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"

@@ -1,0 +1,98 @@
+"""What jobs ask a scheduler for: enough for what was measured, and in proportion to the work."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from earlyphase import demand, training
+from earlyphase.models import resnet
+from earlyphase.study import Study, overlaid, read_study, registered
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "config.schema.yaml"
+PAPER = {"dataset": "cifar10", "model": "resnet20", "seed": "0", "task": "supervised"}
+
+
+def study(*presets, **settings):
+    paths = [ROOT / "config.yaml", *(ROOT / f"presets/{name}.yaml" for name in presets)]
+    read = read_study(paths, SCHEMA)
+    return Study(overlaid(read.config, settings), yaml.safe_load(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "size", "channels"), [(8, 4, 8, 3), (20, 16, 32, 3), (14, 8, 28, 1)]
+)
+def test_multiply_adds_are_those_of_the_network(depth, width, size, channels):
+    counted = []
+
+    def count(layer, _inputs, output):
+        counted.append(layer.weight[0].numel() * output[0].numel())
+
+    network = resnet(channels, 10, depth=depth, width=width)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    network(torch.zeros(2, channels, size, size))
+    assert demand.multiply_adds(depth, width, size, channels) == sum(counted)
+
+
+def test_every_data_set_of_known_size_is_listed():
+    listed = set(demand.IMAGES) | {"imagefolder"}
+    assert listed == set(registered("datasets"))
+    assert training.EVALUATION_BATCH == demand.EVALUATED_AT_ONCE
+
+
+def test_configured_sizes_count_and_a_folder_has_a_guess():
+    assert demand.images_of({"function": "synthetic", "train": 9, "size": 5}) == {
+        "train": 9, "test": 128, "size": 5, "channels": 3,
+    }  # fmt: skip
+    assert demand.images_of({"function": "imagefolder", "path": "x", "size": 64, "flip": True})["size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "images_a_second"),
+    [("cifar10", "resnet20", 220), ("photo_digits", "resnet8", 6187)],  # measured, one core
+)
+def test_time_asked_for_is_more_than_was_measured_but_not_absurdly(dataset, model, images_a_second):
+    of = study()
+    iterations = 1000
+    measured = iterations * of.training(dataset, model)["batch_size"] / images_a_second
+    asked = demand.training_seconds(of, dataset, model, iterations, gpu=False)
+    assert 1.2 * measured < asked < 6 * measured
+
+
+def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():
+    of = study("paper")
+    cpu, gpu = (demand.minutes(of, "dense", PAPER, 1, gpu=used) for used in (False, True))
+    assert gpu < cpu / 10
+    late = demand.minutes(of, "imp_round", PAPER | {"k": "4000"}, 1, gpu=False)
+    assert late < demand.minutes(of, "imp_round", PAPER | {"k": "0"}, 1, gpu=False) == cpu
+    half = study("paper", training={"iterations": 50000})
+    assert demand.minutes(half, "dense", PAPER, 1, gpu=False) < cpu
+
+
+def test_a_checkpoint_asks_for_the_training_it_may_have_to_make_up():
+    of = study("paper")
+    end, zero, late = (
+        demand.minutes(of, "checkpoint", PAPER | {"k": k}, 1, gpu=True) for k in ("62560", "0", "4000")
+    )
+    assert end == zero == 1 < late < demand.minutes(of, "dense", PAPER, 1, gpu=True)
+
+
+def test_every_attempt_asks_for_more():
+    of = study("paper")
+    times = [demand.minutes(of, "dense", PAPER, attempt, gpu=True) for attempt in (1, 2, 3)]
+    assert times == [times[0], 2 * times[0], 3 * times[0]]
+    sizes = [demand.megabytes(of, PAPER, attempt, gpu=True) for attempt in (1, 2)]
+    assert sizes[1] == 2 * sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model", "measured"), [("cifar10", "resnet20", 1631), ("photo_digits", "resnet8", 599)]
+)
+def test_memory_asked_for_covers_what_was_measured(dataset, model, measured):
+    asked = demand.megabytes(study("paper"), PAPER | {"dataset": dataset, "model": model}, 1, gpu=False)
+    assert measured * 1.2 < asked < 3 * measured

@@ -10,7 +10,9 @@ usage: telemetry.py [--config config.yaml [preset.yaml]] [--pairs 5] [--size 16]
 import argparse
 import statistics
 import time
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,10 +67,11 @@ def main():
         with TemporaryDirectory() as folder:
             resume = ResumeFile(Path(folder) / "resume", "", 3600)
             began = time.process_time()
-            train_resumably(
-                model, None, settings, images, images, resume, execution, seed=0, start=0,
-                observer=observer, evaluates_at=frozenset(times).__contains__,
-            )  # fmt: skip
+            with redirect_stdout(StringIO()):  # a line for each evaluation
+                train_resumably(
+                    model, None, settings, images, images, resume, execution, seed=0, start=0,
+                    observer=observer, evaluates_at=frozenset(times).__contains__,
+                )  # fmt: skip
             return time.process_time() - began
 
     ratios, evaluating = [], []

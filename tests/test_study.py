@@ -94,6 +94,17 @@ BAD = [
     ("execution.device", "gpu", "execution.device is 'gpu'"),
     ("execution.precision", "float16", "execution.precision is 'float16'"),
     ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
+    ("telemetry.schedule", [[50, 1], [40, 1]], r"telemetry.schedule: \[40, 1\] does not follow iteration 50"),
+    ("telemetry.schedule", [[50]], r"telemetry.schedule.0 is \[50\]"),
+    ("telemetry.schedule", [], r"telemetry.schedule is \[\].*pairs of \[until, every\]"),
+    ("telemetry.evaluations", [[50, 0]], "telemetry.evaluations.0.1 is 0"),
+    ("curvature.iterations", [0, 321], "curvature.iterations has 321, but resnet8 on photo_digits trains for 320"),
+    ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),
+    ("curvature.iterations", [], "figures.subspace shows the Hessian's subspace, but curvature.iterations is empty"),
+    ("curvature.sample", 0, "curvature.sample is 0.*training images"),
+    ("curvature.statistics", "eval", "curvature.statistics is 'eval'"),
+    ("curvature.tolerance", "1e-2", "curvature.tolerance is the text '1e-2'"),
+    ("figures.telemetry.layers", "fc.weight", "telemetry has no such argument, did you mean 'layer'"),
     ("perturbed", [PERTURBED | {"rounds": [6, 6]}], "perturbed.0.rounds is .*stands there twice"),
     ("perturbed", [PERTURBED | {"rewind_iterations": [40]}], "perturbed.0.rewind_iterations has 40, but resnet8 on photo_digits computes"),
     ("perturbed", [PERTURBED, PERTURBED | {"rounds": [13]}], "perturbed.1.rounds has 13, but resnet8 on photo_digits computes"),
@@ -160,6 +171,9 @@ def specs(config, seed="0", k="20", imp_round="3"):
         "data": study.spec("data", dataset="photo_digits"),
         "dense": study.spec("dense", **names),
         "imp": study.spec("imp_round", **names, k=k, round=imp_round),
+        "telemetry": study.spec("telemetry", **names),
+        "curvature": study.spec("curvature", **names, k=k),
+        "pairs": study.spec("pairs", **names),
     }
 
 
@@ -173,8 +187,11 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
         ("prune_fraction", 0.3, {"imp"}),
-        ("training.momentum", 0.8, {"dense", "imp"}),
-        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp"}),
+        ("training.momentum", 0.8, {"dense", "imp", "telemetry", "curvature"}),
+        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp", "telemetry", "curvature"}),
+        ("telemetry.schedule", [[4, 1]], {"telemetry"}),
+        ("curvature.iterations", [0, 4], set()),
+        ("curvature.sample", 400, {"curvature"}),
         ("datasets.photo_digits.seed", 4, {"data"}),
         ("datasets.photo_digits.flip", True, set()),  # training.flip is false
     ],
@@ -182,6 +199,21 @@ def specs(config, seed="0", k="20", imp_round="3"):
 def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages):
     before, after = specs(CONFIG), specs(changed(path, value))
     assert {stage for stage in before if before[stage] != after[stage]} == stages
+
+
+def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
+    study = Study(changed("curvature.iterations", [20, 0.5, 1.0]), SCHEMA)
+    run = study.runs[0]
+    assert study.curvature_times(run) == [20, 160, 320]
+    assert study.kept_iterations(run) == [0, 20, 80, 160]  # the end is kept anyway
+
+
+def test_without_times_there_is_no_curvature():
+    config = changed("curvature.iterations", [])
+    del config["figures"]["subspace"]
+    study = Study(config, SCHEMA)
+    assert not {"curvature", "pairs"} & set(study.stages())
+    assert study.kept_iterations(study.runs[0]) == [0, 20, 80]
 
 
 def test_mirroring_needs_the_consent_of_data_and_training():

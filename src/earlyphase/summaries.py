@@ -39,7 +39,8 @@ def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
 
 def curve_over_seeds(table: DataFrame, value: str) -> DataFrame:
     """Summarise a column over the seeds of each iteration: `iteration`, `mean`, `std` (n - 1), `n`."""
-    summary = table.groupby("iteration")[value].agg(mean="mean", std="std", n="count")
+    in_order = table.sort_values(["iteration", "seed"])  # sums in another order end in other digits
+    summary = in_order.groupby("iteration")[value].agg(mean="mean", std="std", n="count")
     return summary.reset_index()
 
 

@@ -43,7 +43,10 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
     """
     curvature, pairs = tables["curvature"], tables["pairs"]
     lost = sorted(curvature.loc[curvature["diverged"] == 1, "seed"].unique())
-    curvature, pairs = (table[~table["seed"].isin(lost)] for table in (curvature, pairs))
+    curvature, pairs = (
+        table[~table["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
+        for table in (curvature, pairs)
+    )
     chosen = tables["curvature"].iloc[0]
     with house_style():
         figure, axes = new_axes(4, height=2.6)

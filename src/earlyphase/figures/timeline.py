@@ -61,12 +61,10 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         network = tables["telemetry"].iloc[0]
         above.set_title(f"{network['model']}, {network['dataset']}", loc="left")
         n = window["seed"].nunique()
-        note = (
-            f"Band and bars: ± sample standard deviation, n = {n} seeds; bars end at the rules in the table"
-        )
         note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation"
-        note += "\nShading parts the spans at the end of the burst, the plateau and the slowing, "
-        note += "where most seeds agree"
+        note += (
+            "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
+        )
         if lost:
             note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from pandas import concat
+
+from earlyphase.errors import InvalidInput
+from earlyphase.figures import FIGURES, render
+from earlyphase.figures.subspace import subspace
+from earlyphase.figures.telemetry import PANELS, diverged_seeds, telemetry
+from earlyphase.figures.timeline import LABELS, timeline
+from earlyphase.timeline import EVENTS
+from test_claims_first_iterations import SEEDS, TIMES, study
+
+
+@pytest.fixture
+def tables(rng):
+    tables = study()
+    state = tables["telemetry"].assign(distance_final=5.0, cosine_initial=0.5, cosine_final=0.5)
+    state["distance_final"] += state["seed"]
+    tables["telemetry"] = concat([state, state.assign(layer="conv.weight", mean_magnitude=7.0)])
+    names = tables["telemetry"][["dataset", "model", "task", "seed", "iteration"]].drop_duplicates()
+    tables["traces"] = concat(
+        [names.assign(layer="conv.weight", position=p, weight=p / 10) for p in range(10)], ignore_index=True
+    )
+    curvature = tables["curvature"]
+    columns = {"minibatch_share": 0.5, "displacement_share": 0.1, "random_share": 1e-3, "chance": 1e-3}
+    columns |= {"diverged": 0, "residual": 0.004, "sample": 500, "statistics": "running"}
+    columns |= {f"eigenvalue_{number}": 20.0 - number for number in range(1, 11)}
+    tables["curvature"] = curvature.assign(**columns)
+    tables["curvature"]["eigenvalue_1"] += curvature["seed"]
+    times = sorted(curvature["iteration"].unique())
+    tables["pairs"] = concat(
+        [
+            tables["pairs"].assign(
+                earlier=one, later=other, overlap=0.3 + tables["pairs"]["seed"] / 100, chance=1e-3
+            )
+            for at, one in enumerate(times)
+            for other in times[at + 1 :]
+        ]
+    )
+    return tables
+
+
+def diverge(tables, seed=3):
+    """The tables with one seed whose run is not finite from iteration 900 on."""
+    tables = {name: table.copy().reset_index(drop=True) for name, table in tables.items()}
+    state = tables["telemetry"]
+    numbers = ["mean_magnitude", "distance_initial", "distance_final", "gradient_norm", "sign_changes"]
+    state.loc[(state["seed"] == seed) & (state["iteration"] > 900), numbers] = np.nan
+    late = tables["curvature"]
+    gone = (late["seed"] == seed) & (late["iteration"] > 900)
+    late.loc[gone, "diverged"] = 1
+    late.loc[gone, [name for name in late if name.startswith(("eigenvalue", "gradient"))]] = np.nan
+    tables["pairs"].loc[tables["pairs"]["seed"] == seed, "overlap"] = np.nan
+    return tables
+
+
+@pytest.mark.parametrize("name", ["telemetry", "timeline", "subspace"])
+def test_drawn_the_same_from_rows_in_any_order(tables, name):
+    figure, points = FIGURES[name](tables)
+    mixed = {
+        stage: table.sample(frac=1, random_state=1) if stage != "traces" else table
+        for stage, table in tables.items()
+    }
+    again, same = FIGURES[name](mixed)
+    assert points.equals(same)
+    if name != "timeline":
+        assert points["n"].max() == SEEDS
+    assert render(figure, "svg") == render(again, "svg")
+
+
+def test_telemetry_shows_eight_panels_of_means_over_seeds(tables):
+    figure, points = telemetry(tables)
+    assert len(figure.axes) == len(PANELS) == 8
+    assert all(ax.get_xlabel() == "Iteration" and ax.get_ylabel() for ax in figure.axes)
+    curve = points[points["curve"] == "gradient_norm"].set_index("iteration")
+    values = tables["telemetry"].query("layer == 'all' and iteration == 200")["gradient_norm"]
+    assert curve.loc[200, "mean"] == pytest.approx(np.mean(values))
+    assert curve.loc[200, "std"] == pytest.approx(np.std(values, ddof=1))
+    assert f"n = {SEEDS} seeds" in figure.get_supxlabel()
+    assert len(points[points["panel"] == "traces"]) == 10 * len(TIMES)
+
+
+def test_one_layer_can_be_shown(tables):
+    _, points = telemetry(tables, layer="conv.weight")
+    assert set(points.loc[points["curve"] == "mean_magnitude", "mean"]) == {7.0}
+    with pytest.raises(InvalidInput, match=r"layer is 'conv', which is not one of all, conv\.weight"):
+        telemetry(tables, layer="conv")
+
+
+def test_a_diverged_seed_is_drawn_alone_and_in_no_mean(tables):
+    broken = diverge(tables)
+    assert diverged_seeds(broken["telemetry"], broken["evaluations"]) == [3]
+    figure, points = telemetry(broken)
+    others = {name: table[table["seed"] != 3] for name, table in tables.items()}
+    _, wanted = telemetry(others)
+    assert points.drop(columns="diverged").equals(wanted.drop(columns="diverged"))
+    assert "diverged, in no mean (seeds 3)" in figure.get_supxlabel()
+    panel = figure.axes[2]
+    assert any(line.get_marker() == "x" and line.get_xdata()[0] == 900 for line in panel.lines)
+    for draw, words in ((timeline, "left out, diverged: seeds 3"), (subspace, "left out, diverged: seeds 3")):
+        figure, points = draw(broken)
+        assert words in figure.get_supxlabel()
+        assert set(points["diverged"]) == {1}
+
+
+def test_timeline_draws_every_event_with_its_rule(tables):
+    figure, events = timeline(tables)
+    assert set(LABELS) == set(EVENTS)
+    assert list(events["event"]) == list(EVENTS)[:-1]  # no IMP in these tables
+    below = figure.axes[1]
+    labels = [text.get_text() for text in below.get_yticklabels()]
+    assert labels == [LABELS[name] for name in events["event"]]
+    found = events[events["n"] > 0]
+    texts = [text.get_text() for text in below.texts]
+    assert any(text.startswith(f"{found['mean'].iloc[1]:,.0f}") for text in texts)
+    missing = events[events["n"] == 0]
+    assert sum(text == "not found in any seed" for text in texts) == len(missing)
+
+
+def test_subspace_says_what_it_was_computed_on(tables):
+    figure, points = subspace(tables)
+    assert "500 training images, batch norm by running statistics, relative residuals up to 0.004" in (
+        figure.get_supxlabel()
+    )
+    share = points[points["curve"] == "gradient_share"].set_index("iteration")
+    assert share.loc[1000, "mean"] == pytest.approx(0.7)
+    assert share.loc[0, "mean"] == pytest.approx(0.1)
+    following = points[points["curve"] == "with the next"]
+    assert sorted(following["iteration"]) == [0, 100, 700, 1000]
+    assert following["mean"].tolist() == pytest.approx([0.32] * 4)
+
+
+def test_one_seed_is_drawn_and_says_so(tables):
+    alone = {name: table[table["seed"] == 0] for name, table in tables.items()}
+    for draw in (telemetry, subspace):
+        figure, points = draw(alone)
+        assert "One seed: no error" in figure.get_supxlabel()
+        assert points["std"].isna().all()
+    timeline(alone)

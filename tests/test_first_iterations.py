@@ -1,0 +1,158 @@
+"""The stages of the first iterations from their command lines: bad input, divergence, pairs of times."""
+
+import json
+
+import numpy as np
+import pytest
+from pandas import read_csv
+
+from earlyphase.__main__ import main
+from earlyphase.commands.pairs import overlap_of, prunable_signs, share_that_differ
+from earlyphase.models import initial_state, resnet
+from earlyphase.provenance import fingerprint
+from earlyphase.storage import load_tensors, save_tensors, save_weights
+
+NAMES = {"dataset": "d", "model": "m", "seed": 0, "task": "supervised"}
+TRAINING = {
+    "iterations": 8, "batch_size": 16, "learning_rate": 0.1, "milestones": [], "decay": 0.1, "momentum": 0.9,
+    "weight_decay": 0.0, "crop_padding": 1, "flip": True, "evaluate_every": 4,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, rng):
+    """A folder with a data set of 40 images of four classes."""
+    monkeypatch.chdir(tmp_path)
+    arrays = {
+        f"{part}_{name}": values
+        for part in ("train", "test")
+        for name, values in (
+            ("images", rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)),
+            ("labels", np.arange(40) % 4),
+        )
+    }
+    half = np.full(3, 0.5, np.float32)
+    save_tensors("data", "data set", arrays | {"mean": half, "std": half}, classes=list("abcd"))
+    return tmp_path
+
+
+def state(seed=0, width=2):
+    return initial_state(resnet(3, 4, depth=8, width=width), seed)
+
+
+def command(name, spec, *options):
+    code = fingerprint(f"commands.{name}.run", "models.resnet")
+    return main(
+        [name, "--spec", json.dumps(spec), "--code", code, "--device", "cpu", "--data", "data", *options]
+    )
+
+
+def spec(**parts):
+    return {
+        "model": {"function": "resnet", "depth": 8, "width": 2},
+        "training": TRAINING,
+        "columns": NAMES,
+    } | parts
+
+
+def curvature(k=3, sample=32, **weights):
+    """Run the command on a state `weights` of iteration 3; its exit status."""
+    save_weights("it0", state(), 0)
+    save_weights("it3", weights or state(1), 3)
+    chosen = {"sample": sample, "statistics": "running", "tolerance": 0.01}
+    return command(
+        "curvature", spec(columns=NAMES | {"k": k}, curvature=chosen), "--state", "it3", "--initial", "it0",
+        "--resume", "resume", "--out-eigenpairs", "eigenpairs", "--out-row", "row.csv",
+    )  # fmt: skip
+
+
+def test_curvature_writes_pairs_and_a_row_that_agree(folder):
+    assert curvature() == 0
+    tensors, header = load_tensors("eigenpairs", "eigenpairs")
+    row = read_csv("row.csv").iloc[0]
+    assert header["iteration"] == row["k"] == row["iteration"] == 3
+    assert tensors["values"].tolist() == [row[f"eigenvalue_{number}"] for number in (1, 2, 3, 4)]
+    assert tensors["vectors"].shape == (
+        sum(p.numel() for p in resnet(3, 4, depth=8, width=2).parameters()),
+        4,
+    )
+    np.testing.assert_allclose(tensors["vectors"].T @ tensors["vectors"], np.eye(4), atol=1e-5)
+    assert 0 < row["displacement_share"] < 1
+    assert row["residual"] == max(row[f"residual_{number}"] for number in (1, 2, 3, 4))
+    assert row["diverged"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample": 41}, "a curvature sample of 41 images: the training set has 40"),
+        (state(width=3), "the checkpoint belongs to another network"),
+        ({"k": 4}, "it3 is the state at iteration 3, not 4"),
+    ],
+    ids=["sample larger than the set", "another network", "another iteration"],
+)
+def test_bad_input_is_one_clear_message(folder, capsys, options, message):
+    assert curvature(**options) == 1
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
+    assert not (folder / "row.csv").exists()
+
+
+def test_a_diverged_state_is_recorded_as_diverged(folder, capsys):
+    broken = state(1)
+    broken["fc.weight"][0, 0] = np.nan
+    assert curvature(**broken) == 0
+    assert "recorded as diverged: weights are not finite" in capsys.readouterr().out
+    row = read_csv("row.csv").iloc[0]
+    assert row["diverged"] == 1
+    assert row[["loss", "gradient_share", "eigenvalue_1", "eigenvalue_4"]].isna().all()
+    columns = list(row.index)
+    assert curvature() == 0
+    assert list(read_csv("row.csv").columns) == columns  # so that the rows make one table
+
+
+def test_a_replay_of_a_trajectory_that_it_does_not_repeat_is_refused(folder, capsys):
+    weights = {f"{at}/weights/{name}": array for at in (0, 8) for name, array in state(at).items()}
+    save_tensors("trajectory", "trajectory", weights, iterations=[0, 8])
+    schedules = {"schedule": [[8, 1]], "evaluations": [[8, 4]]}
+    options = ["--trajectory", "trajectory", "--resume", "resume"]
+    for name in ("state", "traces", "evaluations", "run"):
+        options += [f"--out-{name}", f"{name}.csv"]
+    assert command("telemetry", spec(telemetry=schedules), *options) == 1
+    assert "the replay differs from the dense run at iteration 8" in capsys.readouterr().err
+    assert not (folder / "state.csv").exists()
+
+
+def test_pairs_of_times(folder, rng):
+    bases = {time: np.linalg.qr(rng.standard_normal((9, 2)))[0].astype(np.float32) for time in (0, 5, 9)}
+    weights = {
+        0: {"a.weight": np.array([[1.0, -1, 1, 1]]), "b.weight": np.array([1.0]), "c": np.array([[[1.0]]])},
+        5: {"c": np.array([[[-1.0]]]), "b.weight": np.array([-1.0]), "a.weight": np.array([[1.0, 1, 1, 1]])},
+        9: {
+            "a.weight": np.array([[1.0, 1, 1, np.nan]]),
+            "b.weight": np.array([1.0]),
+            "c": np.array([[[1.0]]]),
+        },
+    }
+    bases[9] = np.zeros((0, 2), np.float32)  # diverged
+    for time in bases:
+        save_tensors(f"e{time}", "eigenpairs", {"vectors": bases[time]}, iteration=time)
+        save_weights(f"s{time}", weights[time], time)
+    code = fingerprint("commands.pairs.run")
+    words = ["pairs", "--spec", json.dumps({"columns": NAMES}), "--code", code, "--out", "pairs.csv"]
+    assert main([*words, "--eigenpairs", "e5", "e0", "e9", "--states", "s5", "s0", "s9"]) == 0
+    rows = read_csv("pairs.csv").set_index(["earlier", "later"])
+    assert list(rows.index) == [(0, 5), (0, 9), (5, 9)]
+    wanted = np.trace(bases[0] @ bases[0].T @ bases[5] @ bases[5].T) / 2
+    assert rows.loc[(0, 5), "overlap"] == pytest.approx(wanted, rel=1e-5)
+    assert rows.loc[(0, 5), "chance"] == pytest.approx(2 / 9)
+    assert rows.loc[(0, 5), "sign_changes"] == 2 / 5  # one of a, and c; b is no weight of a layer
+    assert rows.loc[[(0, 9), (5, 9)], ["overlap", "sign_changes"]].isna().all(axis=None)
+
+
+def test_signs_do_not_depend_on_the_order_of_tensors():
+    weights = {"a": np.array([[1.0, -1]]), "b": np.array([[-1.0, -1]])}
+    backwards = dict(reversed(weights.items()))
+    assert share_that_differ(prunable_signs(weights), prunable_signs(backwards)) == 0
+    assert np.isnan(overlap_of(np.zeros((0, 2)), np.eye(3)[:, :2]))

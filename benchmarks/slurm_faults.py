@@ -52,7 +52,7 @@ HARM = {  # what happens -> what is done to the cluster, the training's process 
     "time limit": lambda c, n, p, w: c.call("scontrol", "update", f"JobId={n}", "EndTime=now+5"),
     "scancel": lambda c, n, p, w: c.call("scancel", n),
     "requeued by hand": lambda c, n, p, w: c.call("scontrol", "requeue", n),
-    "preempted": lambda c, n, p, w: fill(c),
+    "preempted": lambda c, n, p, w: (fill(c), p.resume()),  # SIGKILL follows too soon for a paused process
     "node lost": lambda c, n, p, w: c.call(
         "scontrol", "update", f"NodeName={c.node}", "State=DOWN", "Reason=x"
     ),

@@ -49,6 +49,15 @@ def test_only_the_profile_names_slurm():
     assert named == ["slurm_partition"]
 
 
+def test_the_command_of_a_rule_is_one_command():
+    """It takes the place of the shell (`exec`), so that nothing after it would run."""
+    for path in (ROOT / "rules").glob("*.smk"):
+        for shell in re.findall(r"^    shell:\n((?:        .*\n)+)", path.read_text(), re.MULTILINE):
+            command = "".join(re.findall(r'"(.*)"', shell))
+            assert command.startswith("python -m earlyphase "), path
+            assert not re.search(r"[;|]|&&", command), path
+
+
 def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_along(smoke):
     needs = cluster_plan.graph(smoke)
     rules = [job.rule for job in needs]

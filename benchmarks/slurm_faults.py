@@ -48,7 +48,9 @@ def count_calls(cluster):
 
 def fill(cluster):
     """Occupy the node with a job of a partition that others must give way to."""
-    return cluster.call("sbatch", "--parsable", "-p", "main", "-c", str(os.cpu_count()), "--wrap", "sleep 5")
+    return cluster.call(
+        "sbatch", "--output=/dev/null", "-p", "main", "-c", str(os.cpu_count()), "--wrap", "sleep 5"
+    )
 
 
 HARM = {  # what happens -> what is done to the cluster, the training's process and the Snakemake at work

@@ -18,7 +18,10 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/slurm"))
@@ -45,7 +48,9 @@ def count_calls(cluster):
 
 def fill(cluster):
     """Occupy the node with a job of a partition that others must give way to."""
-    return cluster.call("sbatch", "--parsable", "-p", "main", "-c", str(os.cpu_count()), "--wrap", "sleep 5")
+    return cluster.call(
+        "sbatch", "--output=/dev/null", "-p", "main", "-c", str(os.cpu_count()), "--wrap", "sleep 5"
+    )
 
 
 HARM = {  # what happens -> what is done to the cluster, the training's process and the Snakemake at work
@@ -88,6 +93,9 @@ def disturb(name, cluster, folder):
         state = cluster.state(number)
         if state != said[-1]:
             said.append(state)
+        if state != "RUNNING":  # it has been told to end
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
         if (status := workflow.process.poll()) is not None:
             if status == 0 or starts == 3:
                 break
@@ -115,7 +123,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", help="faults whose name contains this")
+    parser.add_argument("--only", default="", help="faults whose name contains this; none: only count")
     args = parser.parse_args()
     different = 0
     with tempfile.TemporaryDirectory() as parent:
@@ -145,19 +153,23 @@ def main():
 def whole(cluster, parent):
     """Run the study here and there, undisturbed; print seconds, and calls of the controller by client."""
     notes = count_calls(cluster)
-    for name, options in (("local", LOCALLY), ("cluster", ON_CLUSTER)):
+    as_the_profile_looks = (*ON_CLUSTER[:4], "--latency-wait", "5")
+    ways = {"local": LOCALLY, "cluster": ON_CLUSTER, "cluster, seldom watched": as_the_profile_looks}
+    for index, (name, options) in enumerate(ways.items()):
+        notes.write_text("")
         began = time.monotonic()
-        workflow = Workflow(
-            parent / f"whole_{name}", ROOT / "tests/slurm/study.yaml", cluster.environment, *options
-        )
-        status, printed = workflow.start().finish()
+        folder, study = parent / f"whole{index}", ROOT / "tests/slurm/study.yaml"
+        status, printed = Workflow(folder, study, cluster.environment, *options).start().finish(600)
         if status != 0:
             sys.exit(printed)
         seconds = time.monotonic() - began
-        print(f"whole study, {name}: {seconds:.0f} s", flush=True)
-    calls = notes.read_text().split()
-    counted = ", ".join(f"{name} {calls.count(name)}" for name in CLIENTS if name in calls)
-    print(f"calls in {seconds:.0f} s: {counted}; a minute: {60 * len(calls) / seconds:.1f}")
+        calls = notes.read_text().split()
+        counted = ", ".join(f"{client} {calls.count(client)}" for client in CLIENTS if client in calls)
+        rate = 60 * len(calls) / seconds
+        print(
+            f"whole study, {name}: {seconds:.0f} s; calls: {counted or 'none'}; {rate:.1f} a minute",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ except InvalidInput as error:
     raise WorkflowError(str(error))
 
 
+# A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
+# ends the rest of the job then leaves no time to save. So the command takes the shell's place.
+shell.prefix("exec ")
+
+
 def either(names):
     return "|".join(sorted(names))
 

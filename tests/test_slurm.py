@@ -67,10 +67,12 @@ def disturb(workflow, cluster, rule, resume, log, harm):
     Returns:
         What SLURM says of the job afterwards, as soon as it no longer runs.
     """
-    workflow.paused(resume)
+    process = workflow.paused(resume)
     (number,) = cluster.jobs(workflow.folder, rule, states="running")
     began = time.monotonic()
     harm(number)
+    until(lambda: cluster.state(number) != "RUNNING", what=f"an end of the {rule}")
+    process.resume()  # SLURM has told it to end, and gives it at least a second
     stopped_at = said(workflow, log, r"stopped by signal 15 at iteration (\d+)")
     state = until(lambda: (now := cluster.state(number)) not in ("RUNNING", "COMPLETING") and now)
     resumed_at = said(workflow, log, r"resuming at iteration (\d+)")

@@ -121,8 +121,8 @@ class Workflow:
     def paused(self, resume):
         """Stop the training that saves its progress in `resume`, after its first save; return the process.
 
-        So that what is done to it next meets it in the middle, however slow the cluster is to act.
-        SLURM lets a stopped process continue before it ends it.
+        So that what is done to it next meets it in the middle, however slow the cluster is to act. Let it
+        go on as soon as SLURM has begun to end it: a stopped process cannot save before it is killed.
         """
         path = self.folder / resume
         until(path.exists, what=f"{resume} in {self.folder}:\n{self.log.read_text()[-3000:]}")

@@ -1,0 +1,80 @@
+"""The SLURM profile plans the study, asks for what jobs need, and the plan on paper is right where it is known."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from earlyphase.study import read_study
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import cluster_plan  # noqa: E402
+
+PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    return read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT / "config.schema.yaml")
+
+
+def test_the_profile_plans_the_smoke_study(tmp_path):
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install '.[slurm]'")
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--workflow-profile", "profiles/slurm"]
+    command += [
+        "--configfile",
+        "tests/smoke.yaml",
+        "--config",
+        "execution={device: cuda}",
+        "--directory",
+        tmp_path,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    assert re.search(r"^total +35$", printed, re.MULTILINE)
+    trained = re.findall(r"-m earlyphase (dense|checkpoint|imp_round|perturb) .*--device (\w+)", printed)
+    assert {device for _, device in trained} == {"cuda"}
+    assert len(trained) == 2 + 6 + 12 + 8
+
+
+def test_only_the_profile_names_slurm():
+    rules = [ROOT / "Snakefile", *(ROOT / "rules").iterdir()]
+    assert not [path.name for path in rules if "slurm" in path.read_text().lower()]
+    named = [key for key in PROFILE["default-resources"] if key.startswith("slurm_")]
+    assert named == ["slurm_partition"]
+
+
+def test_the_command_of_a_rule_is_one_command():
+    """It takes the place of the shell (`exec`), so that nothing after it would run."""
+    for path in (ROOT / "rules").glob("*.smk"):
+        for shell in re.findall(r"^    shell:\n((?:        .*\n)+)", path.read_text(), re.MULTILINE):
+            command = "".join(re.findall(r'"(.*)"', shell))
+            assert command.startswith("python -m earlyphase "), path
+            assert not re.search(r"[;|]|&&", command), path
+
+
+def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_along(smoke):
+    needs = cluster_plan.graph(smoke)
+    rules = [job.rule for job in needs]
+    assert {rule: rules.count(rule) for rule in rules} == {"dense": 2, "imp_round": 12, "perturb": 8}
+    assert PROFILE["groups"] == ["dense=dense", "checkpoint=dense"]
+    for job, before in needs.items():
+        expected = {"dense": set(), "imp_round": {"dense", "imp_round"}, "perturb": {"dense", "imp_round"}}
+        assert {one.rule for one in before} <= expected[job.rule]
+        assert bool(before) == (job.rule != "dense")
+
+
+def test_one_gpu_takes_the_sum_and_many_take_the_critical_path(smoke):
+    needs = cluster_plan.graph(smoke)
+    seconds = {job: cluster_plan.seconds_of(smoke, job, 1.0, 10.0) for job in needs}
+    assert cluster_plan.schedule(needs, seconds, 1)[0] == pytest.approx(sum(seconds.values()))
+    # dense, three rounds from iteration 0, of 24 iterations and 10 s each; or from 4, and a perturbed ticket
+    assert cluster_plan.schedule(needs, seconds, 1000) == (34 + 3 * 30 + 30, 0)
+    took, waiting = cluster_plan.schedule(needs, seconds, 2)
+    assert took >= sum(seconds.values()) / 2
+    assert waiting > 0

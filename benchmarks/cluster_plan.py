@@ -22,12 +22,13 @@ from collections import Counter
 from pathlib import Path
 
 from earlyphase.artifacts import inputs, jobs
+from earlyphase.demand import iterations_of
 from earlyphase.study import read_study
 from machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCAL = ("data", "collect_", "figure", "claims")  # rules that run beside Snakemake, seconds each
-TRAINING = ("dense", "imp_round", "perturb")
+LOCAL = ("data", "collect", "pairs", "figure", "claims")  # rules that run beside Snakemake, seconds each
+TRAINING = ("dense", "imp_round", "perturb", "telemetry")
 POLL, MOST_QUIET = 40, 180  # seconds between looks at the queue: at first, and at most
 
 
@@ -60,8 +61,7 @@ def seconds_of(study, job, a_step, overhead):
     names = dict(job.wildcards)
     if job.rule not in TRAINING:
         return overhead
-    end = study.training(names["dataset"], names["model"])["iterations"]
-    return overhead + a_step * (end - int(names.get("k", 0)))
+    return overhead + a_step * iterations_of(study, job.rule, names)
 
 
 def schedule(needs, seconds, gpus):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from earlyphase.artifacts import jobs
 from earlyphase.study import read_study
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +23,7 @@ def smoke():
     return read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT / "config.schema.yaml")
 
 
-def test_the_profile_plans_the_smoke_study(tmp_path):
+def test_the_profile_plans_the_smoke_study(smoke, tmp_path):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install '.[slurm]'")
     command = [sys.executable, "-m", "snakemake", "-n", "-p", "--workflow-profile", "profiles/slurm"]
     command += [
@@ -36,10 +37,11 @@ def test_the_profile_plans_the_smoke_study(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout + done.stderr
-    assert re.search(r"^total +35$", printed, re.MULTILINE)
-    trained = re.findall(r"-m earlyphase (dense|checkpoint|imp_round|perturb) .*--device (\w+)", printed)
+    assert re.search(rf"^total +{len(list(jobs(smoke))) + 1}$", printed, re.MULTILINE)  # and `figures`
+    training = "dense|checkpoint|imp_round|perturb|telemetry|curvature"
+    trained = re.findall(rf"-m earlyphase ({training}) .*--device (\w+)", printed)
     assert {device for _, device in trained} == {"cuda"}
-    assert len(trained) == 2 + 6 + 12 + 8
+    assert len(trained) == 2 + 6 + 12 + 8 + 2 + 6
 
 
 def test_only_the_profile_names_slurm():
@@ -61,11 +63,12 @@ def test_the_command_of_a_rule_is_one_command():
 def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_along(smoke):
     needs = cluster_plan.graph(smoke)
     rules = [job.rule for job in needs]
-    assert {rule: rules.count(rule) for rule in rules} == {"dense": 2, "imp_round": 12, "perturb": 8}
+    submitted = {"dense": 2, "imp_round": 12, "perturb": 8, "telemetry": 2, "curvature": 6}
+    assert {rule: rules.count(rule) for rule in rules} == submitted
     assert PROFILE["groups"] == ["dense=dense", "checkpoint=dense"]
     for job, before in needs.items():
-        expected = {"dense": set(), "imp_round": {"dense", "imp_round"}, "perturb": {"dense", "imp_round"}}
-        assert {one.rule for one in before} <= expected[job.rule]
+        expected = {"imp_round": {"dense", "imp_round"}, "perturb": {"dense", "imp_round"}}
+        assert {one.rule for one in before} <= expected.get(job.rule, {"dense"} - {job.rule})
         assert bool(before) == (job.rule != "dense")
 
 

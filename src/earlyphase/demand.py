@@ -8,6 +8,7 @@ on from its progress with more (see `minutes`), so a bad guess costs a restart a
 import math
 from collections.abc import Mapping
 
+from earlyphase.schedules import sampled_iterations
 from earlyphase.study import Study
 
 START = 4  # minutes: a busy file system, two starts of Snakemake, importing torch
@@ -88,7 +89,8 @@ def iterations_of(study: Study, rule: str, wildcards: Mapping[str, str]) -> int:
     if rule == "checkpoint":
         return 0 if k == end else k
     if rule == "telemetry":
-        return end  # at most: it ends with the last sample
+        schedules = (study.config["telemetry"][name] for name in ("schedule", "evaluations"))
+        return min(end, 1 + max(sampled_iterations(schedule, end)[-1] for schedule in schedules))
     return end - k
 
 

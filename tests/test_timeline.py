@@ -160,6 +160,14 @@ def test_a_diverged_seed_is_nan_and_the_others_stay(rng):
     assert found.loc[1].isna().all()
 
 
+def test_the_end_of_training_has_no_gradient_and_hides_nothing(rng):
+    table = telemetry(PAPER, [0, 1], rng)
+    end = table[table["iteration"] == 3950].assign(iteration=4000, gradient_norm=np.nan)
+    found = boundaries(concat([table, end], ignore_index=True))
+    assert found.equals(boundaries(table))
+    assert found.notna().all(axis=None)
+
+
 def test_noise_is_survived(rng):
     minima = boundaries(telemetry(PAPER, range(5), rng, noise=0.2))["gradient_minimum"]
     assert minima.between(90, 350).all()

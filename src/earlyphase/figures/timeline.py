@@ -62,6 +62,7 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         above.set_title(f"{network['model']}, {network['dataset']}", loc="left")
         n = window["seed"].nunique()
         note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation"
+        note = note if n > 1 else "One seed: no error bars"
         note += (
             "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
         )

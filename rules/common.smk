@@ -17,6 +17,13 @@ except InvalidInput as error:
     raise WorkflowError(str(error))
 
 
+# Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and
+# each of them looks at all ready jobs again and again: after some hundred jobs that takes a whole core. No more
+# jobs start here than there are cores, or places in a queue (`jobs`), so there is no such limit.
+onstart:
+    workflow.scheduler.job_rate_limiter = None
+
+
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
 # ends the rest of the job then leaves no time to save. So the command takes the shell's place.
 shell.prefix("exec ")

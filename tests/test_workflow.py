@@ -1,5 +1,6 @@
 """The real workflow on the smoke study: it runs, it reruns exactly, it reports."""
 
+import inspect
 import os
 import re
 import shutil
@@ -151,6 +152,13 @@ def test_the_study_makes_every_promised_file(finished):
         curvature = results / f"curvature/synthetic/tiny/seed{seed}/supervised"
         names = [f"it{k}.{suffix}" for k in (0, 24, 4) for suffix in ("csv", "safetensors")]
         assert sorted(path.name for path in curvature.iterdir()) == [*names, "pairs.csv"]
+
+
+def test_snakemake_still_has_the_limit_of_starts_that_is_dropped():
+    """`onstart` in rules/common.smk would do nothing without a word if Snakemake named it otherwise."""
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    assert "if self.job_rate_limiter is not None" in inspect.getsource(JobScheduler.schedule)
 
 
 def test_every_job_has_a_log(finished):

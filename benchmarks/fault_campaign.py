@@ -34,6 +34,7 @@ datasets:
   synthetic: {function: synthetic, train: 512, test: 128, classes: 4, size: 8, flip: true}
 models:
   tiny: {function: resnet, depth: 8, width: 8}
+perturbed: []
 execution: {device: cpu, precision: float32, resume_interval: 0.2}
 """
 

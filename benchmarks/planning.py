@@ -20,7 +20,7 @@ from pathlib import Path
 from machine import OtherLoad, describe
 
 ROOT = Path(__file__).resolve().parents[1]
-LARGE = {"seeds": list(range(5)), "rewind_iterations": list(range(20)), "rounds": 48}
+LARGE = {"seeds": list(range(5)), "rewind_iterations": list(range(20)), "rounds": 48, "perturbed": []}
 
 
 def plan(folder, overlay):

@@ -25,7 +25,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/slurm"))
-from driver import LOCALLY, ON_CLUSTER, Cluster, Workflow, until  # noqa: E402
+from driver import LOCALLY, ON_CLUSTER, TABLES, Cluster, Workflow, until  # noqa: E402
 
 DENSE = "dense/synthetic/tiny/seed0/supervised"
 TARGET = ("--", f"results/{DENSE}/it30.safetensors")
@@ -159,7 +159,7 @@ def whole(cluster, parent):
         notes.write_text("")
         began = time.monotonic()
         folder, study = parent / f"whole{index}", ROOT / "tests/slurm/study.yaml"
-        status, printed = Workflow(folder, study, cluster.environment, *options).start().finish(600)
+        status, printed = Workflow(folder, study, cluster.environment, *options, *TABLES).start().finish(600)
         if status != 0:
             sys.exit(printed)
         seconds = time.monotonic() - began

@@ -36,8 +36,8 @@ def either(names):
 wildcard_constraints:
     dataset=either(config["datasets"]),
     model=either(config["models"]),
-    figure=either(config["figures"]),
-    perturbation=either(config["perturbations"]),
+    figure=either(STUDY.config["figures"]),
+    perturbation=either(STUDY.config["perturbations"]),
     seed=r"\d+",
     task="supervised",
     k=r"\d+",

@@ -216,6 +216,14 @@ def test_without_times_there_is_no_curvature():
     assert study.kept_iterations(study.runs[0]) == [0, 20, 80]
 
 
+def test_an_entry_that_is_null_is_left_out():
+    config = changed("figures", {"rewinding": {"function": "rewinding"}, "noise": None})
+    assert list(Study(config, SCHEMA).config["figures"]) == ["rewinding"]
+    message = "which is not under perturbations"
+    with pytest.raises(InvalidInput, match=message):
+        Study(changed("perturbations.noise_1", None), SCHEMA)
+
+
 def test_mirroring_needs_the_consent_of_data_and_training():
     config = changed("training.flip", True)
     assert not Study(config, SCHEMA).training("photo_digits", "resnet8")["flip"]

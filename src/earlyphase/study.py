@@ -64,6 +64,7 @@ class Study:
         Raises:
             InvalidInput: naming the key, the value and what would be right.
         """
+        config = without_nulls(config)
         check_schema(config, schema)
         self.config = config
         self.runs = [
@@ -243,6 +244,16 @@ def read_yaml(path: Path) -> dict:
     return content
 
 
+def without_nulls(config: dict) -> dict:
+    """Leave out the entries of registries that are null: how a file laid over another removes one."""
+    cleaned = {
+        group: {name: entry for name, entry in config[group].items() if entry is not None}
+        for group in REGISTRIES
+        if isinstance(config.get(group), dict)
+    }
+    return config | cleaned
+
+
 def overlaid(below: dict, above: dict) -> dict:
     """Lay one configuration over another: mappings merge, everything else is replaced."""
     merged = below | above
@@ -377,7 +388,7 @@ def check_perturbed(config: dict, runs: list[Run]) -> None:
                     if value not in known:
                         raise InvalidInput(
                             f"{where}.{key} has {value}, but {run.model} on {run.dataset} "
-                            f"computes {', '.join(map(str, known))} only"
+                            f"computes {', '.join(map(str, known))} only (`perturbed: []` perturbs nothing)"
                         )
 
 
@@ -388,7 +399,7 @@ def check_figures(config: dict) -> None:
         if entry["function"] == "subspace" and not config["curvature"]["iterations"]:
             raise InvalidInput(
                 f"configuration: figures.{figure} shows the Hessian's subspace, but curvature.iterations is "
-                "empty; list iterations there, or leave the figure out"
+                f"empty; list iterations there, or leave the figure out (figures: {{{figure}: null}})"
             )
         shown = [name for labelled in entry.get("show", []) for name in labelled]
         families = [family for labelled in entry.get("families", []) for family in labelled.values()]

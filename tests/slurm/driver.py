@@ -17,6 +17,10 @@ ON_CLUSTER = (
     *("--workflow-profile", ROOT / "profiles/slurm", "--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"),
 )
+TABLES = (
+    "--",
+    *(f"results/tables/{stage}_synthetic_tiny.csv" for stage in ("imp", "perturbed")),
+)  # of the chain
 LOCALLY = ("--workflow-profile", ROOT / "profiles/default", "--cores", "1")
 
 

@@ -17,7 +17,12 @@ MODELS = Registry("network")
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut: identity, or a strided 1x1 convolution with batch norm."""
+    """Two 3x3 convolutions and a shortcut: identity, or a strided 1x1 convolution with batch norm.
+
+    The stride of the shortcut is taken by its input, which gives the same numbers. PyTorch's strided 1x1
+    convolution with fewer than eight input channels writes past its buffers on processors without
+    AVX-512 (oneDNN 3.12): the process crashes, or goes on with damaged memory.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -25,17 +30,17 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
-        self.shortcut = None
+        self.stride, self.shortcut = stride, None
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+                nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
-        out += x if self.shortcut is None else self.shortcut(x)
+        out += x if self.shortcut is None else self.shortcut(x[:, :, :: self.stride, :: self.stride])
         return F.relu(out, inplace=True)
 
 

@@ -21,9 +21,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from earlyphase.artifacts import inputs, jobs
-from earlyphase.demand import iterations_of
-from earlyphase.study import read_study
+from earlyphase.study.demand import iterations_of
+from earlyphase.study.jobs import inputs, jobs
+from earlyphase.study.study import read_study
 from machine import describe
 
 ROOT = Path(__file__).resolve().parents[1]

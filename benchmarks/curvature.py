@@ -14,12 +14,13 @@ import time
 
 import torch
 
-from earlyphase.batches import Images
 from earlyphase.commands.telemetry import kept_states
-from earlyphase.curvature import SampleLoss, fixed_sample, top_eigenpairs
-from earlyphase.models import load_state, resnet
-from earlyphase.storage import load_tensors
-from earlyphase.subspaces import share_in, subspace_overlap
+from earlyphase.core.curvature import SampleLoss, fixed_sample, top_eigenpairs
+from earlyphase.core.images import Images
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import load_state
+from earlyphase.core.subspaces import share_in, subspace_overlap
+from earlyphase.runtime.storage import load_tensors
 from machine import describe
 
 

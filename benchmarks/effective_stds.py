@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
-from earlyphase.masks import density
-from earlyphase.perturbations import PERTURBATIONS, Ticket, effective_std
-from earlyphase.storage import load_mask, load_weights
+from earlyphase.core.branches import Ticket, branch, effective_std
+from earlyphase.core.masks import density
+from earlyphase.runtime.storage import load_mask, load_weights
 
 PAPER = {
     "signs_k_magnitudes_0": 0.042,
@@ -39,7 +39,7 @@ def main() -> None:
     config = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
     for name, entry in config["perturbations"].items():
         arguments = {key: value for key, value in entry.items() if key != "function"}
-        perturbed = PERTURBATIONS.named(entry["function"])(ticket, args.seed, **arguments)
+        perturbed = branch.named(entry["function"])(ticket, args.seed, **arguments)
         if perturbed.mask is ticket.mask:  # otherwise weights have moved to other positions
             mean, std = effective_std(ticket.weights, perturbed.weights, ticket.mask)
             print(f"{name:26} {mean:8.4f} {std:7.3f} {PAPER.get(name, ''):>7}")

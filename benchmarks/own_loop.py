@@ -14,11 +14,12 @@ import time
 import numpy as np
 import torch
 
-from earlyphase.batches import Images, shuffled_batches
-from earlyphase.execution import prepare
-from earlyphase.masks import full_mask
-from earlyphase.models import initial_state, load_state, prunable_names, resnet
-from earlyphase.training import MaskedSGD, train
+from earlyphase.core.images import Images, shuffled_batches
+from earlyphase.core.masks import full_mask
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.training import MaskedSGD, train
+from earlyphase.runtime.execution import prepare
 
 IMAGES, BATCH = 50_000, 128
 WARM_UP = 3  # iterations

@@ -19,14 +19,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from earlyphase.batches import Images
-from earlyphase.execution import prepare
-from earlyphase.models import MODELS, initial_state, load_state, state_of
-from earlyphase.resumable import ResumeFile, train_resumably
-from earlyphase.schedules import sampled_iterations
-from earlyphase.study import read_study
-from earlyphase.telemetry import Telemetry
-from earlyphase.training import TrainingSettings
+from earlyphase.core.images import Images
+from earlyphase.core.networks import network
+from earlyphase.core.networks.state import initial_state, load_state, state_of
+from earlyphase.core.schedules import sampled_iterations
+from earlyphase.core.telemetry import Telemetry
+from earlyphase.core.training import TrainingSettings
+from earlyphase.runtime.execution import prepare
+from earlyphase.runtime.resume import ResumeFile, train_resumably
+from earlyphase.study.study import read_study
 from machine import OtherLoad, describe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +52,7 @@ def main():
     half = np.full(3, 0.5, np.float32)
     images = Images.from_arrays(pixels, draw.integers(0, 10, 2000), half, half, torch.device("cpu"))
     entry = dict(study.config["models"][run.model])
-    build = MODELS.named(entry.pop("function"))
+    build = network.named(entry.pop("function"))
     sampled, evaluated = (
         sampled_iterations(study.config["telemetry"][name], settings.iterations)
         for name in ("schedule", "evaluations")

@@ -4,11 +4,11 @@ import shutil
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from earlyphase import demand
-from earlyphase.artifacts import inputs, jobs
+from earlyphase.study import demand
+from earlyphase.study.jobs import inputs, jobs
 from earlyphase.errors import InvalidInput
-from earlyphase.provenance import canonical, fingerprint
-from earlyphase.study import METRICS, Study
+from earlyphase.study.fingerprints import canonical, fingerprint
+from earlyphase.study.study import METRICS, Study
 
 try:
     with open(f"{workflow.basedir}/config.schema.yaml") as schema:

@@ -5,16 +5,16 @@ import pytest
 from pandas import DataFrame, Series, concat
 from scipy import stats
 
-from earlyphase.claims import CLAIMS, judge
-from earlyphase.claims.judging import (
+from earlyphase.results.claims import CLAIMS, judge
+from earlyphase.results.claims.judging import (
     OverPoints,
     assess,
     assess_contrast,
     assess_points,
     verdict_on,
 )
-from earlyphase.claims.perturbations import FIGURE_8, MIXES, correlation_with_size, mixes_off_the_line
-from earlyphase.summaries import fit_line, last_evaluations, mixtures, over_seeds, t_interval
+from earlyphase.results.claims.perturbations import FIGURE_8, MIXES, correlation_with_size, mixes_off_the_line
+from earlyphase.results.summaries import fit_line, last_evaluations, mixtures, over_seeds, t_interval
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 PAPER_KS = (0, 100, 500, 2000, 4000)

@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 from pandas import DataFrame
 
-from earlyphase.claims import CLAIMS, judge
-from earlyphase.claims.first_iterations import burst, fall_and_rise, growth_of_magnitude, slowing, worst_first
+from earlyphase.results.claims import CLAIMS, judge
+from earlyphase.results.claims.first_iterations import (
+    burst,
+    fall_and_rise,
+    growth_of_magnitude,
+    slowing,
+    worst_first,
+)
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 NETWORK = {"dataset": "cifar10", "model": "resnet20", "task": "supervised"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from earlyphase.artifacts import jobs
-from earlyphase.study import read_study
+from earlyphase.study.jobs import jobs
+from earlyphase.study.study import read_study
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from earlyphase.batches import Images
-from earlyphase.curvature import (
+from earlyphase.core.curvature import (
     Diverged,
     SampleLoss,
     fixed_sample,
@@ -17,9 +16,11 @@ from earlyphase.curvature import (
     parameters_of,
     top_eigenpairs,
 )
+from earlyphase.core.images import Images
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, load_state, state_of
+from earlyphase.core.subspaces import random_subspace, share_in, subspace_overlap
 from earlyphase.errors import InvalidInput
-from earlyphase.models import initial_state, load_state, resnet, state_of
-from earlyphase.subspaces import random_subspace, share_in, subspace_overlap
 
 STATISTICS = ["running", "sample", "batch"]
 
@@ -300,7 +301,7 @@ def test_statistics_that_cannot_be_had_are_refused(model, images):
 
 
 def test_a_solver_that_does_not_converge_says_what_to_do(rng, monkeypatch):
-    monkeypatch.setattr("earlyphase.curvature.RESTARTS", 1)
+    monkeypatch.setattr("earlyphase.core.curvature.RESTARTS", 1)
     product, _ = quadratic(rng.uniform(0, 1, 400), rng)
     with pytest.raises(InvalidInput, match=r"of 10 eigenvectors found after \d+ .* raise the tolerance"):
         top_eigenpairs(product, 400, 10, seed=0, tolerance=1e-12)
@@ -315,7 +316,7 @@ def test_more_eigenvectors_than_there_are_is_refused(rng, count):
 
 def test_importing_does_not_import_the_eigen_solver():
     code = (
-        "import sys, earlyphase.curvature;"
+        "import sys, earlyphase.core.curvature;"
         "print([name for name in ('scipy.sparse', 'torch._dynamo') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from earlyphase import storage
 from earlyphase.__main__ import main
-from earlyphase.models import initial_state, resnet
-from earlyphase.provenance import canonical, fingerprint
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state
+from earlyphase.runtime import storage
+from earlyphase.study.fingerprints import canonical, fingerprint
 
 COLUMNS = {"dataset": "noise", "model": "tiny", "seed": 0, "task": "supervised", "k": 2, "round": 2}
 SPEC = {
@@ -48,7 +49,7 @@ def prune(round_folder, capfd, monkeypatch):
     """Call it to run the command of one round; returns its exit status and what it printed."""
     monkeypatch.chdir(round_folder)
     words = ["imp_round", "--spec", canonical(SPEC), "--device", "cpu", "--resume", "out/mask.resume"]
-    words += ["--code", fingerprint("commands.imp_round.run", "models.resnet")]
+    words += ["--code", fingerprint("commands.imp_round.run", "core.networks.resnet.resnet")]
     for name in ("data", "rewind", "weights", "mask"):
         words += [f"--{name}", f"{name}.safetensors"]
     for name, suffix in OUTPUTS.items():
@@ -189,4 +190,4 @@ def test_the_run_record_says_what_made_the_round(round_folder, prune):
     assert record["device"] == "cpu"
     assert record["inputs"].keys() == {"data", "rewind", "weights", "mask"}
     parts = json.loads((round_folder / "logs/code" / f"{record['code'].split()[-1]}.json").read_text())
-    assert "masks.prune_by_magnitude" in parts
+    assert "core.masks.prune_by_magnitude" in parts

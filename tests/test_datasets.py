@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from earlyphase.datasets import DATASETS, DataSet
+from earlyphase.datasets import DataSet, dataset
 from earlyphase.datasets.sampling import stratified
 from earlyphase.errors import InvalidInput
 
@@ -47,19 +47,19 @@ def md5(content: bytes) -> str:
 
 @pytest.fixture
 def data() -> DataSet:
-    return DATASETS["synthetic"](train=8, test=8)
+    return dataset["synthetic"](train=8, test=8)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_sets_are_fixed_by_their_seed(name):
-    function = DATASETS[name]
+    function = dataset[name]
     assert equal(function(seed=3), function(seed=3))
     assert not np.array_equal(function(seed=3).train_images, function(seed=4).train_images)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_mean_and_std_are_those_of_the_training_pixels(name):
-    data = DATASETS[name]()
+    data = dataset[name]()
     pixels = data.train_images / 255
     np.testing.assert_allclose(data.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(data.std, pixels.std(axis=(0, 2, 3)), rtol=1e-6)
@@ -67,7 +67,7 @@ def test_mean_and_std_are_those_of_the_training_pixels(name):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_provenance_says_where_from_by_what_right_and_how(name):
-    assert {"source", "licence", "made"} <= DATASETS[name]().provenance.keys()
+    assert {"source", "licence", "made"} <= dataset[name]().provenance.keys()
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,15 @@ def test_a_set_that_training_could_not_read_is_refused(data, change, message):
 )
 def test_an_argument_out_of_range_is_refused_with_its_value(name, arguments, message):
     with pytest.raises(InvalidInput) as refusal:
-        DATASETS[name](**arguments)
+        dataset[name](**arguments)
     assert message in str(refusal.value)
 
 
 def test_embedded_sets_do_not_import_torch():
     program = (
-        "import sys; from earlyphase.datasets import DATASETS\n"
+        "import sys; from earlyphase.datasets import dataset\n"
         "assert not {'PIL', 'sklearn'} & set(sys.modules)\n"
-        f"for name in {EMBEDDED}: DATASETS[name]()\n"
+        f"for name in {EMBEDDED}: dataset[name]()\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -152,7 +152,7 @@ def test_a_stratified_split_gives_every_class_its_share(counts, share, seed):
 def test_digits_are_scikit_learns_each_in_one_split():
     from sklearn.datasets import load_digits
 
-    data = DATASETS["digits"](test=360)
+    data = dataset["digits"](test=360)
     assert data.train_images.shape == (1437, 1, 8, 8)
     assert data.test_images.shape == (360, 1, 8, 8)
     original = load_digits()
@@ -176,7 +176,7 @@ def test_no_digit_of_the_photo_digits_is_in_both_splits(monkeypatch):
     from sklearn.datasets import load_digits
 
     with_photos(monkeypatch, np.zeros((427, 640, 3), np.uint8))  # over black a digit is seen as it is
-    data = DATASETS["photo_digits"](train=3000, test=3000)
+    data = dataset["photo_digits"](train=3000, test=3000)
 
     original = load_digits()
     known = {}
@@ -208,7 +208,7 @@ def test_no_half_of_a_photograph_is_in_both_splits(monkeypatch):
     with_photos(monkeypatch, place)
     blank = SimpleNamespace(images=np.zeros((1797, 8, 8)), target=np.arange(1797) % 10)
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda: blank)
-    data = DATASETS["photo_digits"](train=3000, test=3000)
+    data = dataset["photo_digits"](train=3000, test=3000)
     for images, begin, end in ((data.train_images, 0, 320), (data.test_images, 320, 640)):
         columns = images[:, 0] + 256 * images[:, 1].astype(int)
         assert np.all(np.diff(columns, axis=2) == 1)  # a window, as it was
@@ -221,24 +221,24 @@ def test_digits_and_photographs_meet_by_absolute_difference(monkeypatch):
     images = {}
     for grey in (0, 100, 255):
         with_photos(monkeypatch, np.full((427, 640, 3), grey, np.uint8))
-        images[grey] = DATASETS["photo_digits"](train=50, test=50).train_images.astype(int)
+        images[grey] = dataset["photo_digits"](train=50, test=50).train_images.astype(int)
     assert np.array_equal(images[255], 255 - images[0])
     assert np.array_equal(images[100], np.abs(100 - images[0]))
 
 
 def test_photo_digits_are_balanced_and_their_splits_independent():
-    data = DATASETS["photo_digits"](train=1005, test=103)
+    data = dataset["photo_digits"](train=1005, test=103)
     counts = np.bincount(data.train_labels), np.bincount(data.test_labels)
     assert [(count.min(), count.max()) for count in counts] == [(100, 101), (10, 11)]
     assert data.train_images.shape == (1005, 3, 16, 16)
-    more = DATASETS["photo_digits"](train=2000, test=103)
+    more = dataset["photo_digits"](train=2000, test=103)
     assert np.array_equal(data.test_images, more.test_images)
     credits = data.provenance["source"]
     assert all(name in credits for name in ("danielbuechele", "vultilion", "CC BY 2.0", "Alpaydin"))
 
 
 def test_a_nearest_mean_learns_the_synthetic_set():
-    data = DATASETS["synthetic"]()
+    data = dataset["synthetic"]()
     train = data.train_images.reshape(len(data.train_images), -1).astype(float)
     means = np.stack([train[data.train_labels == label].mean(axis=0) for label in range(4)])
     test = data.test_images.reshape(len(data.test_images), 1, -1)
@@ -291,7 +291,7 @@ def write_zip(place: Path, files: dict[str, bytes]) -> Path:
 
 
 def read_images(place: Path, size: int = 6, **arguments: str) -> DataSet:
-    return DATASETS["imagefolder"](path=str(place), size=size, **arguments)
+    return dataset["imagefolder"](path=str(place), size=size, **arguments)
 
 
 def test_a_folder_of_images_is_read_exactly_and_in_order(tmp_path, files, pixels):
@@ -485,7 +485,7 @@ def fake_cifar(monkeypatch, web, name: str) -> Fake:
     monkeypatch.setattr(source, "tgz_md5", md5(served.read_bytes()))
     train = np.concatenate([images[part] for part, _ in source.train_list]).reshape(-1, 3, 32, 32)
     return Fake(
-        load=DATASETS[name.lower()],
+        load=dataset[name.lower()],
         kept=Path(source.filename),
         train=train,
         test=images[source.test_list[0][0]].reshape(-1, 3, 32, 32),
@@ -514,7 +514,7 @@ def fake_fashion_mnist(monkeypatch, web) -> Fake:
         {name: md5(content) for name, content in contents.items()},
     )
     return Fake(
-        load=DATASETS["fashion_mnist"],
+        load=dataset["fashion_mnist"],
         kept=Path("FashionMNIST", "raw", "t10k-images-idx3-ubyte.gz"),
         train=images[0],
         test=images[1],

@@ -7,9 +7,10 @@ import torch
 import yaml
 from torch import nn
 
-from earlyphase import demand, training
-from earlyphase.models import resnet
-from earlyphase.study import Study, overlaid, read_study, registered
+from earlyphase.core import training
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.study import demand
+from earlyphase.study.study import Study, overlaid, read_study, registered
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "config.schema.yaml"

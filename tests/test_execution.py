@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from earlyphase import execution
+from earlyphase.runtime import execution
 
 
 @pytest.fixture

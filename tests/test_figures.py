@@ -12,12 +12,12 @@ from pandas import DataFrame, concat
 from scipy import stats
 
 from earlyphase.errors import InvalidInput
-from earlyphase.figures import FIGURES, render
-from earlyphase.figures.effective_std import effective_std, p_value, readable
-from earlyphase.figures.one_round import one_round
-from earlyphase.figures.perturbed import MASKS_OF_K, OWN_MASKS, TO_K, perturbed
-from earlyphase.figures.rewinding import rewinding
-from earlyphase.figures.style import curve_styles, plain, seeds_note
+from earlyphase.results.figures import figure, render
+from earlyphase.results.figures.effective_std import effective_std, p_value, readable
+from earlyphase.results.figures.one_round import one_round
+from earlyphase.results.figures.perturbed import MASKS_OF_K, OWN_MASKS, TO_K, perturbed
+from earlyphase.results.figures.rewinding import rewinding
+from earlyphase.results.figures.style import curve_styles, plain, seeds_note
 
 KS, ROUNDS, SEEDS = (0, 100, 500), 6, 3
 
@@ -194,9 +194,9 @@ def test_note_when_nothing_is_left():
 
 
 def test_registered_and_free_of_slow_imports():
-    assert {"rewinding", "perturbed", "effective_std"} <= set(FIGURES)
+    assert {"rewinding", "perturbed", "effective_std"} <= set(figure)
     slow = "{'torch', 'matplotlib.pyplot', 'scipy.stats', 'scipy.special'}"
-    program = f"import sys, earlyphase.figures; print({slow} & set(sys.modules))"
+    program = f"import sys, earlyphase.results.figures; print({slow} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
 

@@ -3,11 +3,12 @@ import pytest
 from pandas import concat
 
 from earlyphase.errors import InvalidInput
-from earlyphase.figures import FIGURES, render
-from earlyphase.figures.subspace import subspace
-from earlyphase.figures.telemetry import PANELS, diverged_seeds, telemetry
-from earlyphase.figures.timeline import LABELS, timeline
-from earlyphase.timeline import EVENTS
+from earlyphase.results.figures import figure as figures
+from earlyphase.results.figures import render
+from earlyphase.results.figures.subspace import subspace
+from earlyphase.results.figures.telemetry import PANELS, diverged_seeds, telemetry
+from earlyphase.results.figures.timeline import LABELS, timeline
+from earlyphase.results.timeline import EVENTS
 from test_claims_first_iterations import SEEDS, TIMES, study
 
 
@@ -56,12 +57,12 @@ def diverge(tables, seed=3):
 
 @pytest.mark.parametrize("name", ["telemetry", "timeline", "subspace"])
 def test_drawn_the_same_from_rows_in_any_order(tables, name):
-    figure, points = FIGURES[name](tables)
+    figure, points = figures[name](tables)
     mixed = {
         stage: table.sample(frac=1, random_state=1) if stage != "traces" else table
         for stage, table in tables.items()
     }
-    again, same = FIGURES[name](mixed)
+    again, same = figures[name](mixed)
     assert points.equals(same)
     if name != "timeline":
         assert points["n"].max() == SEEDS

@@ -8,9 +8,10 @@ from pandas import read_csv
 
 from earlyphase.__main__ import main
 from earlyphase.commands.pairs import overlap_of, prunable_signs, share_that_differ
-from earlyphase.models import initial_state, resnet
-from earlyphase.provenance import fingerprint
-from earlyphase.storage import load_tensors, save_tensors, save_weights
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state
+from earlyphase.runtime.storage import load_tensors, save_tensors, save_weights
+from earlyphase.study.fingerprints import fingerprint
 
 NAMES = {"dataset": "d", "model": "m", "seed": 0, "task": "supervised"}
 TRAINING = {
@@ -41,7 +42,7 @@ def state(seed=0, width=2):
 
 
 def command(name, spec, *options):
-    code = fingerprint(f"commands.{name}.run", "models.resnet")
+    code = fingerprint(f"commands.{name}.run", "core.networks.resnet.resnet")
     return main(
         [name, "--spec", json.dumps(spec), "--code", code, "--device", "cpu", "--data", "data", *options]
     )

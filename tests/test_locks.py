@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from earlyphase.locks import acquire, only_local
+from earlyphase.runtime.locks import acquire, only_local
 
 
 def test_a_lock_is_free_or_taken(tmp_path):

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.nn.utils import prune
 
+from earlyphase.core.masks import density, full_mask, gather_kept, prune_by_magnitude, scatter_kept
 from earlyphase.errors import InvalidInput
-from earlyphase.masks import density, full_mask, gather_kept, prune_by_magnitude, scatter_kept
 
 SHAPES = {"conv": (4, 3, 3, 3), "shortcut": (8, 4, 1, 1), "fc": (5, 8)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import test_resumable as resumable
+import test_resume as resumable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="NOT LINUX: jobs are never preloaded here")
 
@@ -20,14 +20,14 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sockets")
     environment = os.environ | {"TMPDIR": str(folder)}
     environment.pop("SLURM_JOB_ID", None)
-    first = run(["--preload", "fingerprint", "masks.density"], environment)
+    first = run(["--preload", "fingerprint", "core.masks.density"], environment)
     assert first.returncode == 0
     deadline = time.monotonic() + 60
     while not list(folder.rglob("*.socket")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     yield environment
-    subprocess.run(["pkill", "-f", f"earlyphase.preload {folder}"], check=False)
+    subprocess.run(["pkill", "-f", f"earlyphase.runtime.preload {folder}"], check=False)
 
 
 def run(words, environment, **options):
@@ -36,12 +36,12 @@ def run(words, environment, **options):
 
 
 def test_output_status_and_folder_are_those_of_an_ordinary_run(server, tmp_path):
-    plain = run(["fingerprint", "masks.density"], server)
-    forked = run(["--preload", "fingerprint", "masks.density"], server)
+    plain = run(["fingerprint", "core.masks.density"], server)
+    forked = run(["--preload", "fingerprint", "core.masks.density"], server)
     assert (forked.returncode, forked.stdout, forked.stderr) == (0, plain.stdout, plain.stderr)
     (tmp_path / "config.yaml").write_text("[]")
     (tmp_path / "config.schema.yaml").write_text("{}")
-    for words in (["status"], ["fingerprint", "masks.gone"], ["nonsense"]):
+    for words in (["status"], ["fingerprint", "core.masks.gone"], ["nonsense"]):
         plain = run(words, server, cwd=tmp_path)
         forked = run(["--preload", *words], server, cwd=tmp_path)
         assert plain.returncode in (1, 2)
@@ -63,7 +63,7 @@ def forks(folder):
     for path in Path("/proc").glob("[0-9]*"):
         try:
             words = (path / "cmdline").read_bytes().decode().split("\0")
-            if "earlyphase.preload" in words and (path / "cwd").readlink() == folder:
+            if "earlyphase.runtime.preload" in words and (path / "cwd").readlink() == folder:
                 found.append(int(path.name))
         except OSError:
             continue
@@ -105,9 +105,7 @@ def test_a_killed_fork_is_a_failed_job(server, tmp_path):
 
 
 def test_under_slurm_jobs_start_by_themselves(server):
-    code = (
-        "from earlyphase.preload import run_preloaded; print(run_preloaded(['fingerprint', 'masks.density']))"
-    )
+    code = "from earlyphase.runtime.preload import run_preloaded; print(run_preloaded(['fingerprint', 'core.masks.density']))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=server | {"SLURM_JOB_ID": "1"}, capture_output=True, text=True
     )

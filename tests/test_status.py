@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from earlyphase.__main__ import main
-from earlyphase.artifacts import job
-from earlyphase.storage import save_tensors
+from earlyphase.runtime.storage import save_tensors
+from earlyphase.study.jobs import job
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"dataset": "synthetic", "model": "tiny", "task": "supervised"}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from earlyphase import storage
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime import storage
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from earlyphase.datasets import DATASETS
+from earlyphase.datasets import dataset
 from earlyphase.errors import InvalidInput
-from earlyphase.figures import FIGURES
-from earlyphase.models import MODELS
-from earlyphase.study import Study, registered
+from earlyphase.registry import network
+from earlyphase.results.figures import figure
+from earlyphase.study.study import Study, registered
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -152,7 +152,7 @@ def test_every_shipped_configuration_is_valid(path):
 def test_functions_read_from_the_source_are_those_registered():
     import inspect
 
-    for module, registry in (("datasets", DATASETS), ("models", MODELS), ("figures", FIGURES)):
+    for module, registry in (("datasets", dataset), ("models", network), ("figures", figure)):
         found = registered(module)
         assert found.keys() == registry.keys()
         for name, function in registry.items():

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from pandas import DataFrame
 from pandas.testing import assert_frame_equal
 
-from earlyphase.batches import Images, shuffled_batches
-from earlyphase.errors import InvalidInput
-from earlyphase.execution import Execution
-from earlyphase.models import initial_state, load_state, prunable_names, resnet
-from earlyphase.resumable import ResumeFile, train_resumably
-from earlyphase.schedules import sampled_iterations
-from earlyphase.telemetry import (
+from earlyphase.core.images import Images, shuffled_batches
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.schedules import sampled_iterations
+from earlyphase.core.telemetry import (
     ALL,
     MEASURES,
     Telemetry,
@@ -26,7 +24,10 @@ from earlyphase.telemetry import (
     traced_weights,
     weight_measures,
 )
-from earlyphase.training import TrainingSettings
+from earlyphase.core.training import TrainingSettings
+from earlyphase.errors import InvalidInput
+from earlyphase.runtime.execution import Execution
+from earlyphase.runtime.resume import ResumeFile, train_resumably
 
 END = 12
 SAMPLED = (0, 1, 2, 3, 6, 9)

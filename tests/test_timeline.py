@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pandas import DataFrame, concat
 
-from earlyphase.timeline import (
+from earlyphase.results.timeline import (
     EVENTS,
     RULES,
     boundaries,

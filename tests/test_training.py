@@ -7,12 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from earlyphase.batches import Images, shuffled_batches
+from earlyphase.core.images import Images, shuffled_batches
+from earlyphase.core.masks import full_mask, prune_by_magnitude
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
+from earlyphase.core.training import MaskedSGD, TrainingSettings, evaluate, pruned_weights_are_zero, train
 from earlyphase.errors import InvalidInput
-from earlyphase.execution import Execution, prepare
-from earlyphase.masks import full_mask, prune_by_magnitude
-from earlyphase.models import initial_state, load_state, prunable_names, resnet, state_of
-from earlyphase.training import MaskedSGD, TrainingSettings, evaluate, pruned_weights_are_zero, train
+from earlyphase.runtime.execution import Execution, prepare
 
 CPU = Execution(torch.device("cpu"), "float32", 1)
 SPEC = {
@@ -93,7 +94,7 @@ def test_one_step_is_that_of_the_library_bit_for_bit(images):
 def test_a_training_job_does_not_import_the_compiler():
     """It takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
-        "import sys, earlyphase.commands.imp_round, earlyphase.training as t, earlyphase.models as m;"
+        "import sys, earlyphase.commands.imp_round, earlyphase.core.training as t, earlyphase.core.networks.resnet as m;"
         "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9, 0.0);"
         "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
     )

@@ -171,7 +171,7 @@ def test_every_job_has_a_log(finished):
 def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
     import numpy as np
 
-    from earlyphase.storage import load_mask, load_rows, load_weights
+    from earlyphase.runtime.storage import load_mask, load_rows, load_weights
 
     chain = finished.folder / "results/imp/synthetic/tiny/seed0/supervised/it4"
     kept_before = None
@@ -276,23 +276,23 @@ def test_a_bad_configuration_stops_before_any_job(project):
     assert "Traceback" not in printed
 
 
-MODEL = "src/earlyphase/models.py"
+MODEL = "src/earlyphase/core/networks/resnet.py"
 EDITS = [
     # what, file, old, new, what must be planned and nothing else
-    ("a comment", "src/earlyphase/training.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # why", {}),
-    ("a docstring", "src/earlyphase/masks.py", '"""Fraction of the prunable', '"""The fraction of the prunable', {}),
-    ("a reformat", "src/earlyphase/batches.py", "return -(-examples // batch_size)", "return -(\n        -examples // batch_size)", {}),
-    ("a function that no job runs", "src/earlyphase/progress.py", "seconds < 100", "seconds < 120", {}),
+    ("a comment", "src/earlyphase/core/training.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # why", {}),
+    ("a docstring", "src/earlyphase/core/masks.py", '"""Fraction of the prunable', '"""The fraction of the prunable', {}),
+    ("a reformat", "src/earlyphase/core/images.py", "return -(-examples // batch_size)", "return -(\n        -examples // batch_size)", {}),
+    ("a function that no job runs", "src/earlyphase/study/status.py", "seconds < 100", "seconds < 120", {}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
-    ("a figure", "src/earlyphase/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
-    ("a claim", "src/earlyphase/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 3, "figures": 1}),
-    ("pruning", "src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **TABLES, **PERTURBED}),
-    ("training", "src/earlyphase/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
+    ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
+    ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 3, "figures": 1}),
+    ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **TABLES, **PERTURBED}),
+    ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
-    ("a perturbation", "src/earlyphase/perturbations.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **TABLES}),
-    ("another perturbation", "src/earlyphase/perturbations.py", "scale * initial_std", "1 * scale * initial_std", {}),
-    ("augmentation", "src/earlyphase/batches.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
+    ("a perturbation", "src/earlyphase/core/branches.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **TABLES}),
+    ("another perturbation", "src/earlyphase/core/branches.py", "scale * initial_std", "1 * scale * initial_std", {}),
+    ("augmentation", "src/earlyphase/core/images.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
     ("this data set", "src/earlyphase/datasets/__init__.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
     ("another data set", "src/earlyphase/datasets/__init__.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
     ("the table of one stage", "src/earlyphase/commands/collect.py", "for row in load_rows(path)", "for row in load_rows(str(path))", ALL_TABLES),
@@ -300,11 +300,11 @@ EDITS = [
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
     ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **TABLES, **PERTURBED}),
-    ("another figure", "src/earlyphase/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
-    ("watching", "src/earlyphase/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, "collect": 3, **DRAWN}),
-    ("the eigen-solver", "src/earlyphase/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, "collect": 2, **DRAWN}),
+    ("another figure", "src/earlyphase/results/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
+    ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, "collect": 3, **DRAWN}),
+    ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, "collect": 2, **DRAWN}),
     ("comparing two times", "src/earlyphase/commands/pairs.py", "np.isnan(one).any()", "np.any(np.isnan(one))", {"pairs": 2, "collect": 1, **DRAWN}),
-    ("a rule of the timeline", "src/earlyphase/timeline.py", "DESCENT = 0.5", "DESCENT = 0.4", {"claims": 1, "figure": 1, "figures": 1}),
+    ("a rule of the timeline", "src/earlyphase/results/timeline.py", "DESCENT = 0.5", "DESCENT = 0.4", {"claims": 1, "figure": 1, "figures": 1}),
 ]  # fmt: skip
 
 
@@ -325,15 +325,15 @@ def test_touching_every_source_and_result_plans_nothing(project):
 
 
 def test_an_edit_there_and_back_plans_nothing(project):
-    project.edit("src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"')
+    project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
     assert project.planned()
-    project.edit("src/earlyphase/masks.py", 'kind="mergesort"', 'kind="stable"')
+    project.edit("src/earlyphase/core/masks.py", 'kind="mergesort"', 'kind="stable"')
     assert project.planned() == {}
 
 
 def test_an_edit_names_itself_when_asked_why(project):
     assert "up to date" in project.command("explain", "results/claims.csv")
-    project.edit("src/earlyphase/masks.py", 'kind="stable"', 'kind="mergesort"')
+    project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
     assert "code: masks.prune_by_magnitude changed" in project.command("explain", "results/claims.csv")
     dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
     assert "up to date" in project.command("explain", dense)

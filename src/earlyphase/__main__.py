@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 
 from earlyphase.errors import InvalidInput
-from earlyphase.preload import run_preloaded
+from earlyphase.runtime.preload import run_preloaded
 
 COMMANDS = {  # name -> what it does; the module of that name under `commands` is imported when called
     "data": "prepare a data set",

@@ -1,4 +1,4 @@
-"""Names in the configuration bound to functions."""
+"""Names in the configuration bound to functions, by one decorator for each kind of variation."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -7,15 +7,20 @@ from earlyphase.errors import InvalidInput
 
 
 class Registry(dict[str, Callable]):
-    """Functions by name; a new variation is one function decorated with `register`."""
+    """Functions by name; a new variation is one function decorated with the registry itself."""
 
     def __init__(self, kind: str) -> None:
         """`kind` is the noun used in messages: "data set", "network", ..."""
         super().__init__()
         self.kind = kind
 
-    def register(self, function: Callable) -> Callable:
-        """Enter `function` under its own name."""
+    def __call__(self, function: Callable | None = None, **facts: object) -> Callable:
+        """Enter `function` under its own name; used as a decorator, with or without facts about it.
+
+        Facts are read from the source when a study is planned, so each must be written out as a constant.
+        """
+        if function is None:
+            return lambda decorated: self(decorated)
         self[function.__name__] = function
         return function
 
@@ -30,3 +35,10 @@ class Registry(dict[str, Callable]):
         close = get_close_matches(name, self, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise InvalidInput(f"unknown {self.kind} {name!r}{hint} (known: {', '.join(sorted(self))})")
+
+
+dataset = Registry("data set")  # (**arguments) -> DataSet
+network = Registry("network")  # (channels, classes, **arguments) -> torch.nn.Module
+task = Registry("task")  # (Task, seed, **arguments) -> Task
+branch = Registry("perturbation")  # (Ticket, seed, **arguments) -> Ticket
+figure = Registry("figure")  # (tables, **arguments) -> matplotlib Figure, DataFrame

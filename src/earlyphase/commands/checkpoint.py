@@ -7,7 +7,7 @@ from the nearest kept one before it, with its momentum: the same bytes at the le
 import argparse
 
 from earlyphase.commands.options import add_training_arguments, begin
-from earlyphase.storage import load_tensors, save_weights
+from earlyphase.runtime.storage import load_tensors, save_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

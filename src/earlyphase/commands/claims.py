@@ -2,9 +2,9 @@
 
 import argparse
 
-from earlyphase.claims import judge
 from earlyphase.commands.options import add_job_arguments, add_table_arguments, begin, read_tables
-from earlyphase.storage import write_bytes
+from earlyphase.results.claims import judge
+from earlyphase.runtime.storage import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

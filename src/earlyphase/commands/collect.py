@@ -3,8 +3,8 @@
 import argparse
 
 from earlyphase.commands.options import add_job_arguments, begin
-from earlyphase.storage import load_rows, save_rows
-from earlyphase.study import table_paths
+from earlyphase.runtime.storage import load_rows, save_rows
+from earlyphase.study.study import table_paths
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,14 @@ import argparse
 
 import numpy as np
 
-from earlyphase.batches import shuffled_batches
 from earlyphase.commands.job import Job, training_job
 from earlyphase.commands.options import add_training_arguments
-from earlyphase.curvature import Diverged, Eigenpairs, SampleLoss, fixed_sample, measure, parameters_of
+from earlyphase.core.curvature import Diverged, Eigenpairs, SampleLoss, fixed_sample, measure, parameters_of
+from earlyphase.core.images import shuffled_batches
+from earlyphase.core.networks.state import load_state
 from earlyphase.errors import InvalidInput
-from earlyphase.models import load_state
-from earlyphase.provenance import versions
-from earlyphase.storage import Row, load_weights, save_rows, save_tensors
+from earlyphase.runtime.storage import Row, load_weights, save_rows, save_tensors
+from earlyphase.study.fingerprints import versions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

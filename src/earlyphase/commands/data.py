@@ -3,8 +3,8 @@
 import argparse
 
 from earlyphase.commands.options import add_job_arguments, begin
-from earlyphase.datasets import DATASETS
-from earlyphase.storage import save_tensors
+from earlyphase.datasets import dataset
+from earlyphase.runtime.storage import save_tensors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     """Make the data set and write it."""
     begin(args)
     arguments = dict(args.spec)
-    data = DATASETS.named(arguments.pop("function"))(**arguments)
+    data = dataset.named(arguments.pop("function"))(**arguments)
     tensors = {
         "train_images": data.train_images,
         "train_labels": data.train_labels,

@@ -4,9 +4,9 @@ import argparse
 
 from earlyphase.commands.job import training_job
 from earlyphase.commands.options import add_training_arguments
-from earlyphase.models import initial_state, load_state
-from earlyphase.resumable import named, train_resumably
-from earlyphase.storage import save_rows, save_tensors
+from earlyphase.core.networks.state import initial_state, load_state
+from earlyphase.runtime.resume import named, train_resumably
+from earlyphase.runtime.storage import save_rows, save_tensors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

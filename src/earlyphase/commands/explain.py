@@ -8,11 +8,11 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from pathlib import Path
 
-from earlyphase.artifacts import Job, identify, inputs, jobs
 from earlyphase.commands.options import add_study_arguments, code_record, load_study
 from earlyphase.errors import InvalidInput
-from earlyphase.provenance import canonical, definitions, fingerprint
-from earlyphase.study import Study, closest
+from earlyphase.study.fingerprints import canonical, definitions, fingerprint
+from earlyphase.study.jobs import Job, identify, inputs, jobs
+from earlyphase.study.study import Study, closest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

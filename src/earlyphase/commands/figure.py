@@ -3,9 +3,9 @@
 import argparse
 
 from earlyphase.commands.options import add_job_arguments, add_table_arguments, begin, read_tables
-from earlyphase.figures import FIGURES, render
-from earlyphase.storage import write_bytes
-from earlyphase.summaries import mixtures
+from earlyphase.results.figures import figure, render
+from earlyphase.results.summaries import mixtures
+from earlyphase.runtime.storage import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,11 +21,11 @@ def run(args: argparse.Namespace) -> None:
     """Draw it, and write the picture twice and its numbers once."""
     begin(args)
     arguments = dict(args.spec)
-    draw = FIGURES.named(arguments.pop("function"))
+    draw = figure.named(arguments.pop("function"))
     tables = read_tables(args)
     for mixture in mixtures(tables):
         print(f"warning: {mixture}")
-    figure, points = draw(tables, **arguments)
-    write_bytes(args.out_svg, render(figure, "svg"))
-    write_bytes(args.out_png, render(figure, "png"))
+    drawn, points = draw(tables, **arguments)
+    write_bytes(args.out_svg, render(drawn, "svg"))
+    write_bytes(args.out_png, render(drawn, "png"))
     write_bytes(args.out_table, points.to_csv(index=False).encode())

@@ -2,7 +2,7 @@
 
 import argparse
 
-from earlyphase.provenance import definitions, fingerprint
+from earlyphase.study.fingerprints import definitions, fingerprint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,11 @@ import argparse
 
 from earlyphase.commands.job import training_job
 from earlyphase.commands.options import add_training_arguments
+from earlyphase.core.masks import density, full_mask, prune_by_magnitude
+from earlyphase.core.networks.state import load_state, prunable_names
 from earlyphase.errors import InvalidInput
-from earlyphase.masks import density, full_mask, prune_by_magnitude
-from earlyphase.models import load_state, prunable_names
-from earlyphase.resumable import train_resumably
-from earlyphase.storage import load_mask, load_weights, save_mask, save_rows, save_weights
+from earlyphase.runtime.resume import train_resumably
+from earlyphase.runtime.storage import load_mask, load_weights, save_mask, save_rows, save_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

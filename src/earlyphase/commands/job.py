@@ -11,15 +11,16 @@ from pathlib import Path
 
 from torch import nn
 
-from earlyphase.batches import Images
 from earlyphase.commands.options import begin
-from earlyphase.execution import Execution, prepare
-from earlyphase.masks import Weights
-from earlyphase.models import MODELS, load_state
-from earlyphase.provenance import canonical, run_record, versions
-from earlyphase.resumable import Progress, ResumeFile, train_resumably
-from earlyphase.storage import Row, load_tensors, read_bytes, save_json, stored_header
-from earlyphase.training import TrainingSettings
+from earlyphase.core.images import Images
+from earlyphase.core.masks import Weights
+from earlyphase.core.networks import network
+from earlyphase.core.networks.state import load_state
+from earlyphase.core.training import TrainingSettings
+from earlyphase.runtime.execution import Execution, prepare
+from earlyphase.runtime.resume import Progress, ResumeFile, train_resumably
+from earlyphase.runtime.storage import Row, load_tensors, read_bytes, save_json, stored_header
+from earlyphase.study.fingerprints import canonical, run_record, versions
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Job:
     def network(self) -> nn.Module:
         """Build the network that the spec names; its weights are not yet meaningful."""
         model = dict(self.spec["model"])
-        build = MODELS.named(model.pop("function"))
+        build = network.named(model.pop("function"))
         channels = self.train_images.pixels.shape[-1]
         return build(channels, self.classes, **model).to(self.execution.device)
 

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earlyphase.provenance import verify_code
-from earlyphase.storage import save_json
+from earlyphase.runtime.storage import save_json
+from earlyphase.study.fingerprints import verify_code
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from earlyphase.study import Study
+    from earlyphase.study.study import Study
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def load_study(args: argparse.Namespace) -> "Study":
     Raises:
         InvalidInput: a file is missing, not YAML, or the configuration is invalid.
     """
-    from earlyphase.study import read_study
+    from earlyphase.study.study import read_study
 
     home = Path(args.snakefile).resolve().parent
     study = read_study([home / "config.yaml", *map(Path, args.configfile)], home / "config.schema.yaml")

@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 
 from earlyphase.commands.options import add_job_arguments, begin
-from earlyphase.masks import Weights
-from earlyphase.storage import load_tensors, load_weights, save_rows
-from earlyphase.subspaces import subspace_overlap
+from earlyphase.core.masks import Weights
+from earlyphase.core.subspaces import subspace_overlap
+from earlyphase.runtime.storage import load_tensors, load_weights, save_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,11 @@ import argparse
 
 from earlyphase.commands.job import training_job
 from earlyphase.commands.options import add_training_arguments
-from earlyphase.masks import density
-from earlyphase.models import load_state
-from earlyphase.perturbations import PERTURBATIONS, Ticket, effective_std
-from earlyphase.resumable import train_resumably
-from earlyphase.storage import load_mask, load_weights, save_rows
+from earlyphase.core.branches import Ticket, branch, effective_std
+from earlyphase.core.masks import density
+from earlyphase.core.networks.state import load_state
+from earlyphase.runtime.resume import train_resumably
+from earlyphase.runtime.storage import load_mask, load_weights, save_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
         initial, _ = load_weights(args.initial)
         before = Ticket(rewound, initial, load_mask(args.mask), k)
         entry = dict(job.spec["perturbation"])
-        after = PERTURBATIONS.named(entry.pop("function"))(before, job.seed, **entry)
+        after = branch.named(entry.pop("function"))(before, job.seed, **entry)
         mean, std = effective_std(before.weights, after.weights, before.mask)
         model = job.network()
         load_state(model, after.weights)

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from earlyphase.artifacts import Job, job, jobs
 from earlyphase.commands.options import add_study_arguments, load_study
-from earlyphase.locks import only_local
-from earlyphase.progress import State, duration, space_used, state_of_job
-from earlyphase.schedules import sampled_iterations
-from earlyphase.study import Study
+from earlyphase.core.schedules import sampled_iterations
+from earlyphase.runtime.locks import only_local
+from earlyphase.study.jobs import Job, job, jobs
+from earlyphase.study.status import State, duration, space_used, state_of_job
+from earlyphase.study.study import Study
 
 MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}
 

@@ -4,17 +4,17 @@ import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from earlyphase.batches import iterations_per_epoch
 from earlyphase.commands.checkpoint import part
 from earlyphase.commands.job import Job, training_job
 from earlyphase.commands.options import add_training_arguments
-from earlyphase.masks import Weights
-from earlyphase.models import initial_state, load_state
-from earlyphase.provenance import versions
-from earlyphase.resumable import train_resumably
-from earlyphase.schedules import sampled_iterations
-from earlyphase.storage import Row, load_tensors, save_rows
-from earlyphase.telemetry import Telemetry
+from earlyphase.core.images import iterations_per_epoch
+from earlyphase.core.masks import Weights
+from earlyphase.core.networks.state import initial_state, load_state
+from earlyphase.core.schedules import sampled_iterations
+from earlyphase.core.telemetry import Telemetry
+from earlyphase.runtime.resume import train_resumably
+from earlyphase.runtime.storage import Row, load_tensors, save_rows
+from earlyphase.study.fingerprints import versions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from earlyphase.artifacts import identify, jobs
 from earlyphase.commands.options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
-from earlyphase.progress import is_held
-from earlyphase.study import Study
+from earlyphase.study.jobs import identify, jobs
+from earlyphase.study.status import is_held
+from earlyphase.study.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

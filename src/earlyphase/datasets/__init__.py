@@ -10,14 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from earlyphase.core.streams import generator
 from earlyphase.datasets.downloads import read_cifar, read_fashion_mnist
 from earlyphase.datasets.image_files import read_image_files
 from earlyphase.datasets.sampling import Arrays, balanced_labels, laid_over, stratified
 from earlyphase.errors import InvalidInput
-from earlyphase.registry import Registry
-from earlyphase.streams import generator
-
-DATASETS = Registry("data set")  # name -> function(**arguments) -> DataSet
+from earlyphase.registry import dataset
 
 DIGITS_CREDIT = (
     "Optical Recognition of Handwritten Digits (E. Alpaydin and C. Kaynak, 1998), UCI Machine Learning "
@@ -133,7 +131,7 @@ def imagenet(images: np.ndarray) -> Arrays:
 NORMALISATIONS = {"own": own, "imagenet": imagenet}  # name -> function(training images) -> mean, std
 
 
-@DATASETS.register
+@dataset
 def photo_digits(*, train: int = 8192, test: int = 2000, seed: int = 0) -> DataSet:
     """Real handwritten digits over real photographs, (3, 16, 16), made from what scikit-learn embeds.
 
@@ -180,7 +178,7 @@ def photo_digits(*, train: int = 8192, test: int = 2000, seed: int = 0) -> DataS
     )
 
 
-@DATASETS.register
+@dataset
 def digits(*, seed: int = 0, test: int = 360) -> DataSet:
     """scikit-learn's 1,797 handwritten digits as they are, (1, 8, 8), intensities 0..16 as 0..255.
 
@@ -214,7 +212,7 @@ def _grey_digits() -> Arrays:
     return np.round(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
 
 
-@DATASETS.register
+@dataset
 def synthetic(
     *, train: int = 256, test: int = 128, classes: int = 4, size: int = 8, channels: int = 3, seed: int = 0
 ) -> DataSet:
@@ -252,7 +250,7 @@ def synthetic(
     )
 
 
-@DATASETS.register
+@dataset
 def cifar10(
     *, directory: str = "downloads", download: bool = True, normalisation: str = "imagenet"
 ) -> DataSet:
@@ -271,7 +269,7 @@ def cifar10(
     return _cifar("CIFAR10", directory, download, normalisation)
 
 
-@DATASETS.register
+@dataset
 def cifar100(
     *, directory: str = "downloads", download: bool = True, normalisation: str = "imagenet"
 ) -> DataSet:
@@ -290,7 +288,7 @@ def _cifar(name: str, directory: str, download: bool, normalisation: str) -> Dat
     return _assembled(train, test, classes, provenance, moments)
 
 
-@DATASETS.register
+@dataset
 def fashion_mnist(
     *, directory: str = "downloads", download: bool = True, normalisation: str = "own"
 ) -> DataSet:
@@ -318,7 +316,7 @@ def fashion_mnist(
     return _assembled(train, test, classes, provenance, moments)
 
 
-@DATASETS.register
+@dataset
 def imagefolder(*, path: str, size: int, normalisation: str = "own") -> DataSet:
     """Images in a folder or .zip as `train/<class>/...` and `test/<class>/...`, (3, size, size).
 

@@ -1,0 +1,295 @@
+"""Perturbations of a ticket: which property of its weights at iteration k does training need?
+
+A perturbation changes the kept, prunable weights and nothing else: batch norm, biases and running
+statistics stay at k unless it says otherwise, and pruned weights are zero in its result. Random
+numbers belong to a position of a layer, not to the mask or the scale, so that noise of 1 and of 2
+standard deviations, or of two rounds, makes a paired contrast.
+
+The starting weights of Zhou et al. 2019, each with and without the sign of iteration 0; like theirs,
+the reshuffled ones need a ticket of k = 0:
+
+| kept weights | sign of iteration 0                    | any sign                                   |
+|--------------|----------------------------------------|--------------------------------------------|
+| original     | combine(signs="0", magnitudes="0")     | combine(signs="fresh", magnitudes="0")     |
+| fresh        | combine(signs="0", magnitudes="fresh") | combine(signs="fresh", magnitudes="fresh") |
+| reshuffled   | shuffle_magnitudes(signs="0")          | shuffle(scope="layer")                     |
+| constant     | constant(signs="0")                    | constant(signs="fresh")                    |
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from earlyphase.core.initial import draw_initial, initial_std
+from earlyphase.core.masks import Mask, Weights, gather_kept, scatter_kept
+from earlyphase.core.streams import generator
+from earlyphase.errors import InvalidInput
+from earlyphase.registry import branch
+
+# Axes of a weight (out, in, height, width) that tell the groups of a scope apart.
+SCOPE_AXES: dict[str, tuple[int, ...]] = {
+    "layer": (),
+    "filter": (0,),  # 3-D: all that one output channel reads
+    "kernel": (0, 1),  # 2-D: one output channel reading one input channel
+    "incoming": (0,),  # of a unit: another name of "filter"
+    "outgoing": (1,),  # of a unit: all that reads one input channel
+}
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A sub-network at its starting point; perturbations map Ticket to Ticket."""
+
+    weights: Weights  # dense state at the rewind iteration k, the whole state dict
+    initial: Weights  # dense state at iteration 0
+    mask: Mask
+    iteration: int = 0  # the clock at which training starts: k
+
+
+def effective_std(before: Weights, after: Weights, mask: Mask) -> tuple[float, float]:
+    """Mean and population standard deviation of the change, over the kept weights of all layers pooled.
+
+    For one layer, pass a mask of that layer. Where nothing is kept, both are 0.
+
+    Source: Frankle, Schwab & Morcos 2020, section 4.
+    """
+    change = gather_kept(after, mask).astype(float) - gather_kept(before, mask)
+    return (float(change.mean()), float(change.std())) if change.size else (0.0, 0.0)
+
+
+@branch
+def rewind(ticket: Ticket, seed: int) -> Ticket:
+    """Change nothing: the sub-network at k."""
+    return _with_kept(ticket, ticket.weights)
+
+
+@branch
+def rewind_to_0(ticket: Ticket, seed: int) -> Ticket:
+    """Take the whole state of iteration 0, batch norm too, under the mask of k, and train from 0.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 4.
+    """
+    return _with_kept(replace(ticket, weights=ticket.initial, iteration=0), ticket.initial)
+
+
+@branch
+def batch_norm_from_0(ticket: Ticket, seed: int) -> Ticket:
+    """Keep the weights of k; take all that is not prunable (batch norm, biases) from iteration 0."""
+    return _with_kept(replace(ticket, weights=ticket.initial), ticket.weights)
+
+
+@branch
+def combine(ticket: Ticket, seed: int, *, signs: str | int, magnitudes: str | int) -> Ticket:
+    """Give each weight the sign it has in one state and the magnitude it has in another.
+
+    A state is "k", "0" or "fresh": a new draw from the law of initial weights. Fresh signs with fresh
+    magnitudes are the random reinitialisation of Frankle & Carbin 2019.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 4.
+    """
+    return _with_signs(ticket, seed, _state(ticket, seed, magnitudes), signs)
+
+
+@branch
+def constant(ticket: Ticket, seed: int, *, signs: str | int) -> Ticket:
+    """Give every weight the initial standard deviation of its layer, with the sign of a state.
+
+    Source: Zhou et al. 2019, section 4.
+    """
+    flat = {
+        name: np.full(kept.shape, initial_std(kept.shape), np.float32) for name, kept in ticket.mask.items()
+    }
+    return _with_signs(ticket, seed, flat, signs)
+
+
+@branch
+def shuffle(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = False) -> Ticket:
+    """Permute the kept weights within each group of `scope`.
+
+    The filters of the paper are probably the scope "kernel": in an untrained network its shuffle moves
+    weights 0.7 times as far as that of a layer, "filter" 0.99 times; the paper's figures, as recalled,
+    give 0.64. "kernel" moves nothing in 1x1 convolutions and the linear layer.
+
+    Args:
+        scope: "global" or a key of `SCOPE_AXES`.
+        keep_signs: permute positive weights among positive ones, negative among negative ones.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 5; with `keep_signs` Figure 6.
+    """
+    values = gather_kept(ticket.weights, ticket.mask)
+    groups = scope_groups(ticket.mask, scope)
+    if keep_signs:
+        groups = 2 * groups + np.signbit(values)
+    return _with_kept(ticket, _permute_within(groups, values, ticket.mask, seed))
+
+
+@branch
+def shuffle_magnitudes(ticket: Ticket, seed: int, *, scope: str = "layer", signs: str | int = "0") -> Ticket:
+    """Permute the kept magnitudes within `scope`; each position then has its sign in the state `signs`.
+
+    Unlike `shuffle` with `keep_signs`, this mixes the magnitudes of positive and negative weights.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 6, signs at initialisation.
+    """
+    values = gather_kept(ticket.weights, ticket.mask)
+    groups = scope_groups(ticket.mask, scope)
+    return _with_signs(ticket, seed, _permute_within(groups, values, ticket.mask, seed), signs)
+
+
+@branch
+def gaussian_noise(ticket: Ticket, seed: int, *, scale: float) -> Ticket:
+    """Add Gaussian noise, `scale` times the initial standard deviation of each layer.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 7.
+    """
+    return _with_noise(
+        ticket, seed, {name: scale * initial_std(kept.shape) for name, kept in ticket.mask.items()}
+    )
+
+
+@branch
+def matched_noise(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = False) -> Ticket:
+    """Add Gaussian noise as large, layer by layer, as the change that a shuffle makes.
+
+    Set against that shuffle, it tells the size of a perturbation from the structure it destroys.
+    """
+    shuffled = shuffle(ticket, seed, scope=scope, keep_signs=keep_signs).weights
+    std = {
+        name: effective_std(ticket.weights, shuffled, {name: kept})[1] for name, kept in ticket.mask.items()
+    }
+    return _with_noise(ticket, seed, std)
+
+
+@branch
+def permute_channels(ticket: Ticket, seed: int) -> Ticket:
+    """Rename the hidden channels: mask, batch norm and iteration 0 follow, so the function is the same.
+
+    A shuffle that destroys nothing: training must not notice it, up to rounding.
+
+    Raises:
+        InvalidInput: the network is not the residual network of this package.
+    """
+    channels = _channels(ticket.weights)
+    _check_channels(ticket.weights, channels)
+    weights, initial, mask = (
+        {name: _permute_axes(tensor, channels[_layer(name)], seed) for name, tensor in tensors.items()}
+        for tensors in (ticket.weights, ticket.initial, ticket.mask)
+    )
+    return rewind(Ticket(weights, initial, mask), seed)
+
+
+def scope_groups(mask: Mask, scope: str) -> np.ndarray:
+    """Number of the group of `scope` that each kept weight is in, (kept,), in `gather_kept`'s order.
+
+    Raises:
+        InvalidInput: no scope has that name.
+    """
+    if scope == "global":
+        return np.zeros(sum(int(kept.sum()) for kept in mask.values()), int)
+    if scope not in SCOPE_AXES:
+        raise InvalidInput(f"unknown scope {scope!r} (known: global, {', '.join(SCOPE_AXES)})")
+    groups, start = [], 0
+    for kept in mask.values():
+        sizes = [size if axis in SCOPE_AXES[scope] else 1 for axis, size in enumerate(kept.shape)]
+        numbers = start + np.arange(np.prod(sizes)).reshape(sizes)
+        groups.append(np.broadcast_to(numbers, kept.shape)[kept])
+        start += numbers.size
+    return np.concatenate(groups)
+
+
+def _permute_within(groups: np.ndarray, values: np.ndarray, mask: Mask, seed: int) -> Weights:
+    """Permute `values` (kept,) among those of equal group, every permutation equally likely."""
+    keys = {
+        name: generator(seed, "perturb", "shuffle", name).random(kept.shape) for name, kept in mask.items()
+    }
+    permuted = np.empty_like(values)
+    permuted[np.argsort(groups, kind="stable")] = values[np.lexsort((gather_kept(keys, mask), groups))]
+    return scatter_kept(permuted, mask)
+
+
+def _with_kept(ticket: Ticket, values: Weights) -> Ticket:
+    """Put `values` on the kept weights and zero on the pruned ones."""
+    pruned = {name: np.where(kept, values[name], np.float32(0)) for name, kept in ticket.mask.items()}
+    return replace(ticket, weights=ticket.weights | pruned)
+
+
+def _with_signs(ticket: Ticket, seed: int, magnitudes: Weights, signs: str | int) -> Ticket:
+    """Put `magnitudes` on the kept weights, with the signs of the state `signs`; 0 has a sign too."""
+    signed = _state(ticket, seed, signs)
+    return _with_kept(ticket, {name: np.copysign(magnitudes[name], signed[name]) for name in ticket.mask})
+
+
+def _with_noise(ticket: Ticket, seed: int, std: dict[str, float]) -> Ticket:
+    """Add Gaussian noise to the kept weights, layer by layer of the given standard deviation."""
+    noisy = {}
+    for name, kept in ticket.mask.items():
+        normal = generator(seed, "perturb", "noise", name).standard_normal(kept.shape, np.float32)
+        noisy[name] = ticket.weights[name] + np.float32(std[name]) * normal
+    return _with_kept(ticket, noisy)
+
+
+def _state(ticket: Ticket, seed: int, source: str | int) -> Weights:
+    """Prunable weights at "k", at "0" (which YAML may read as a number) or of a "fresh" draw."""
+    match source:
+        case "k":
+            return ticket.weights
+        case "0" | 0:
+            return ticket.initial
+        case "fresh":
+            return {
+                name: draw_initial(name, kept.shape, seed, "perturb fresh")
+                for name, kept in ticket.mask.items()
+            }
+    raise InvalidInput(f"signs and magnitudes come from k, 0 or fresh, not from {source!r}")
+
+
+def _channels(state: Weights) -> dict[str, tuple[str | None, str | None]]:
+    """Name the channels that each layer of a residual network writes and reads: layer -> (out, in).
+
+    Layers that name the same channels must be permuted alike; None cannot be (images and classes). A
+    block without a projection adds to the stream that it reads, so a stage has one stream, named
+    after the layer that starts it; what `conv1` of a block writes is seen in that block alone.
+    """
+    stream, block = "conv", 0
+    channels = {"conv": (stream, None), "bn": (stream, None)}
+    while f"blocks.{block}.conv1.weight" in state:
+        prefix, read, hidden = f"blocks.{block}", stream, f"blocks.{block}.conv1"
+        if f"{prefix}.shortcut.0.weight" in state:
+            stream = f"{prefix}.conv2"
+        channels |= {
+            f"{prefix}.conv1": (hidden, read),
+            f"{prefix}.bn1": (hidden, None),
+            f"{prefix}.conv2": (stream, hidden),
+            f"{prefix}.bn2": (stream, None),
+            f"{prefix}.shortcut.0": (stream, read),
+            f"{prefix}.shortcut.1": (stream, None),
+        }
+        block += 1
+    return channels | {"fc": (None, stream)}
+
+
+def _check_channels(state: Weights, channels: dict[str, tuple[str | None, str | None]]) -> None:
+    """Refuse a layer that is not in `channels`, or that has not as many channels as its neighbours."""
+    widths = {}
+    for name, tensor in state.items():
+        if _layer(name) not in channels:
+            raise InvalidInput(f"permute_channels knows the networks of `resnet`; they have no {name!r}")
+        for size, group in zip(tensor.shape, channels[_layer(name)], strict=False):
+            if group is not None and widths.setdefault(group, size) != size:
+                raise InvalidInput(
+                    f"permute_channels knows the networks of `resnet`; in those {name!r} of shape "
+                    f"{tensor.shape} would have {widths[group]} channels, not {size}"
+                )
+
+
+def _permute_axes(tensor: np.ndarray, groups: tuple[str | None, str | None], seed: int) -> np.ndarray:
+    """Permute the channels of `tensor`: the first axis in its first group, the second in its second."""
+    for axis, group in enumerate(groups[: tensor.ndim]):
+        if group is not None:
+            order = generator(seed, "perturb", "channels", group).permutation(tensor.shape[axis])
+            tensor = tensor.take(order, axis)
+    return tensor
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]

@@ -1,0 +1,296 @@
+"""The Hessian's top subspace, and how much of the gradient lies in it.
+
+The loss is the mean cross-entropy on a fixed, unaugmented sample, without weight decay, over all
+parameters. Its Hessian is never formed: an eigen-solver asks for products with it.
+
+A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from earlyphase.core.images import Images
+from earlyphase.core.streams import generator
+from earlyphase.core.subspaces import random_subspace, share_in
+from earlyphase.errors import InvalidInput
+
+SAMPLE_BATCH = 500  # images whose double-backward graph is in memory at once
+RESTARTS = 100  # of the eigen-solver; a solve takes two to five
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """The largest eigenvalues of a symmetric matrix, in falling order, and how well they are known."""
+
+    values: np.ndarray  # (k,)
+    vectors: np.ndarray  # (d, k), orthonormal columns
+    residuals: np.ndarray  # (k,), norm(H v - value v) / abs(value)
+    products: int  # with the matrix, those that measured the residuals included
+
+
+# The loss
+
+
+def fixed_sample(images: Images, size: int, seed: int = 0) -> Images:
+    """Choose `size` images for good; the order of the set stays.
+
+    Raises:
+        InvalidInput: the set has fewer.
+    """
+    if not 0 < size <= len(images):
+        raise InvalidInput(f"a curvature sample of {size} images: the training set has {len(images)}")
+    drawn = np.sort(generator(seed, "curvature sample").choice(len(images), size, replace=False))
+    chosen = torch.from_numpy(drawn).to(images.labels.device)
+    return replace(images, pixels=images.pixels[chosen], labels=images.labels[chosen])
+
+
+class FixedNorm(nn.Module):
+    """Batch norm in eval mode as the affine map it is, which is cheaper to differentiate twice."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.register_buffer("running_mean", norm.running_mean)
+        self.register_buffer("running_var", norm.running_var)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> the same shape."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+
+
+def fix_norms(model: nn.Module) -> None:
+    """Replace batch norm by what it is in eval mode, in place; parameters keep their names and order."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, FixedNorm(child))
+
+
+@torch.no_grad()
+def use_statistics_of(sample: Images, model: nn.Module, batch: int) -> None:
+    """Set the running statistics of batch norm to the averages over `sample`, in place."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the plain average over batches
+    model.train()
+    for inputs, _ in sample.in_batches(batch):
+        model(inputs.to(next(model.parameters()).dtype))
+
+
+def forget_statistics(model: nn.Module) -> None:
+    """Have batch norm normalise each batch by its own statistics and record none, in place."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
+def prepared(model: nn.Module, sample: Images, statistics: str, batch: int) -> nn.Module:
+    """Copy a network so that it normalises as `SampleLoss` says.
+
+    Raises:
+        InvalidInput: "batch" statistics of a sample that is not one batch, or unknown statistics.
+    """
+    copied = deepcopy(model)
+    if statistics == "batch":
+        if len(sample) > batch:
+            raise InvalidInput(
+                f"statistics 'batch' are of the whole sample at once, but it has {len(sample)} images "
+                f"and a batch {batch}"
+            )
+        forget_statistics(copied)
+        return copied.train()
+    if statistics == "sample":
+        use_statistics_of(sample, copied, batch)
+    elif statistics != "running":
+        raise InvalidInput(f"unknown statistics {statistics!r} (known: batch, running, sample)")
+    fix_norms(copied)
+    return copied.eval()
+
+
+def full_precision() -> AbstractContextManager:
+    """Context in which convolutions on a GPU keep all bits of float32, and repeat them."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
+def flatten(tensors: Sequence[torch.Tensor]) -> np.ndarray:
+    """Lay tensors out in one float64 vector."""
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu().numpy().astype(np.float64)
+
+
+def parameters_of(model: nn.Module) -> np.ndarray:
+    """All parameters as a float64 vector (d,)."""
+    return flatten(list(model.parameters()))
+
+
+class Diverged(InvalidInput):
+    """A weight, or the loss, of the network is not finite."""
+
+
+class SampleLoss:
+    """Mean cross-entropy (nats) on a sample as a function of the parameters, to second order.
+
+    Computed in the parameters' own precision. The graph of the gradient is kept between products where
+    the sample is one batch, and built anew for each product where it is larger.
+
+    The mean and variance that batch norm subtracts and divides by decide which function this is:
+
+    * "running": eval mode, with the running averages of training. They lag some ten iterations behind
+      the weights; where these move fast, this is another network than the one that trains.
+    * "sample": eval mode, with averages over the sample at these very weights.
+    * "batch": train mode, the sample being one batch, so that the statistics depend on the weights: the
+      function that SGD descends, in which the length of a convolution's weights does not matter.
+
+    The last two agree in the loss, and differ in its derivatives.
+
+    Attributes:
+        value: the loss.
+        gradient: float64 (d,).
+    """
+
+    def __init__(
+        self, model: nn.Module, sample: Images, *, statistics: str = "running", batch: int = SAMPLE_BATCH
+    ) -> None:
+        """Copy `model` and evaluate it.
+
+        Raises:
+            Diverged: a weight or the loss is not finite.
+            InvalidInput: "batch" statistics of more than one batch.
+        """
+        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+            raise Diverged("weights are not finite: the training diverged; lower its learning rate")
+        self._model = prepared(model, sample, statistics, batch)
+        self._parameters = list(self._model.parameters())
+        self._sample, self._batch = sample, batch
+        self._kept = list(self._terms()) if len(sample) <= batch else None
+        self.value, self.gradient = 0.0, np.zeros(sum(p.numel() for p in self._parameters))
+        for loss, gradients in self._kept or self._terms():
+            self.value += loss
+            self.gradient += flatten(gradients)
+        if not np.isfinite(self.value) or not np.isfinite(self.gradient).all():
+            raise Diverged(f"the loss on the curvature sample is {self.value}: the training diverged")
+
+    def _terms(self) -> Iterator[tuple[float, tuple[torch.Tensor, ...]]]:
+        """Each batch's part of the loss, and of the gradient with its graph."""
+        for inputs, labels in self._sample.in_batches(self._batch):
+            with full_precision():
+                logits = self._model(inputs.to(self._parameters[0].dtype))
+                loss = F.cross_entropy(logits, labels, reduction="sum") / len(self._sample)
+                gradients = torch.autograd.grad(loss, self._parameters, create_graph=True)
+            yield loss.item(), gradients
+
+    def product(self, vector: np.ndarray) -> np.ndarray:
+        """Hessian times `vector`: float64 (d,), by backpropagation through the gradient."""
+        first = self._parameters[0]
+        parts = torch.from_numpy(vector.ravel()).to(first).split([p.numel() for p in self._parameters])
+        directions = [part.view(p.shape) for part, p in zip(parts, self._parameters, strict=True)]
+        product = np.zeros(len(self.gradient))
+        for _, gradients in self._kept or self._terms():
+            with full_precision():
+                product += flatten(
+                    torch.autograd.grad(
+                        gradients, self._parameters, directions, retain_graph=self._kept is not None
+                    )
+                )
+        return product
+
+    def gradient_on(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+        """Gradient of the loss on a mini-batch in place of the sample: float64 (d,)."""
+        with full_precision():
+            loss = F.cross_entropy(self._model(images.to(self._parameters[0].dtype)), labels)
+            return flatten(torch.autograd.grad(loss, self._parameters))
+
+
+# Its eigenvectors
+
+
+def top_eigenpairs(
+    product: Callable[[np.ndarray], np.ndarray], dimension: int, count: int, *, seed: int, tolerance: float
+) -> Eigenpairs:
+    """Eigenpairs of the `count` largest eigenvalues: largest algebraically, not in modulus.
+
+    Args:
+        product: vector (d,) -> matrix times vector, of a symmetric matrix.
+        dimension: d.
+        seed: of the start vector.
+        tolerance: residual at which an eigenpair counts as found.
+
+    Raises:
+        InvalidInput: there are not so many, or the solver did not find them.
+
+    Source: ARPACK's implicitly restarted Lanczos method (Lehoucq, Sorensen & Yang 1998).
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh  # slow to import
+
+    if not 0 < count < dimension:
+        raise InvalidInput(f"{count} eigenvectors of a Hessian of {dimension} dimensions")
+    calls = 0
+
+    def counted(vector: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return product(vector)
+
+    start = generator(seed, "eigenvectors").standard_normal(dimension)
+    matrix = LinearOperator((dimension, dimension), matvec=counted, dtype=np.float64)
+    try:
+        values, vectors = eigsh(matrix, count, which="LA", v0=start, tol=tolerance, maxiter=RESTARTS)
+    except ArpackNoConvergence as failure:
+        raise InvalidInput(
+            f"{len(failure.eigenvalues)} of {count} eigenvectors found after {calls} Hessian-vector "
+            f"products; raise the tolerance ({tolerance}) or the sample size"
+        ) from None
+    values, vectors = values[::-1], vectors[:, ::-1]
+    images = np.stack([counted(vector) for vector in vectors.T], axis=1)
+    residuals = np.linalg.norm(images - vectors * values, axis=0) / np.abs(values)
+    return Eigenpairs(values, vectors, residuals, calls)
+
+
+def measure(
+    loss: SampleLoss,
+    displacement: np.ndarray,
+    minibatch: np.ndarray,
+    *,
+    count: int,
+    seed: int,
+    tolerance: float,
+) -> tuple[dict[str, float | int], Eigenpairs]:
+    """Measure the curvature at one state of a network.
+
+    Args:
+        displacement: parameters less the initial ones, (d,).
+        minibatch: gradient of a mini-batch, (d,).
+        count: eigenvectors, as many as classes.
+        seed: of the start vector and of the random subspace.
+        tolerance: as `top_eigenpairs`.
+
+    Returns:
+        A row of a table, and the eigenpairs. In the row: `loss` (nats); `gradient_norm`; `gradient_share`,
+        `minibatch_share` and `displacement_share`, of their squared lengths in the top subspace (NaN for
+        a displacement of zero); `random_share`, of the gradient in a random subspace, and `chance`,
+        its expectation k / d; `residual`, the largest; `products`.
+    """
+    dimension = len(loss.gradient)
+    pairs = top_eigenpairs(loss.product, dimension, count, seed=seed, tolerance=tolerance)
+    row = {
+        "loss": loss.value,
+        "gradient_norm": float(np.linalg.norm(loss.gradient)),
+        "gradient_share": share_in(pairs.vectors, loss.gradient),
+        "minibatch_share": share_in(pairs.vectors, minibatch),
+        "displacement_share": share_in(pairs.vectors, displacement),
+        "random_share": share_in(random_subspace(dimension, count, seed), loss.gradient),
+        "chance": count / dimension,
+        "residual": float(pairs.residuals.max()),
+        "products": pairs.products,
+    }
+    return row, pairs

@@ -1,0 +1,136 @@
+"""The mini-batch of an iteration: which images, in which order, how augmented.
+
+Everything here is a function of (seed, iteration), so a run that starts at iteration k sees what a
+run from 0 saw there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from earlyphase.core.streams import generator
+
+Batch = tuple[torch.Tensor, torch.Tensor]  # images (B, C, H, W) float32, labels (B,) int64
+
+
+@dataclass(frozen=True)
+class Images:
+    """A labelled set of images in the memory of the device that trains on it."""
+
+    pixels: torch.Tensor  # uint8 (N, H, W, C)
+    labels: torch.Tensor  # int64 (N,)
+    scale: torch.Tensor  # float32 (C,): pixel * scale + shift is the normalised input
+    shift: torch.Tensor
+
+    @classmethod
+    def from_arrays(
+        cls, images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray, device: torch.device
+    ) -> "Images":
+        """Move a set to `device`.
+
+        Args:
+            images: uint8 (N, C, H, W).
+            labels: int64 (N,).
+            mean: (C,), of the channels' values in [0, 1]; subtracted.
+            std: (C,); divided by.
+        """
+        pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        return cls(
+            torch.from_numpy(pixels).to(device),
+            torch.from_numpy(labels).to(device),
+            torch.from_numpy((1 / (255 * std)).astype(np.float32)).to(device),
+            torch.from_numpy((-mean / std).astype(np.float32)).to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, H, W, C) -> float32 (B, C, H, W), stored channels-last, which convolutions prefer."""
+        return torch.addcmul(self.shift, pixels.float(), self.scale).permute(0, 3, 1, 2)
+
+    def in_batches(self, size: int) -> Iterator[Batch]:
+        """Yield the whole set in its own order, unaugmented."""
+        for start in range(0, len(self), size):
+            yield self.normalise(self.pixels[start : start + size]), self.labels[start : start + size]
+
+
+def iterations_per_epoch(examples: int, batch_size: int) -> int:
+    """Iterations in which each example is seen once; the last partial batch is kept."""
+    return -(-examples // batch_size)
+
+
+def epoch_order(epoch: int, seed: int, examples: int) -> np.ndarray:
+    """Order in which one epoch visits the examples: a permutation, int64 (examples,)."""
+    return generator(seed, "order", epoch).permutation(examples)
+
+
+def augmentation_at(iteration: int, seed: int, batch: int, crop_padding: int, flip: bool) -> np.ndarray:
+    """Draw the augmentation of one mini-batch: int64 (3, batch).
+
+    Returns:
+        Row offset and column offset of each crop, in [0, 2 * crop_padding], and 1 where it is mirrored.
+    """
+    stream = generator(seed, "augmentation", iteration)
+    drawn = np.zeros((3, batch), np.int64)
+    drawn[:2] = stream.integers(0, 2 * crop_padding, (2, batch), endpoint=True)
+    if flip:
+        drawn[2] = stream.integers(0, 1, batch, endpoint=True)
+    return drawn
+
+
+def crop_windows(pixels: torch.Tensor, padding: int) -> torch.Tensor:
+    """View every crop of every image at once.
+
+    Args:
+        pixels: uint8 (N, H, W, C).
+        padding: pixels of black added on each side first.
+
+    Returns:
+        (N, 2 * padding + 1, 2 * padding + 1, H, W, C): image, row offset, column offset, then the
+        crop. Crops overlap in memory: read only.
+    """
+    count, height, width, channels = pixels.shape
+    padded = torch.nn.functional.pad(pixels, (0, 0, padding, padding, padding, padding))
+    image, row, column, channel = padded.stride()
+    offsets = 2 * padding + 1
+    return padded.as_strided(
+        (count, offsets, offsets, height, width, channels), (image, row, column, row, column, channel)
+    )
+
+
+def shuffled_batches(
+    images: Images, seed: int, batch_size: int, crop_padding: int = 0, flip: bool = False
+) -> Callable[[int], Batch]:
+    """Return `batch_at`: iteration -> normalised, augmented mini-batch.
+
+    The last mini-batch of an epoch may be smaller than `batch_size`.
+
+    Args:
+        crop_padding: pixels of black around an image before a crop of its own size is taken.
+        flip: mirror each image left to right with probability 1/2.
+    """
+    per_epoch = iterations_per_epoch(len(images), batch_size)
+    device = images.pixels.device
+    windows = crop_windows(images.pixels, crop_padding)
+
+    @lru_cache(maxsize=1)  # iterations come in order, so one epoch at a time is enough
+    def order_of(epoch: int) -> torch.Tensor:
+        return torch.from_numpy(epoch_order(epoch, seed, len(images))).to(device)
+
+    def batch_at(iteration: int) -> Batch:
+        epoch, step = divmod(iteration, per_epoch)
+        chosen = order_of(epoch)[step * batch_size : (step + 1) * batch_size]
+        if not crop_padding and not flip:
+            return images.normalise(images.pixels[chosen]), images.labels[chosen]
+        drawn = augmentation_at(iteration, seed, len(chosen), crop_padding, flip)
+        row, column, mirrored = torch.from_numpy(drawn).to(device, non_blocking=True)
+        pixels = windows[chosen, row, column]
+        if flip:
+            pixels = torch.where(mirrored.bool().view(-1, 1, 1, 1), pixels.flip(2), pixels)
+        return images.normalise(pixels), images.labels[chosen]
+
+    return batch_at

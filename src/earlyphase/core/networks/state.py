@@ -1,0 +1,76 @@
+"""The tensors of a network: which are prunable, how they start, how they are read and replaced."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from earlyphase.core.initial import draw_initial
+from earlyphase.core.masks import Weights
+from earlyphase.core.streams import generator
+from earlyphase.errors import InvalidInput
+
+
+def prunable_names(model: nn.Module) -> list[str]:
+    """Names of the tensors that IMP prunes: weights of convolutions and linear layers, in order.
+
+    Shortcuts, the first and the last layer are included; biases and batch norm never are.
+
+    Source: OpenLTH, the code of the paper's first author.
+    """
+    return [
+        f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+
+
+def initial_state(model: nn.Module, seed: int) -> Weights:
+    """State dict of the network at iteration 0 in the replicate `seed`.
+
+    Convolutions and linear weights: Kaiming normal, fan-in. Batch norm: scale uniform on [0, 1],
+    shift 0. The linear bias: uniform within 1 / sqrt(fan-in) of 0, PyTorch's own law.
+
+    Source: OpenLTH (`kaiming_normal` weights, `uniform` batch norm).
+    """
+    state = state_of(model)
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            weight = f"{name}.weight"
+            state[weight] = draw_initial(weight, state[weight].shape, seed)
+            if layer.bias is not None:
+                bound = 1 / math.sqrt(math.prod(state[weight].shape[1:]))
+                bias = generator(seed, "initial", f"{name}.bias").uniform(-bound, bound, layer.bias.shape)
+                state[f"{name}.bias"] = bias.astype(np.float32)
+        elif isinstance(layer, nn.BatchNorm2d):
+            scale = generator(seed, "initial", f"{name}.weight").random(layer.num_features, np.float32)
+            state[f"{name}.weight"] = scale
+            state[f"{name}.bias"] = np.zeros(layer.num_features, np.float32)
+    return state
+
+
+def state_of(model: nn.Module) -> Weights:
+    """Copy of the whole state dict (weights, batch norm, running statistics) as contiguous arrays."""
+    return {
+        name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in model.state_dict().items()
+    }
+
+
+def load_state(model: nn.Module, state: Weights) -> None:
+    """Copy `state` into `model`, in place.
+
+    Raises:
+        InvalidInput: names or shapes differ: the state belongs to another network.
+    """
+    own = model.state_dict()
+    for name in own.keys() ^ state.keys():
+        where = "lacks" if name in own else "has an unknown"
+        raise InvalidInput(f"the checkpoint belongs to another network: it {where} tensor {name!r}")
+    for name, tensor in own.items():
+        if tuple(tensor.shape) != state[name].shape:
+            raise InvalidInput(
+                f"the checkpoint belongs to another network: {name!r} has shape {state[name].shape}, "
+                f"this network's is {tuple(tensor.shape)}"
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(torch.from_numpy(state[name]))

@@ -1,0 +1,1 @@
+"""Tables to numbers, claims and figures."""

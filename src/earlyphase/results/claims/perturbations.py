@@ -1,0 +1,467 @@
+"""Claims on perturbed tickets, P1 to P14: the paper's Figures 4 to 8."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+from pandas import DataFrame, Series
+
+from earlyphase.results.claims.judging import (
+    INFINITY,
+    POINTS,
+    SIGN,
+    Claim,
+    Criterion,
+    NotRun,
+    OverPoints,
+    Tables,
+)
+from earlyphase.results.claims.measures import by_rewind_iteration, rewound_to, round_like, supervised_runs
+from earlyphase.results.summaries import fit_line, perturbation_means
+
+# Perturbations by their names in config.yaml.
+REWIND_TO_0 = "rewind_to_0"  # the state of iteration 0 under the mask of k
+SIGNS_K = ("signs_k_magnitudes_0", "signs_k_magnitudes_fresh")
+SIGNS_0 = "signs_0_magnitudes_k"
+MIXES = (*SIGNS_K, SIGNS_0)
+FILTERS = "shuffle_kernels"  # the paper's filters: 2-D slices, by their size; `shuffle_filters` is 3-D
+SHUFFLES = ("shuffle_global", "shuffle_layers", FILTERS)
+LAYERS_SIGNS_0 = "shuffle_layers_signs_0"
+SIGNED_SHUFFLES = (*(f"{name}_signs_k" for name in SHUFFLES), LAYERS_SIGNS_0)
+NOISE = ("noise_0.5", "noise_1", "noise_2", "noise_3")
+FIGURE_8 = (*MIXES, *SHUFFLES, *SIGNED_SHUFFLES, *NOISE)  # the 14 points that the paper's p fits
+
+# Measures of perturbed tickets, near 26.2 % of weights
+
+Which = int | str  # a k, or "smallest" or "largest": the k of a short study in the role of 500 or 2,000
+
+
+def perturbed_runs(tables: Tables, which: Which) -> DataFrame:
+    """Results of the perturbed tickets of one k near 26.2 % of weights, the paper's round 6.
+
+    One round, the one for which the paper has numbers, so that the answer does not depend on how many
+    were run. A single k is "smallest" but not "largest": it cannot play both roles.
+    """
+    runs = supervised_runs(tables, "perturbed", ["seed", "k", "round", "perturbation"])
+    runs = runs[(runs["round"] == round_like(runs, 6)) & (runs["k"] > 0)]
+    ks = sorted(runs["k"].unique())
+    if not ks:
+        raise NotRun("no k above 0 was perturbed")
+    if which == "largest" and len(ks) == 1:
+        raise NotRun(f"k = {ks[0]:,} alone was perturbed; it stands for the paper's 500, none for 2,000")
+    k = {"smallest": ks[0], "largest": ks[-1]}.get(which, which)
+    if k not in ks:
+        raise NotRun(f"k = {k:,} was not perturbed")
+    return runs[runs["k"] == k]
+
+
+def by_perturbation(runs: DataFrame, *names: str) -> list[Series]:
+    """Accuracy by seed in points of each perturbation in `names`; `runs` are of one k and round."""
+    accuracy = POINTS * runs.pivot(index="seed", columns="perturbation", values="accuracy")
+    for name in names:
+        if name not in accuracy:
+            raise NotRun(f"{name} was not run for k = {runs['k'].iloc[0]:,}")
+    return [accuracy[name] for name in names]
+
+
+def rewound_to_k(tables: Tables, runs: DataFrame) -> Series:
+    """Accuracy by seed in points of the unperturbed tickets of the k and round of `runs`."""
+    imp = by_rewind_iteration(supervised_runs(tables, "imp", ["seed", "k", "round"]), runs["round"].iloc[0])
+    return rewound_to(imp, runs["k"].iloc[0])
+
+
+def rewound_to_0(tables: Tables, runs: DataFrame) -> dict[str, Series]:
+    """Accuracy by seed in points of rewinding to 0, in each reading of it that was run.
+
+    The paper may mean the tickets of k = 0 with their own masks, or the masks of k.
+    """
+    imp = by_rewind_iteration(supervised_runs(tables, "imp", ["seed", "k", "round"]), runs["round"].iloc[0])
+    readings = {"own masks": imp[0]} if 0 in imp else {}
+    if (runs["perturbation"] == REWIND_TO_0).any():
+        (readings["masks of k"],) = by_perturbation(runs, REWIND_TO_0)
+    if not readings:
+        raise NotRun("rewinding to 0 was not run to this density")
+    return readings
+
+
+def minus_rewinding_to_0(
+    tables: Tables, *, names: tuple[str, ...], ks: tuple[Which, ...], halfway: bool = False
+) -> DataFrame:
+    """Accuracy gained by each perturbation in `names` over rewinding to 0, at every k and in each reading.
+
+    Args:
+        halfway: compare with the middle between rewinding to 0 and rewinding to k in place of 0.
+    """
+    gained = {}
+    for which in ks:
+        runs = perturbed_runs(tables, which)
+        k = runs["k"].iloc[0]
+        for name, accuracy in zip(names, by_perturbation(runs, *names), strict=True):
+            for reading, baseline in rewound_to_0(tables, runs).items():
+                label = f"rewinding to 0 ({reading})"
+                if halfway:
+                    baseline = (baseline + rewound_to_k(tables, runs)) / 2
+                    label = f"the middle between {label} and to k"
+                gained[f"k = {k:,}: {name} minus {label}"] = accuracy - baseline
+    return DataFrame(gained)
+
+
+def minus_rewinding_to_k(tables: Tables, *, names: tuple[str, ...], ks: tuple[Which, ...]) -> DataFrame:
+    """Accuracy gained by each perturbation in `names` over the unperturbed ticket, at every k."""
+    gained = {}
+    for which in ks:
+        runs = perturbed_runs(tables, which)
+        for name, accuracy in zip(names, by_perturbation(runs, *names), strict=True):
+            label = f"k = {runs['k'].iloc[0]:,}: {name} minus rewinding to k"
+            gained[label] = accuracy - rewound_to_k(tables, runs)
+    return DataFrame(gained)
+
+
+def one_minus_other(tables: Tables, *, one: str, other: str, ks: tuple[Which, ...]) -> DataFrame:
+    """Accuracy gained by the perturbation `one` over `other`, at every k."""
+    gained = {}
+    for which in ks:
+        runs = perturbed_runs(tables, which)
+        accuracy, baseline = by_perturbation(runs, one, other)
+        gained[f"k = {runs['k'].iloc[0]:,}: {one} minus {other}"] = accuracy - baseline
+    return DataFrame(gained)
+
+
+def growth(tables: Tables, *, one: str, other: str, early: Which, late: Which) -> DataFrame:
+    """How much more `one` gains over `other` at the late k than at the early one."""
+    gained = one_minus_other(tables, one=one, other=other, ks=(early, late))
+    (_, before), (label, after) = gained.items()
+    return DataFrame({f"{label}, minus the same at the early k": after - before})
+
+
+def figure_8_points(tables: Tables, which: Which) -> tuple[DataFrame, str]:
+    """Points of Figure 8 at one k, `effective_std` and `mean` accuracy, and a note on them."""
+    runs = perturbed_runs(tables, which)
+    runs = runs[runs["perturbation"].isin(FIGURE_8)]
+    if runs.empty:
+        raise NotRun("none of the perturbations of Figure 8 was run")
+    points = perturbation_means(runs, ["k", "perturbation"])
+    diverged = points["diverged"].sum()
+    points = points[points["n"] > 0].reset_index(drop=True)
+    note = f"n counts perturbations (the paper has {len(FIGURE_8)}), each a mean over seeds"
+    if diverged:
+        note += f"; left out: {diverged} diverged run{'s' if diverged > 1 else ''}"
+    return points, note
+
+
+def correlation_with_size(tables: Tables, *, ks: tuple[Which, ...]) -> list[OverPoints]:
+    """Pearson's r between effective standard deviation and accuracy, at every k.
+
+    Bounds by Fisher's transformation.
+    """
+    found = []
+    for which in ks:
+        points, note = figure_8_points(tables, which)
+        if len(points) < 4:
+            raise NotRun(f"a correlation with bounds needs four perturbations; {len(points)} of use were run")
+        line = fit_line(points["effective_std"], points["mean"])
+        if np.isnan(line.r):
+            raise NotRun("sizes or accuracies of all perturbations are equal")
+        with np.errstate(divide="ignore"):
+            half = 1.6449 / np.sqrt(len(points) - 3)  # 95 % quantile of the normal law
+            low, high = np.tanh(np.arctanh(line.r) + np.array([-half, half]))
+        name = f"k = {points['k'].iloc[0]:,}: r over perturbations"
+        found.append(OverPoints(name, line.r, len(points), line.p, note, (low, high)))
+    return found
+
+
+def mixes_off_the_line(tables: Tables, *, ks: tuple[Which, ...]) -> list[OverPoints]:
+    """How much farther from the line of Figure 8 the mixes of signs and magnitudes lie than the rest.
+
+    The rank-biserial correlation: 1 if every mix has a larger residual in modulus than every other
+    perturbation, 0 if they are alike. p is exact, over all choices of as many perturbations.
+    """
+    found = []
+    for which in ks:
+        points, note = figure_8_points(tables, which)
+        missing = set(MIXES) - set(points["perturbation"])
+        if missing:
+            raise NotRun(f"{', '.join(sorted(missing))} was not run")
+        if len(points) <= len(MIXES):
+            raise NotRun("no other perturbation was run")
+        line = fit_line(points["effective_std"], points["mean"])
+        residuals = (points["mean"] - line.slope * points["effective_std"] - line.intercept).abs()
+        ranks = residuals.rank()
+        mixes = points["perturbation"].isin(MIXES)
+        centre = len(MIXES) * (len(points) + 1) / 2
+        farthest = len(MIXES) * (len(points) - len(MIXES)) / 2
+        shift = ranks[mixes].sum() - centre
+        shifts = [sum(chosen) - centre for chosen in combinations(ranks, len(MIXES))]
+        p = float(np.mean(np.abs(shifts) >= abs(shift) - 1e-9))
+        places = residuals.rank(ascending=False)[mixes].sort_values()
+        note = (
+            f"places of the mixes by residual, 1 the largest: {', '.join(f'{at:g}' for at in places)}; {note}"
+        )
+        name = f"k = {points['k'].iloc[0]:,}: mixes against other perturbations"
+        found.append(OverPoints(name, float(shift / farthest), len(points), p, note))
+    return found
+
+
+# The claims
+
+EARLY, LATE_K = (500,), (2000,)
+BOTH = (*EARLY, *LATE_K)
+SHORT_EARLY, SHORT_LATE = ("smallest",), ("largest",)
+SHORT_BOTH = (*SHORT_EARLY, *SHORT_LATE)
+ROLES = "the smallest and the largest perturbed k stand for the paper's 500 and 2,000"
+AT_ROUND_6 = "at 26.2 % of weights"
+READINGS = "rewinding to 0 both with its own masks and, where that was run, with the masks of k"
+POSITIVE, NEGATIVE = (0, INFINITY), (-INFINITY, 0)
+
+
+def no_better(names: tuple[str, ...], ks: tuple[Which, ...]) -> Criterion:
+    """Full scale: at most 0.5 points above rewinding to 0."""
+    return Criterion(
+        partial(minus_rewinding_to_0, names=names, ks=ks),
+        (-INFINITY, 0.5),
+        f"{AT_ROUND_6}: one-sided, the gain over rewinding to 0 is below 0.5 points; {READINGS}; the worst "
+        "contrast is shown",
+    )
+
+
+def loses_most(names: tuple[str, ...], ks: tuple[Which, ...]) -> Criterion:
+    """Short study: less than half of the gain of rewinding to k is left."""
+    return Criterion(
+        partial(minus_rewinding_to_0, names=names, ks=ks, halfway=True),
+        NEGATIVE,
+        f"{SIGN} {AT_ROUND_6}: below the middle between rewinding to 0 and to k, so less than half of the "
+        f"gain of rewinding is kept; {READINGS}; the worst contrast is shown; {ROLES}",
+    )
+
+
+def keeps_most(names: tuple[str, ...], ks: tuple[Which, ...], also: Criterion, prefix: str = "") -> Criterion:
+    """More than half of the gain of rewinding to k is left, whatever the scale."""
+    return Criterion(
+        partial(minus_rewinding_to_0, names=names, ks=ks, halfway=True),
+        POSITIVE,
+        f"{prefix}{AT_ROUND_6}: above the middle between rewinding to 0 and to k, so more than half of the "
+        f"gain of rewinding is kept; {READINGS}; the worst contrast is shown",
+        also,
+    )
+
+
+def gain(
+    measure: Callable[..., DataFrame],
+    limit: float,
+    rule: str,
+    *,
+    short: bool,
+    also: Criterion | None = None,
+    **options,
+) -> Criterion:
+    """The contrast of `measure` lies above `limit` points."""
+    where = f"{SIGN} {AT_ROUND_6}" if short else f"{AT_ROUND_6}, the paired contrast"
+    roles = f"; {ROLES}" if short else ""
+    return Criterion(partial(measure, **options), (limit, INFINITY), f"{where}: {rule}{roles}", also)
+
+
+PERTURBATIONS = (
+    Claim(
+        "P1",
+        "k = 500: the signs of k with magnitudes of 0, or fresh ones, are no better than rewinding to 0",
+        "as rewinding to 0, at effective std 0.042 (recollected)",
+        ("perturbed", "imp"),
+        Criterion(
+            partial(minus_rewinding_to_0, names=SIGNS_K, ks=EARLY),
+            (-0.5, 0.5),
+            f"{AT_ROUND_6}: equivalence (TOST), both lie within ±0.5 points of rewinding to 0; {READINGS}; "
+            "the worst contrast is shown",
+        ),
+        loses_most(SIGNS_K, SHORT_EARLY),
+    ),
+    Claim(
+        "P2",
+        "k = 500: the magnitudes of k with the signs of 0 are clearly better than rewinding to 0",
+        "clearly above rewinding to 0, at effective std 0.033 (recollected)",
+        ("perturbed", "imp"),
+        gain(
+            minus_rewinding_to_0,
+            0.3,
+            f"above 0.3 points; {READINGS}",
+            short=False,
+            names=(SIGNS_0,),
+            ks=EARLY,
+        ),
+        gain(minus_rewinding_to_0, 0, f"positive; {READINGS}", short=True, names=(SIGNS_0,), ks=SHORT_EARLY),
+    ),
+    Claim(
+        "P3",
+        "k = 2,000: signs of k with magnitudes of 0 are now about as good as the reverse; both below k",
+        "about equal at k = 2,000 (recollected)",
+        ("perturbed", "imp"),
+        Criterion(
+            partial(one_minus_other, one=SIGNS_0, other=SIGNS_K[0], ks=LATE_K),
+            (-0.5, 0.5),
+            f"{AT_ROUND_6}: equivalence (TOST) of the two within ±0.5 points, and each below rewinding to k",
+            Criterion(
+                partial(minus_rewinding_to_k, names=(SIGNS_K[0], SIGNS_0), ks=LATE_K),
+                NEGATIVE,
+                f"{AT_ROUND_6}: each is below rewinding to k (and the two are equivalent)",
+            ),
+        ),
+        Criterion(
+            partial(growth, one=SIGNS_K[0], other=SIGNS_0, early=SHORT_EARLY[0], late=SHORT_LATE[0]),
+            POSITIVE,
+            f'{SIGN} {AT_ROUND_6}: signs of k catch up between the two k (no tolerance for "as good" is '
+            f"known here), and each is below rewinding to k; {ROLES}",
+            Criterion(
+                partial(minus_rewinding_to_k, names=(SIGNS_K[0], SIGNS_0), ks=SHORT_LATE),
+                NEGATIVE,
+                f"{SIGN} {AT_ROUND_6}: each is below rewinding to k (and signs of k catch up); {ROLES}",
+            ),
+        ),
+    ),
+    Claim(
+        "P4",
+        "Signs alone are not enough in deeper networks, unlike in those of Zhou et al. 2019",
+        "signs of k no better than rewinding to 0 at k = 500 (from the paper; no number)",
+        ("perturbed", "imp"),
+        no_better(SIGNS_K, EARLY),
+        loses_most(SIGNS_K, SHORT_EARLY),
+    ),
+    Claim(
+        "P5",
+        "Shuffling kept weights globally or within layers is no better than rewinding to 0, at both k",
+        "as rewinding to 0, at effective std 0.144 and 0.143 (recollected)",
+        ("perturbed", "imp"),
+        no_better(SHUFFLES[:2], BOTH),
+        loses_most(SHUFFLES[:2], SHORT_BOTH),
+    ),
+    Claim(
+        "P6",
+        "Shuffling within filters, taken as 2-D slices, is better than within layers (and a smaller change)",
+        "slightly better, at effective std 0.092 against 0.143 (recollected)",
+        ("perturbed",),
+        *(
+            gain(
+                one_minus_other,
+                0,
+                "positive at both k",
+                short=short,
+                one=FILTERS,
+                other="shuffle_layers",
+                ks=ks,
+            )
+            for short, ks in ((False, BOTH), (True, SHORT_BOTH))
+        ),
+    ),
+    Claim(
+        "P7",
+        "Shuffling within filters, taken as 2-D slices, only among weights of one sign helps a lot",
+        "well above the plain shuffle, at effective std 0.049 against 0.092 (recollected)",
+        ("perturbed",),
+        *(
+            gain(
+                one_minus_other,
+                limit,
+                f"above {limit} points at both k",
+                short=short,
+                one=f"{FILTERS}_signs_k",
+                other=FILTERS,
+                ks=ks,
+            )
+            for short, limit, ks in ((False, 0.5, BOTH), (True, 0, SHORT_BOTH))
+        ),
+    ),
+    Claim(
+        "P8",
+        "Keeping signs in a shuffle within layers helps more at k = 2,000 than at k = 500",
+        "slightly at 500, substantially at 2,000 (recollected)",
+        ("perturbed",),
+        *(
+            gain(
+                growth,
+                0,
+                "the gain from keeping signs is larger at the late k than at the early one",
+                short=short,
+                one="shuffle_layers_signs_k",
+                other="shuffle_layers",
+                early=early,
+                late=late,
+            )
+            for short, (early, late) in ((False, BOTH), (True, SHORT_BOTH))
+        ),
+    ),
+    Claim(
+        "P9",
+        "Magnitudes shuffled within layers under the signs of 0 are no better than rewinding to 0",
+        "no better than noise, at effective std 0.087 (recollected)",
+        ("perturbed", "imp"),
+        no_better((LAYERS_SIGNS_0,), BOTH),
+        loses_most((LAYERS_SIGNS_0,), SHORT_BOTH),
+    ),
+    Claim(
+        "P10",
+        "k = 500 tolerates Gaussian noise of 0.5 and 1 sigma; 2 and 3 sigma throw it back to rewinding to 0",
+        "tolerates 0.5 to 1 sigma (recollected)",
+        ("perturbed", "imp"),
+        keeps_most(NOISE[:2], EARLY, no_better(NOISE[2:], EARLY)),
+        keeps_most(NOISE[:2], SHORT_EARLY, loses_most(NOISE[2:], SHORT_EARLY), "short study: "),
+    ),
+    Claim(
+        "P11",
+        "k = 2,000 is robust to Gaussian noise of 1 sigma, and with 2 sigma still beats rewinding to 0",
+        "1 and 2 sigma (recollected)",
+        ("perturbed", "imp"),
+        *(
+            keeps_most(
+                NOISE[1:2],
+                ks,
+                gain(minus_rewinding_to_0, 0, f"2 sigma; {READINGS}", short=short, names=NOISE[2:3], ks=ks),
+                prefix,
+            )
+            for short, ks, prefix in ((False, LATE_K, ""), (True, SHORT_LATE, "short study: "))
+        ),
+    ),
+    Claim(
+        "P12",
+        "The effective standard deviation of a perturbation explains its accuracy fairly well",
+        "Pearson r = -0.67 (p = 0.008) at k = 500, -0.73 (p = 0.003) at 2,000, 14 points (recollected)",
+        ("perturbed",),
+        Criterion(
+            partial(correlation_with_size, ks=BOTH),
+            (-0.9, -0.45),
+            f"{AT_ROUND_6}, over perturbations: r lies in [-0.9, -0.45] with p < 0.05; the worst k is shown",
+        ),
+        Criterion(
+            partial(correlation_with_size, ks=SHORT_BOTH),
+            (-1, 0),
+            f"short study: sign of r {AT_ROUND_6}, over perturbations, with p < 0.05; the worst k is shown; "
+            f"{ROLES}",
+        ),
+        unit="(Pearson r)",
+    ),
+    Claim(
+        "P13",
+        "Mixes of signs and magnitudes fit that line worst: similar sizes, very different accuracies",
+        "largest residuals (recollected)",
+        ("perturbed",),
+        Criterion(
+            partial(mixes_off_the_line, ks=BOTH),
+            (0, 1),
+            f"{AT_ROUND_6}, over perturbations: ranks of the residuals in modulus, exact p < 0.05; the worst "
+            "k is shown",
+        ),
+        Criterion(
+            partial(mixes_off_the_line, ks=SHORT_BOTH),
+            (0, 1),
+            f"short study: the same as in a full one, {AT_ROUND_6}: ranks of the residuals in modulus, exact "
+            f"p < 0.05; the worst k is shown; {ROLES}",
+        ),
+        unit="(rank-biserial correlation)",
+    ),
+    Claim(
+        "P14",
+        "Weights after a few hundred iterations are far from independent: shuffling them loses what k gains",
+        "shuffles no better than rewinding to 0 (from the paper; no number)",
+        ("perturbed", "imp"),
+        no_better(SHUFFLES[:2], BOTH),
+        loses_most(SHUFFLES[:2], SHORT_BOTH),
+    ),
+)

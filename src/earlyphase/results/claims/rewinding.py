@@ -1,0 +1,174 @@
+"""Claims on rewinding, R1 to R5: the paper's Figure 1."""
+
+from collections.abc import Callable
+from functools import partial
+
+from pandas import DataFrame, Series
+
+from earlyphase.results.claims.judging import INFINITY, SIGN, Claim, Criterion, NotRun, Tables
+from earlyphase.results.claims.measures import (
+    by_rewind_iteration,
+    dense_accuracy,
+    rewound_to,
+    round_like,
+    supervised_runs,
+)
+
+LATE = "the largest k stands for the paper's late rewinding"
+
+
+# Measures: tables of one network -> (seeds, contrasts)
+
+
+def at_density_of_round_8(tables: Tables) -> DataFrame:
+    """Accuracy at 16.8 % of weights in points, (seeds, ks)."""
+    imp = supervised_runs(tables, "imp", ["seed", "k", "round"])
+    return by_rewind_iteration(imp, round_like(imp, 8))
+
+
+def below_10_percent(tables: Tables) -> DataFrame:
+    """Accuracy in the first round below 10 % of weights in points, (seeds, ks).
+
+    One round, not all of them, so that the answer does not depend on how many were run.
+    """
+    imp = supervised_runs(tables, "imp", ["seed", "k", "round"])
+    densities = imp.groupby("round")["density"].mean()
+    if densities.min() >= 0.10:
+        raise NotRun(f"no round is below 10 % of weights; the sparsest has {densities.min():.1%}")
+    return by_rewind_iteration(imp, densities[densities < 0.10].index.min())
+
+
+def latest(accuracy: DataFrame) -> int:
+    """The largest k: in a short study, the stand-in for the paper's late rewinding."""
+    if accuracy.columns.max() <= 0:
+        raise NotRun("only k = 0 was run to this density")
+    return accuracy.columns.max()
+
+
+def dense_minus_ticket(tables: Tables, *, from_k: int | None) -> DataFrame:
+    """Accuracy lost against the dense network at 16.8 %, one column for every k >= `from_k`.
+
+    `from_k` = None takes the largest k alone.
+    """
+    accuracy, dense = at_density_of_round_8(tables), dense_accuracy(tables)
+    ks = [latest(accuracy)] if from_k is None else [k for k in accuracy if k >= from_k]
+    if not ks:
+        raise NotRun(f"no k from {from_k:,} on was run")
+    return DataFrame({f"dense minus k = {k:,}": dense - accuracy[k] for k in ks})
+
+
+def late_minus_early(
+    tables: Tables, *, where: Callable[[Tables], DataFrame], late: int | None, early: int
+) -> DataFrame:
+    """Accuracy gained by rewinding to `late` in place of `early`; `late` = None takes the largest k.
+
+    `where` gives the accuracies at one density, as `at_density_of_round_8` does.
+    """
+    accuracy = where(tables)
+    late = latest(accuracy) if late is None else late
+    gained = rewound_to(accuracy, late) - rewound_to(accuracy, early)
+    return DataFrame({f"k = {late:,} minus k = {early:,}": gained})
+
+
+def rank_correlation_with_k(tables: Tables, *, up_to: float) -> DataFrame:
+    """Spearman's correlation over k between accuracy at 16.8 % and k; 0 if all accuracies are equal.
+
+    A seed with a diverged or missing run is NaN: every seed is ranked over the same ks.
+    """
+    accuracy = at_density_of_round_8(tables)
+    accuracy = accuracy[sorted(k for k in accuracy if k <= up_to)]
+    ks = accuracy.columns
+    if len(ks) < 3:
+        raise NotRun(f"an order over k needs three ks; {len(ks)} of use were run to this density")
+    complete = accuracy.dropna()
+    order = Series(range(len(ks)), index=ks, dtype=float)
+    correlation = complete.rank(axis=1).corrwith(order, axis=1).fillna(0.0)
+    return DataFrame({f"Spearman over k = {', '.join(map(str, ks))}": correlation.reindex(accuracy.index)})
+
+
+def past_saturation(tables: Tables) -> DataFrame:
+    """Raise `NotRun`: where rewinding saturates is known for the paper's network and length only."""
+    raise NotRun("k = 2,000 and 4,000 lie past saturation in the paper's network; no such k is known here")
+
+
+# The claims
+
+REWINDING = (
+    Claim(
+        "R1",
+        "A ticket rewound to any k >= 500 matches the dense network at 16.8 % of weights",
+        "no visible gap at 16.8 % (from the paper)",
+        ("imp", "dense"),
+        Criterion(
+            partial(dense_minus_ticket, from_k=500),
+            (-0.5, 0.5),
+            "equivalence (TOST): the gap of every k >= 500 lies within ±0.5 points; the worst k is shown",
+        ),
+        Criterion(
+            partial(dense_minus_ticket, from_k=None),
+            (-INFINITY, 0.5),
+            f"short study: one-sided non-inferiority, the gap is below 0.5 points; {LATE}",
+        ),
+    ),
+    Claim(
+        "R2",
+        "A ticket rewound to 0 does not: late rewinding is clearly more accurate at 16.8 % of weights",
+        "k = 0 clearly below k = 500 (from the paper), by 1.5 to 3 points (recollected)",
+        ("imp",),
+        Criterion(
+            partial(late_minus_early, where=at_density_of_round_8, late=500, early=0),
+            (0.5, INFINITY),
+            "the paired gain exceeds 0.5 points",
+        ),
+        Criterion(
+            partial(late_minus_early, where=at_density_of_round_8, late=None, early=0),
+            (0, INFINITY),
+            f"{SIGN}: the gain is positive; {LATE}",
+        ),
+    ),
+    Claim(
+        "R3",
+        "Rewinding past k = 2,000 gains nothing more at 16.8 % of weights",
+        "k = 4,000 as good as k = 2,000 (from the paper's text; no figure)",
+        ("imp",),
+        Criterion(
+            partial(late_minus_early, where=at_density_of_round_8, late=4000, early=2000),
+            (-0.3, 0.3),
+            "equivalence (TOST): the paired difference lies within ±0.3 points",
+        ),
+        Criterion(past_saturation, (-0.3, 0.3), "short study: no test"),
+    ),
+    Claim(
+        "R4",
+        "Accuracy at 16.8 % of weights rises with k, up to k = 2,000",
+        "accuracy ordered by k (recollected)",
+        ("imp",),
+        Criterion(
+            partial(rank_correlation_with_k, up_to=2000),
+            (0, INFINITY),
+            "rank correlation of accuracy with k in each seed: its mean is positive",
+        ),
+        Criterion(
+            partial(rank_correlation_with_k, up_to=INFINITY),
+            (0, INFINITY),
+            f"{SIGN}: rank correlation of accuracy with k in each seed, its mean is positive",
+        ),
+        unit="(rank correlation)",
+    ),
+    Claim(
+        "R5",
+        "With rewinding, pruning still trains well above 90 % sparsity: late rewinding beats k = 0 there",
+        "k = 500 trains well below 10 % of weights (from the paper, without a number)",
+        ("imp",),
+        Criterion(
+            partial(late_minus_early, where=below_10_percent, late=500, early=0),
+            (1.0, INFINITY),
+            "first round below 10 % of weights: the paired gain exceeds 1 point",
+        ),
+        Criterion(
+            partial(late_minus_early, where=below_10_percent, late=None, early=0),
+            (0, INFINITY),
+            f"{SIGN} in the first round below 10 % of weights: the gain is positive; {LATE}",
+        ),
+    ),
+)

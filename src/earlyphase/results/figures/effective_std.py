@@ -1,0 +1,230 @@
+"""Figure 8: accuracy of a perturbed ticket against the size of the perturbation."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+from numpy.typing import ArrayLike
+from pandas import DataFrame, concat
+
+from earlyphase.registry import figure
+from earlyphase.results.figures.style import (
+    SMALL_PRINT,
+    Tables,
+    add_legend,
+    curve_styles,
+    house_style,
+    in_order,
+    new_axes,
+    plain,
+    seeds_note,
+)
+from earlyphase.results.figures.tickets import results, rewind_label
+from earlyphase.results.summaries import NETWORK, fit_line, perturbation_means
+
+
+@figure
+def effective_std(
+    tables: Tables, *, round: int, families: list[dict[str, list[str]]]
+) -> tuple[Figure, DataFrame]:
+    """Draw mean accuracy of perturbed tickets against the size of the perturbation, a panel for each k.
+
+    The line and Pearson's r are over the means, one for each perturbation: runs of one perturbation are
+    not independent points.
+
+    Args:
+        tables: `perturbed`, a row per evaluation.
+        round: of pruning.
+        families: label and perturbations of each colour. Others, such as rewinding, are left out.
+
+    Returns:
+        The figure, and a row per point as from `effective_std_points`.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 8 (A8 for other networks).
+    """
+    names = in_order(families)
+    points = effective_std_points(tables, round, names)
+    panels = [key for key, _ in points.groupby([*NETWORK, "k"])]
+    with house_style():
+        figure, axes = new_axes(max(len(panels), 1), height=3.6)
+        styles = curve_styles(list(names))
+        for ax, (dataset, model, k) in zip(axes, panels, strict=False):
+            shown = points[(points[[*NETWORK, "k"]] == [dataset, model, k]).all(axis=1)]
+            weights = f"{plain(100 * shown['density'].mean())} % of weights"
+            ax.set_title(f"{model}, {dataset}: {rewind_label(k)}, {weights}", loc="left")
+            accuracy_by_size(ax, shown, styles)
+        for ax in axes:
+            ax.set_xlabel("Effective standard deviation of the perturbation")
+            ax.set_ylabel("Test accuracy (%)")
+        if panels:
+            add_legend(figure, axes, "Perturbation of")
+            figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
+            figure.draw_without_rendering()  # settles the layout, which the labels need
+            for ax, panel in zip(axes, panels, strict=True):
+                label_points(ax, points[(points[[*NETWORK, "k"]] == list(panel)).all(axis=1)])
+        else:
+            axes[0].text(
+                0.5, 0.5, f"No perturbed ticket of round {round}", ha="center", transform=axes[0].transAxes
+            )
+    return figure, points
+
+
+def effective_std_points(tables: Tables, imp_round: int, families: dict[str, list[str]]) -> DataFrame:
+    """Return the points of `effective_std`: a row per k and perturbation, families in their order.
+
+    Columns: `dataset`, `model`, `k`, `family`, `perturbation`, `density`, `effective_std` and
+    `effective_std_spread` (its standard deviation over seeds), `mean`, `std`, `n`, `diverged`; `fitted`
+    by the line and `residual` = mean - fitted; `r` and `p`, the same for all points of a k. Accuracies
+    are fractions.
+    """
+    place = [*NETWORK, "k", "family", "perturbation"]
+    family = {name: label for label, names in families.items() for name in names}
+    runs = results(tables, "perturbed", "perturbation", "k", "round", "seed")
+    runs = runs[(runs["round"] == imp_round) & runs["perturbation"].isin(family)]
+    columns = [*place, "density", "effective_std", "effective_std_spread", "mean", "std", "n", "diverged"]
+    fitted = ["fitted", "residual", "r", "p"]
+    if runs.empty:
+        return DataFrame(columns=[*columns, *fitted])
+    runs = runs.assign(family=runs["perturbation"].map(family))
+    density = runs.groupby(place)["density"].mean().reset_index()
+    points = perturbation_means(runs, place).merge(density, on=place)[columns]
+    parts = []
+    for _, panel in points.groupby([*NETWORK, "k"]):
+        drawn = panel[panel["n"] > 0]
+        line = fit_line(drawn["effective_std"], drawn["mean"])
+        on_line = line.intercept + line.slope * panel["effective_std"]
+        parts += [panel.assign(fitted=on_line, residual=panel["mean"] - on_line, r=line.r, p=line.p)]
+    order = {name: i for i, name in enumerate(family)}
+    return (
+        concat(parts)
+        .sort_values(
+            [*NETWORK, "k", "perturbation"], key=lambda at: at.map(order) if at.name == "perturbation" else at
+        )
+        .reset_index(drop=True)
+    )
+
+
+def accuracy_by_size(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
+    """Draw a point with error bars for each perturbation, their line, and r with p in a corner."""
+    for family, shown in points.groupby("family", sort=False):
+        style_of = {key: value for key, value in styles[family].items() if key != "linestyle"}
+        ax.errorbar(
+            shown["effective_std"],
+            100 * shown["mean"],
+            100 * shown["std"] if shown["std"].notna().any() else None,
+            shown["effective_std_spread"] if shown["effective_std_spread"].notna().any() else None,
+            label=family,
+            linestyle="none",
+            markersize=4.5,
+            markeredgewidth=0.8,
+            elinewidth=0.6,
+            capsize=0,
+            zorder=3,
+            **style_of,
+        )
+    drawn = points[points["n"] > 0]
+    ends = (
+        drawn.loc[[drawn["effective_std"].idxmin(), drawn["effective_std"].idxmax()]] if len(drawn) else drawn
+    )
+    ax.plot(ends["effective_std"], 100 * ends["fitted"], color="0.5", linewidth=0.8, zorder=1.5)
+    ax.margins(x=0.12, y=0.12)
+    r, p = points[["r", "p"]].iloc[0]
+    fit = (
+        "r needs three points"
+        if np.isnan(r)
+        else f"Pearson r = {r:.2f}, {p_value(p)}".replace("-", "\N{MINUS SIGN}")
+    )
+    side = "left" if r > 0 else "right"  # where a line of that slope leaves room
+    ax.text(
+        0.02 if side == "left" else 0.98, 0.98, f"{fit}\n{len(drawn)} perturbations", va="top", ha=side,
+        transform=ax.transAxes, fontsize=7, gid="fit",
+    )  # fmt: skip
+
+
+def p_value(p: float) -> str:
+    """Write a p-value as it is reported: p = 0.0085, p < 0.0001."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def label_points(ax: Axes, points: DataFrame) -> None:
+    """Name every point, each label where it covers least; the layout must be settled.
+
+    Labels are placed one by one, then each again with all others in place. One that stands away from
+    its point is tied to it by a thin line.
+    """
+    points = points[points["n"] > 0]
+    if points.empty:
+        return
+    to_pixels, pt = ax.transData.transform, ax.figure.dpi / 72
+    x, y, spread, fitted = (points[name] for name in ("effective_std", "mean", "std", "fitted"))
+    centres, low, high, line = (
+        to_pixels(np.column_stack([x, 100 * at])) for at in (y, y - spread, y + spread, fitted)
+    )
+    corner = [text.get_window_extent().extents for text in ax.texts]
+    panel = ax.get_window_extent().extents
+    labels = [
+        ax.annotate(
+            readable(name), place, (0, 0), textcoords="offset points", ha="center", va="center",
+            fontsize=5.5, color="0.2", gid="label", zorder=4,
+            path_effects=[withStroke(linewidth=1.2, foreground="white")],
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.4", "shrinkA": 0, "shrinkB": 2.2},
+        )
+        for name, place in zip(points["perturbation"], np.column_stack([x, 100 * y]), strict=True)
+    ]  # fmt: skip
+    sizes = np.array([Text.get_window_extent(label).size for label in labels]) + pt
+
+    # What a label should not cover. All in pixels; a box is (left, bottom, right, top).
+    markers = boxes(centres, 6 * pt)
+    half = np.array([pt, 0])
+    bars = np.hstack([low - half, high + half])[spread.notna()]
+    ends = line[[line[:, 0].argmin(), line[:, 0].argmax()]]
+    line = boxes(np.linspace(*ends, 100 if np.isfinite(ends).all() else 0), 2 * pt)
+    fixed = np.vstack([*10 * corner, markers, bars, bars, bars, line])  # a bar is thin, so it counts thrice
+
+    angles = np.pi * np.arange(0, 2, 1 / 8)
+    directions = np.column_stack([np.cos(angles), np.sin(angles)])
+    distances = np.repeat([4, 7, 11, 16, 22, 29, 37], len(angles))
+    directions = np.tile(directions, (7, 1))
+    along = np.linspace(0.3, 1, 12)[:, None, None]
+    covered: dict[int, np.ndarray] = {}  # label -> its box
+    tied: dict[int, np.ndarray] = {}  # label -> boxes along its line
+    for i in [*range(len(labels))] * 3:
+        others = [box for j, box in covered.items() if j != i]
+        crossing = [dots for j, dots in tied.items() if j != i]
+        shifts = directions * (sizes[i] / 2 + distances[:, None] * pt)
+        candidates = boxes(centres[i] + shifts, sizes[i])
+        cost = 2 * pt**2 * distances + 3 * (sizes[i].prod() - overlap(candidates, panel))
+        cost += overlap(candidates, np.vstack([fixed, *others, *10 * crossing]))
+        ties = boxes(centres[i] + along * directions * distances[:, None] * pt, pt)
+        for dots in ties:
+            cost += np.where(
+                distances > 4, 20 * overlap(dots, np.vstack([np.delete(markers, i, 0), *others])), 0
+            )
+        best = int(cost.argmin())
+        covered[i] = candidates[best : best + 1]
+        tied[i] = ties[:, best] if distances[best] > 4 else np.empty((0, 4))
+        labels[i].set_position(shifts[best] / pt)
+        labels[i].arrow_patch.set_visible(len(tied[i]) > 0)
+
+
+def readable(name: str) -> str:
+    """Write the name of a perturbation in words, a long one on two lines of about equal length."""
+    words = name.split("_")
+    lines = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(len(words) - 1, 0, -1)]
+    if len(name) <= 14 or not lines:
+        return " ".join(words)
+    return "\n".join(min(lines, key=lambda pair: max(map(len, pair))))
+
+
+def boxes(centres: np.ndarray, size: ArrayLike) -> np.ndarray:
+    """Boxes (..., 4) of one size around `centres` (..., 2): left, bottom, right, top."""
+    half = np.broadcast_to(size, 2) / 2
+    return np.concatenate([centres - half, centres + half], axis=-1)
+
+
+def overlap(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Area that each of `some` boxes (n, 4) shares with `others` (m, 4), summed over these: (n,)."""
+    a, b = some[:, None], others.reshape(-1, 4)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    return np.maximum(sides, 0).prod(axis=-1).sum(axis=-1)

@@ -1,0 +1,168 @@
+"""The look that all figures share, and where they are registered.
+
+Figures are drawn on the object interface of matplotlib, since pyplot costs start-up and holds global
+state.
+"""
+
+from contextlib import AbstractContextManager
+from io import BytesIO
+
+import numpy as np
+from matplotlib import colormaps, style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from pandas import DataFrame
+
+Tables = dict[str, DataFrame]
+
+STYLE = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,  # long enough to show a dash pattern
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "savefig.dpi": 300,
+    "svg.fonttype": "path",  # the same picture on a machine without our font
+    "svg.hashsalt": "earlyphase",  # element names that do not change between runs
+}
+MARKERS = "osD^v"  # filled, then open
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+SMALL_PRINT = {"fontsize": 6.5, "color": "0.3"}
+
+
+def house_style() -> AbstractContextManager:
+    """Draw inside this: matplotlib's defaults and ours, whatever the user's own settings are."""
+    return style.context(["default", STYLE])
+
+
+def new_axes(panels: int, columns: int = 2, height: float = 2.8) -> tuple[Figure, list[Axes]]:
+    """Return a figure with its panels in reading order: 5.5 inches wide for one panel, else 7."""
+    columns = min(panels, columns)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(5.5 if columns == 1 else 7.0, 0.5 + height * rows), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.05, hspace=0.04)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in axes[panels:]:
+        unused.remove()
+    return figure, axes[:panels]
+
+
+def render(figure: Figure, file_format: str) -> bytes:
+    """Return `figure` as a file of "svg", "png" or "pdf": the same bytes for the same figure."""
+    unstamped = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    unstamped["pdf"] = {"CreationDate": None, "Creator": None, "Producer": None}
+    content = BytesIO()
+    with house_style():
+        figure.savefig(content, format=file_format, metadata=unstamped[file_format])
+    return content.getvalue()
+
+
+def in_order(labelled: list[dict]) -> dict:
+    """Join the one-entry mappings of a list: a configuration's mappings have no order, its lists do."""
+    return {key: value for entry in labelled for key, value in entry.items()}
+
+
+def curve_styles(labels: list[str]) -> dict[str, dict]:
+    """Line style of each label, for up to ten curves in a meaningful order.
+
+    Colour runs from dark to light, so that grey print keeps the order; markers and dashes tell
+    neighbours apart without colour.
+    """
+    shades = colormaps["viridis"](np.linspace(0.0, 0.78, max(len(labels), 2)))
+    return {
+        label: {
+            "color": shades[i],
+            "linestyle": DASHES[i % len(DASHES)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "markerfacecolor": shades[i] if i < len(MARKERS) else "white",
+        }
+        for i, label in enumerate(labels)
+    }
+
+
+def add_legend(figure: Figure, axes: list[Axes], title: str) -> None:
+    """Put one legend for all panels outside the data.
+
+    It stands right of a single panel, the last curve on top as it mostly is in the data; else above.
+    """
+    entries = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    if len(axes) == 1:
+        entries, place = dict(reversed(entries.items())), {"loc": "outside right upper"}
+    else:
+        longest = 0.7 + 0.048 * max(map(len, entries))  # inches
+        rows = -(-len(entries) // min(int(6.8 / longest), 5))
+        place = {"loc": "outside upper center", "ncols": -(-len(entries) // rows)}
+    figure.legend(entries.values(), entries.keys(), title=title, alignment="left", **place)
+
+
+def seeds_note(points: DataFrame) -> str:
+    """Say what the bars are, over how many seeds, and how many diverged runs they leave out.
+
+    Args:
+        points: a row per point, with `n` and `diverged`.
+    """
+    drawn = points.loc[points["n"] > 0, "n"]
+    fewest, most, diverged = drawn.min(), drawn.max(), points["diverged"].sum()
+    if drawn.empty:
+        note = "Every run diverged"
+    elif most == 1:
+        note = "One seed: no error bars"
+    else:
+        n = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+        note = f"Mean ± sample standard deviation, {n} seeds"
+    if diverged:
+        note += f"; ×: left out, {diverged} diverged run{'s' if diverged > 1 else ''}"
+    return note
+
+
+def iteration_axis(ax: Axes, last: float) -> None:
+    """Make x the iteration, from 0 on: linear up to 1, logarithmic after it."""
+    ax.set_xscale("symlog", linthresh=1, linscale=0.35)
+    ticks = [0, *(10**power for power in range(6) if 10**power <= last)]
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    minor = [step * tick for tick in ticks[1:] for step in range(2, 10) if step * tick <= last]
+    ax.set_xticks(minor, minor=True)
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlim(-0.15, last * 1.15)
+    ax.set_xlabel("Iteration")
+
+
+def curve_with_band(ax: Axes, curve: DataFrame, scale: float = 1, label: str | None = None, **look) -> None:
+    """Draw the mean over seeds against the iteration, with a band of ± one sample standard deviation.
+
+    Args:
+        ax: panel to draw into.
+        curve: `iteration`, `mean`, `std`.
+        scale: factor from the table's unit to that of the axis.
+        label: in a legend.
+        look: of the line; the band takes its colour.
+    """
+    mean, std = scale * curve["mean"], scale * curve["std"].fillna(0)
+    (line,) = ax.plot(curve["iteration"], mean, label=label, **{"linewidth": 1.1} | look)
+    ax.fill_between(
+        curve["iteration"], mean - std, mean + std, color=line.get_color(), alpha=0.22, linewidth=0
+    )
+
+
+def plain(percent: float) -> str:
+    """Write a percentage as briefly as it can be read: 100, 51.2, 6.9, 0.35."""
+    return (f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}").removesuffix(".0")

@@ -1,0 +1,161 @@
+"""The Hessian's top subspace: how much of the gradient lies in it, and how long it lasts."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame, concat
+
+from earlyphase.registry import figure
+from earlyphase.results.figures.style import (
+    SMALL_PRINT,
+    Tables,
+    curve_styles,
+    curve_with_band,
+    house_style,
+    iteration_axis,
+    new_axes,
+    seeds_note,
+)
+from earlyphase.results.summaries import curve_over_seeds
+
+SHARES = {
+    "gradient_share": "gradient, sample",
+    "minibatch_share": "gradient, mini-batch",
+    "displacement_share": "displacement from start",
+    "random_share": "gradient, in a random subspace",
+}
+COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
+
+
+@figure
+def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
+    """Draw shares of squared length in the top subspace, its eigenvalues, and overlaps between times.
+
+    Args:
+        tables: `curvature` and `pairs` of one network.
+
+    Returns:
+        The figure, and a row per curve and iteration: `panel`, `curve`, `iteration`, `mean`, `std`, `n`,
+        `diverged`. In the panel `overlap` the curve is the earlier time, the iteration the later one.
+
+    Source: Gur-Ari, Roberts & Dyer 2018.
+    """
+    curvature, pairs = tables["curvature"], tables["pairs"]
+    lost = sorted(curvature.loc[curvature["diverged"] == 1, "seed"].unique())
+    curvature, pairs = (
+        table[~table["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
+        for table in (curvature, pairs)
+    )
+    chosen = tables["curvature"].iloc[0]
+    with house_style():
+        figure, axes = new_axes(4, height=2.6)
+        parts = [draw_shares(axes[0], curvature), draw_eigenvalues(axes[1], curvature)]
+        parts += [draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
+        figure.suptitle(f"{chosen['model']}, {chosen['dataset']}", x=0.01, ha="left", fontsize=8)
+        points = concat(parts, ignore_index=True).assign(diverged=len(lost))
+        worst = curvature["residual"].max()
+        note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
+        note += (
+            f"; {chosen['sample']:,} training images, batch norm by {chosen['statistics']} statistics, "
+            f"relative residuals up to {worst:.1g}"
+        )
+        if lost:
+            note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
+    return figure, points[COLUMNS]
+
+
+def draw_shares(ax: Axes, curvature: DataFrame) -> DataFrame:
+    """Draw each share against the iteration, with chance as a line."""
+    ax.set_title("a  Share of squared length in the top subspace", loc="left")
+    parts = []
+    for (column, label), look in zip(SHARES.items(), curve_styles(list(SHARES)).values(), strict=True):
+        curve = curve_over_seeds(curvature, column).dropna(subset="mean")
+        curve_with_band(ax, curve, label=label, markersize=3, **look)
+        parts.append(curve.assign(panel="share", curve=column))
+    ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
+    ax.set_yscale("log")
+    ax.set_ylim(curvature["chance"].mean() / 300, 1.5)  # room below for the legend
+    ax.set_ylabel("Share, in [0, 1]")
+    ax.legend(loc="lower right", handlelength=3)
+    iteration_axis(ax, curvature["iteration"].max())
+    return concat(parts)
+
+
+def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:
+    """Draw the mean of each eigenvalue over seeds, and the spread of the largest."""
+    names = [name for name in curvature if name.startswith("eigenvalue_")]
+    shades = colormaps["viridis"](np.linspace(0, 0.8, len(names)))
+    ax.set_title(f"b  The {len(names)} largest eigenvalues of the Hessian", loc="left")
+    parts = []
+    for number, (name, shade) in enumerate(zip(names, shades, strict=True)):
+        curve = curve_over_seeds(curvature, name)
+        if number == 0:
+            curve_with_band(ax, curve, color=shade, marker="o", markersize=3, label="largest")
+        else:
+            label = f"number {len(names)}" if number == len(names) - 1 else None
+            ax.plot(curve["iteration"], curve["mean"], color=shade, linewidth=0.7, label=label)
+        parts.append(curve.assign(panel="eigenvalue", curve=name))
+    ax.set_yscale("log")
+    ax.set_ylabel("Eigenvalue (nats)")
+    ax.legend(loc="best", handlelength=2)
+    iteration_axis(ax, curvature["iteration"].max())
+    return concat(parts)
+
+
+def draw_matrix(ax: Axes, pairs: DataFrame) -> DataFrame:
+    """Draw the mean overlap between every two times, with its number."""
+    ax.set_title("c  Overlap of the subspaces of two times", loc="left")
+    summary = pairs.groupby(["earlier", "later"])["overlap"].agg(mean="mean", std="std", n="count")
+    times = sorted({*pairs["earlier"], *pairs["later"]})
+    matrix = summary["mean"].unstack().reindex(index=times[:-1], columns=times[1:])
+    ax.imshow(matrix, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    for (row, earlier), (column, later) in (
+        (one, other) for one in enumerate(times[:-1]) for other in enumerate(times[1:]) if other[1] > one[1]
+    ):
+        value = matrix.loc[earlier, later]
+        text = "?" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
+        ax.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="black" if value > 0.6 else "white",
+        )
+    ax.set_xticks(range(len(times) - 1), [f"{time:,}" for time in times[1:]])
+    ax.set_yticks(range(len(times) - 1), [f"{time:,}" for time in times[:-1]])
+    ax.set_xlabel("Later iteration")
+    ax.set_ylabel("Earlier iteration")
+    ax.grid(visible=False)
+    return (
+        summary.reset_index()
+        .rename(columns={"later": "iteration"})
+        .assign(panel="overlap", curve=lambda table: table["earlier"].map("from {}".format))
+    )
+
+
+def draw_ends(ax: Axes, pairs: DataFrame) -> DataFrame:
+    """Draw the overlap of each time with the first, with the last and with the next one."""
+    ax.set_title("d  Overlap with the subspace of another time", loc="left")
+    first, last = pairs["earlier"].min(), pairs["later"].max()
+    following = pairs.loc[pairs.groupby(["seed", "earlier"])["later"].idxmin()]
+    curves = {
+        f"with iteration {first:,}": pairs[pairs["earlier"] == first].assign(iteration=lambda t: t["later"]),
+        f"with iteration {last:,}": pairs[pairs["later"] == last].assign(iteration=lambda t: t["earlier"]),
+        "with the next": following.assign(iteration=lambda t: t["earlier"]),
+    }
+    parts = []
+    for (label, table), look in zip(curves.items(), curve_styles(list(curves)).values(), strict=True):
+        curve = curve_over_seeds(table, "overlap")
+        curve_with_band(ax, curve, label=label, markersize=3, **look)
+        parts.append(curve.assign(panel="overlap", curve=label))
+    chance = pairs["chance"].mean()
+    ax.axhline(chance, color="0.4", linewidth=0.8, linestyle=":", label=f"chance, {chance:.1g}")
+    ax.set_ylim(0, 1)
+    ax.set_ylabel("Overlap, in [0, 1]")
+    ax.legend(loc="upper left", handlelength=3)
+    iteration_axis(ax, last)
+    return concat(parts)

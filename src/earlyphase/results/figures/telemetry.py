@@ -1,0 +1,125 @@
+"""Figure 3: the state of the dense network along its first iterations."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame, concat
+
+from earlyphase.errors import InvalidInput
+from earlyphase.registry import figure
+from earlyphase.results.figures.style import (
+    DASHES,
+    SMALL_PRINT,
+    Tables,
+    curve_with_band,
+    house_style,
+    iteration_axis,
+    new_axes,
+    seeds_note,
+)
+from earlyphase.results.summaries import curve_over_seeds
+
+DARK, LIGHT = "#33135e", "#1f8f84"  # apart in grey, too
+PANELS = (  # title, label of y, factor to its unit, table, column -> label of its curve
+    ("a  Test accuracy", "Accuracy (%)", 100, "evaluations", {"accuracy": None}),
+    ("b  Test loss", "Loss (nats per example)", 1, "evaluations", {"loss": None}),
+    ("c  Weight magnitude", "Mean of |w|", 1, "telemetry", {"mean_magnitude": None}),
+    ("d  Sign changes", "Signs changed (%)", 100, "telemetry", {"sign_changes": None}),
+    ("e  Ten weights", "Weight", 1, "traces", {}),
+    ("f  Gradient", "L2 norm, mini-batch", 1, "telemetry", {"gradient_norm": None}),
+    (
+        "g  L2 distance", "Distance of weights", 1, "telemetry",
+        {"distance_initial": "from initial", "distance_final": "from final"},
+    ),
+    (
+        "h  Cosine similarity", "Cosine of weights", 1, "telemetry",
+        {"cosine_initial": "with initial", "cosine_final": "with final"},
+    ),
+)  # fmt: skip
+
+
+@figure
+def telemetry(tables: Tables, *, layer: str = "all") -> tuple[Figure, DataFrame]:
+    """Draw eight panels over iterations: what the weights, the gradients and the accuracy do.
+
+    A seed that diverged is in no mean; it is drawn by itself, up to a cross where it ends.
+
+    Args:
+        tables: `telemetry`, `evaluations` and `traces` of one network.
+        layer: "all", or the name of one layer's weights, such as "conv.weight".
+
+    Returns:
+        The figure, and a row per curve and iteration: `panel`, `curve`, `iteration`, `mean`, `std`, `n`,
+        `diverged`.
+
+    Raises:
+        InvalidInput: there is no such layer.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 3 (A3 for other networks).
+    """
+    state = tables["telemetry"]
+    if layer not in set(state["layer"]):
+        known = ", ".join(state["layer"].unique())
+        raise InvalidInput(f"figure telemetry: layer is {layer!r}, which is not one of {known}")
+    lost = diverged_seeds(state, tables["evaluations"])
+    sources = dict(tables) | {"telemetry": state[state["layer"] == layer]}
+    last = state["iteration"].max()
+    parts = []
+    with house_style():
+        figure, axes = new_axes(len(PANELS), columns=4, height=1.75)
+        for ax, (title, label, scale, source, curves) in zip(axes, PANELS, strict=True):
+            ax.set_title(title, loc="left")
+            ax.set_ylabel(label)
+            if source == "traces":
+                parts.append(draw_traces(ax, sources[source], lost))
+            for column, name in curves.items():
+                look = {"color": LIGHT, "linestyle": DASHES[1]} if "final" in column else {"color": DARK}
+                parts.append(draw_measure(ax, sources[source], column, lost, scale, label=name, **look))
+            if len(curves) > 1:
+                ax.legend(loc="best", handlelength=2)
+            iteration_axis(ax, last)
+        network = state.iloc[0]
+        what = "all layers" if layer == "all" else layer
+        figure.suptitle(f"{network['model']}, {network['dataset']}: {what}", x=0.01, ha="left", fontsize=8)
+        points = concat(parts, ignore_index=True)
+        note = seeds_note(points[points["panel"] != "traces"].assign(diverged=0)).replace("bars", "bands")
+        if lost:
+            note += f"; dotted, ending in ×: diverged, in no mean (seeds {', '.join(map(str, lost))})"
+        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
+    return figure, points
+
+
+def diverged_seeds(state: DataFrame, evaluations: DataFrame) -> list[int]:
+    """Seeds whose weights, or whose loss on the test set, are not finite at some time or at the end."""
+    bad = state[~np.isfinite(state[["mean_magnitude", "distance_final"]]).all(axis=1)]
+    lost = evaluations[~np.isfinite(evaluations["loss"])]
+    return sorted({*bad["seed"], *lost["seed"]})
+
+
+def draw_measure(ax: Axes, table: DataFrame, column: str, lost: list[int], scale: float, **look) -> DataFrame:
+    """Draw the mean of a column with its band, and each diverged seed alone; return the points."""
+    curve = curve_over_seeds(table[~table["seed"].isin(lost)], column)
+    curve_with_band(ax, curve, scale, **look)
+    for seed in lost:
+        alone = table[(table["seed"] == seed) & np.isfinite(table[column])].sort_values("iteration")
+        ax.plot(alone["iteration"], scale * alone[column], color="0.4", linestyle=":", linewidth=0.8)
+        ax.plot(alone["iteration"][-1:], scale * alone[column][-1:], "x", color="0.2", markersize=4)
+    return curve.assign(panel=column, curve=column, diverged=len(lost))[
+        ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
+    ]
+
+
+def draw_traces(ax: Axes, table: DataFrame, lost: list[int]) -> DataFrame:
+    """Draw single weights of the first seed that did not diverge; return the points."""
+    usable = [seed for seed in sorted(table["seed"].unique()) if seed not in lost] or [table["seed"].min()]
+    chosen = table[table["seed"] == usable[0]]
+    ax.set_title(f"e  Ten weights (seed {usable[0]})", loc="left")
+    parts = []
+    for number, ((layer, position), trace) in enumerate(chosen.groupby(["layer", "position"], sort=False)):
+        shade = str(0.65 * (number % 5) / 4)
+        ax.plot(
+            trace["iteration"], trace["weight"], color=shade, linestyle=DASHES[number // 5], linewidth=0.7
+        )
+        points = trace[["iteration", "weight"]].rename(columns={"weight": "mean"})
+        parts.append(points.assign(panel="traces", curve=f"{layer}[{position}]", std=np.nan, n=1, diverged=0))
+    return concat(parts)[["panel", "curve", "iteration", "mean", "std", "n", "diverged"]]

@@ -1,0 +1,115 @@
+"""Figure 2, computed: where the sub-phases of early training begin and end."""
+
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from earlyphase.registry import figure
+from earlyphase.results.figures.style import (
+    SMALL_PRINT,
+    Tables,
+    curve_with_band,
+    house_style,
+    iteration_axis,
+)
+from earlyphase.results.figures.telemetry import DARK, diverged_seeds
+from earlyphase.results.summaries import curve_over_seeds
+from earlyphase.results.timeline import before_decay
+from earlyphase.results.timeline import timeline as timeline_of
+
+LABELS = {
+    "burst_end": "first burst over",
+    "gradient_minimum": "gradient smallest",
+    "plateau_start": "gradient on its plateau",
+    "deceleration": "weights slow down",
+    "subspace_formed": "Hessian subspace formed",
+    "rewinding_matches": "IMP matches dense from k =",
+}
+PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
+
+
+@figure
+def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
+    """Draw every event of early training on one axis of iterations, below the gradient's course.
+
+    Args:
+        tables: of one network, as `earlyphase.timeline.timeline` takes them, and `evaluations`.
+
+    Returns:
+        The figure, and the table of events.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 2, whose boxes were drawn by hand.
+    """
+    lost = diverged_seeds(tables["telemetry"], tables["evaluations"])
+    sound = {name: table[~table["seed"].isin(lost)] for name, table in tables.items()}
+    events = timeline_of(sound).assign(diverged=len(lost))
+    window = before_decay(sound["telemetry"])
+    last = max(window["iteration"].max(), events["high"].max())
+    with house_style():
+        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.1, 1))
+        curve_with_band(above, curve_over_seeds(window, "gradient_norm"), color=DARK)
+        above.set_ylabel("Gradient, L2 norm")
+        for ax in (above, below):
+            iteration_axis(ax, last)
+        draw_phases([above, below], events, last)
+        draw_events(below, events)
+        above.set_xlabel("")
+        network = tables["telemetry"].iloc[0]
+        above.set_title(f"{network['model']}, {network['dataset']}", loc="left")
+        n = window["seed"].nunique()
+        note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation"
+        note = note if n > 1 else "One seed: no error bars"
+        note += (
+            "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
+        )
+        if lost:
+            note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
+    return figure, events
+
+
+def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
+    """Shade the spans between the boundaries that most seeds show, in turns."""
+    shown = events[events["event"].isin(PHASES) & (events["n"] > events["not_found"])]
+    edges = [0, *sorted(shown["mean"]), last]
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        for ax in axes:
+            ax.axvspan(start, stop, color=("0.93", "white")[number % 2], linewidth=0, zorder=0)
+
+
+def draw_events(ax: Axes, events: DataFrame) -> None:
+    """Draw a dot with its bar for each event, the iteration beside it, and say which was not found."""
+    places = range(len(events))
+    ax.set_yticks(places, [LABELS.get(name, name) for name in events["event"]])
+    ax.invert_yaxis()
+    for place, (_, event) in zip(places, events.iterrows(), strict=True):
+        seeds = event["n"] + event["not_found"]
+        if not event["n"]:
+            ax.text(
+                0.02,
+                place,
+                "not found in any seed",
+                va="center",
+                fontsize=7,
+                transform=ax.get_yaxis_transform(),
+            )
+            continue
+        spread = event["std"] if np.isfinite(event["std"]) else 0
+        ax.errorbar(
+            event["mean"], place, xerr=[[min(spread, event["mean"])], [spread]], fmt="o", color=DARK,
+            markersize=4, elinewidth=0.9, capsize=2,
+        )  # fmt: skip
+        text = f"{event['mean']:,.0f}" + (f" ± {spread:,.0f}" if np.isfinite(event["std"]) else "")
+        text += f"  ({event['n']} of {seeds} seeds)" if event["not_found"] else ""
+        late = event["mean"] > ax.get_xlim()[1] / 5
+        end = max(event["mean"] - spread, 0) if late else event["mean"] + spread
+        side, shift = ("right", -6) if late else ("left", 6)
+        ax.annotate(
+            text, (end, place), (shift, 0), textcoords="offset points", va="center", ha=side, fontsize=7
+        )
+    ax.set_ylim(len(events) - 0.5, -0.5)
+    ax.grid(visible=False)

@@ -1,0 +1,1 @@
+"""How and where a job runs, never what it computes: files, locks, devices, saved progress."""

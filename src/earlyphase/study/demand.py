@@ -1,0 +1,130 @@
+"""What a training job needs, minutes and megabytes, from the numbers of its study.
+
+These are requests to a scheduler, not predictions: about three times what was measured for the
+networks of the presets, so that a slower machine keeps within them. A job that meets its limit goes
+on from its progress with more (see `minutes`), so a bad guess costs a restart and no result.
+"""
+
+import math
+from collections.abc import Mapping
+
+from earlyphase.core.schedules import sampled_iterations
+from earlyphase.study.study import Study
+
+START = 4  # minutes: a busy file system, two starts of Snakemake, importing torch
+CPU_RATE = 1.2e10  # multiply-adds a second of one core; 2.7e10 to 4.8e10 measured for ResNet-20 at batch 128
+CPU_STEP = 0.01  # seconds an iteration whatever the network; 0.004 measured for the smallest
+GPU_RATE = 1e12  # multiply-adds a second: assumed, not measured; small networks are far from a GPU's peak
+HESSIAN_PRODUCTS = 300  # of an eigen-solve; 32 to 64 in the default study
+GPU_LAYER_STEP = 0.001  # seconds an iteration and layer, of launching kernels: assumed, not measured
+EVALUATED_AT_ONCE = 500  # images, as in training.EVALUATION_BATCH
+CPU_BASE, GPU_BASE = 1000, 4000  # MB: Python with torch (measured: 510), the same with CUDA (assumed)
+
+IMAGES = {  # function of a data set -> what its arguments leave open: images, width, channels
+    "photo_digits": {"train": 8192, "test": 2000, "size": 16, "channels": 3},
+    "digits": {"train": 1437, "test": 360, "size": 8, "channels": 1},
+    "synthetic": {"train": 256, "test": 128, "size": 8, "channels": 3},
+    "cifar10": {"train": 50_000, "test": 10_000, "size": 32, "channels": 3},
+    "cifar100": {"train": 50_000, "test": 10_000, "size": 32, "channels": 3},
+    "fashion_mnist": {"train": 60_000, "test": 10_000, "size": 28, "channels": 1},
+}
+UNKNOWN = {"train": 60_000, "test": 10_000, "size": 32, "channels": 3}  # a folder of images is not counted
+
+
+def images_of(entry: Mapping) -> dict[str, int]:
+    """Numbers of training and test images of a configured data set, their width in pixels, channels."""
+    known = IMAGES.get(entry["function"], UNKNOWN)
+    return {name: entry.get(name, value) for name, value in known.items()}
+
+
+def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
+    """Multiply-adds of one image's way forward through the CIFAR ResNet, shortcuts included.
+
+    Args:
+        depth: layers, 6n + 2.
+        width: channels of the first stage.
+        size: height and width of an image, pixels.
+    """
+    blocks = (depth - 2) // 6
+    total = 9 * channels * width * size**2
+    channels_in = width
+    for stage in range(3):
+        channels_out, side = width * 2**stage, math.ceil(size / 2**stage)
+        first = (9 * channels_in + 9 * channels_out) * channels_out + (stage > 0) * channels_in * channels_out
+        others = (blocks - 1) * 18 * channels_out**2
+        total += (first + others) * side**2
+        channels_in = channels_out
+    return total
+
+
+def training_seconds(study: Study, dataset: str, model: str, iterations: int, *, gpu: bool) -> float:
+    """Seconds to ask for `iterations` of training with the evaluations that fall among them."""
+    images, settings = images_of(study.config["datasets"][dataset]), study.training(dataset, model)
+    network = study.config["models"][model]
+    depth, width = network.get("depth", 20), network.get("width", 16)
+    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    evaluations = iterations / settings["evaluate_every"]
+    work = forward * (3 * settings["batch_size"] * iterations + images["test"] * evaluations)
+    if gpu:
+        return work / GPU_RATE + iterations * GPU_LAYER_STEP * depth
+    return work / CPU_RATE + iterations * CPU_STEP
+
+
+def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
+    """Seconds to ask for one eigen-solve; a product with the Hessian is three ways forward and back."""
+    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
+    depth, width = network.get("depth", 20), network.get("width", 16)
+    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    work = HESSIAN_PRODUCTS * 9 * study.config["curvature"]["sample"] * forward
+    return work / GPU_RATE + HESSIAN_PRODUCTS * 9 * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE
+
+
+def iterations_of(study: Study, rule: str, wildcards: Mapping[str, str]) -> int:
+    """Iterations that a job trains for, at most.
+
+    A state at k is taken out of the dense run, or, where k was added later, trained for.
+    """
+    end = study.training(wildcards["dataset"], wildcards["model"])["iterations"]
+    k = int(wildcards.get("k", 0))
+    if rule == "checkpoint":
+        return 0 if k == end else k
+    if rule == "telemetry":
+        schedules = (study.config["telemetry"][name] for name in ("schedule", "evaluations"))
+        return min(end, 1 + max(sampled_iterations(schedule, end)[-1] for schedule in schedules))
+    return end - k
+
+
+def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
+    """Time to ask for; each attempt asks for once more of it.
+
+    Progress survives, so after n attempts n (n + 1) / 2 times the first request has been used.
+
+    Args:
+        attempt: 1 for the first.
+    """
+    network = wildcards["dataset"], wildcards["model"]
+    if rule == "curvature":
+        return attempt * (START + math.ceil(curvature_seconds(study, *network, gpu=gpu) / 60))
+    trained = iterations_of(study, rule, wildcards)
+    seconds = training_seconds(study, *network, trained, gpu=gpu)
+    return attempt * (START + math.ceil(seconds / 60)) if trained else attempt
+
+
+def megabytes(study: Study, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
+    """Main memory to ask for, in steps of 500 MB; each attempt asks for once more of it.
+
+    The images are held three times while they are loaded, as bytes. Without a GPU, activations come on
+    top: each layer's, kept for the way back, and a few of an evaluation.
+    """
+    network = study.config["models"][wildcards["model"]]
+    images = images_of(study.config["datasets"][wildcards["dataset"]])
+    settings = study.training(wildcards["dataset"], wildcards["model"])
+    pixels = images["size"] ** 2
+    needed = 3 * (images["train"] + images["test"]) * images["channels"] * pixels / 1e6
+    if gpu:
+        needed += GPU_BASE
+    else:
+        layer = 4 * network.get("width", 16) * pixels / 1e6  # of one image
+        kept = 2 * network.get("depth", 20) * settings["batch_size"]
+        needed += CPU_BASE + layer * (kept + 20 * EVALUATED_AT_ONCE)
+    return attempt * 500 * math.ceil(needed / 500)

@@ -1,0 +1,217 @@
+"""What an artifact was made from: its spec, the code that made it, versions and device.
+
+A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in
+whatever module of this package they stand, and nothing else. So a comment, a docstring or a reformat
+changes no fingerprint, an edit of one figure changes that figure's alone, and an edit of pruning
+leaves dense training as it was.
+"""
+
+import ast
+import hashlib
+import json
+import platform
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from earlyphase.errors import InvalidInput
+
+PACKAGE = "earlyphase"
+SOURCE = Path(__file__).parents[1]
+FOLLOWED = ("commands", "core", "datasets", "results")  # what stands elsewhere cannot change a result
+Name = tuple[str, str]  # module below the package, definition in it
+
+
+def canonical(value: object) -> str:
+    """One JSON text for equal values, whatever the order of their keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass
+class Module:
+    """The top level of a source file."""
+
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, Name] = field(default_factory=dict)  # alias -> what it stands for
+    loose: list[ast.stmt] = field(default_factory=list)  # statements that run and define nothing
+
+
+def fingerprint(*roots: str) -> str:
+    """Name the code that `roots` run: the roots themselves, then a hash of all they reach.
+
+    Args:
+        roots: "module.function" below the package, e.g. "commands.dense.run", "core.networks.resnet.resnet".
+    """
+    return " ".join([*roots, _digest(canonical(definitions(*roots)))])
+
+
+@cache
+def definitions(*roots: str) -> dict[str, str]:
+    """Hash of each definition that `roots` reach by name: "module.name" -> 8 hex digits."""
+    reached: dict[str, str] = {}
+    waiting = [tuple(root.rsplit(".", 1)) for root in roots]
+    while waiting:
+        module_name, name = waiting.pop()
+        if module_name.split(".")[0] not in FOLLOWED or f"{module_name}.{name}" in reached:
+            continue
+        module = _parse(module_name)
+        if name not in module.definitions:
+            if name in module.imports:  # a name passed on by another module
+                waiting.append(module.imports[name])
+                continue
+            raise InvalidInput(f"{PACKAGE}.{module_name} defines no {name!r}")
+        text, needed = _describe(module_name, module, module.definitions[name])
+        reached[f"{module_name}.{name}"] = _digest(text)[:8]
+        waiting.extend(needed)
+        if module.loose and f"{module_name}.(loose)" not in reached:
+            text, needed = _describe(module_name, module, module.loose)
+            reached[f"{module_name}.(loose)"] = _digest(text)[:8]
+            waiting.extend(needed)
+    return reached
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_file(module_name: str) -> Path:
+    """File that holds a module of this package: "commands.dense", "datasets"."""
+    path = SOURCE.joinpath(*module_name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def modules_of(module_name: str) -> list[str]:
+    """A module, or a folder of modules and each of these: "datasets", "datasets.downloads", ..."""
+    path = SOURCE.joinpath(*module_name.split("."))
+    parts = sorted(part.stem for part in path.glob("*.py") if part.stem != "__init__")
+    return [module_name, *(f"{module_name}.{part}" for part in parts)]
+
+
+@cache
+def _parse(module_name: str) -> Module:
+    module = Module()
+    for statement in _strip_docstrings(ast.parse(source_file(module_name).read_text())).body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                module.definitions.setdefault(name, []).append(statement)
+            case ast.Assign(targets=targets):
+                for target in targets:
+                    for node in ast.walk(target):
+                        if isinstance(node, ast.Name):
+                            module.definitions.setdefault(node.id, []).append(statement)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                module.definitions.setdefault(name, []).append(statement)
+            case ast.Import() | ast.ImportFrom():
+                module.imports |= _imported(statement)
+            case ast.Expr(value=ast.Constant()):
+                pass  # the module's docstring
+            case _:
+                module.loose.append(statement)
+    return module
+
+
+def _imported(statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
+    """Alias -> (module, name) for this package; ("", description) for anything else.
+
+    A whole module of this package has the name "*".
+    """
+    found = {}
+    for alias in statement.names:
+        bound = alias.asname or alias.name
+        if isinstance(statement, ast.Import):
+            if alias.name.startswith(f"{PACKAGE}."):
+                raise InvalidInput(
+                    f"write `from {PACKAGE} import x`, not `import {alias.name}`: it is not traced"
+                )
+            found[bound.split(".")[0] if alias.asname is None else bound] = ("", f"import {alias.name}")
+        elif statement.module == PACKAGE:
+            found[bound] = (alias.name, "*")
+        elif statement.module and statement.module.startswith(f"{PACKAGE}."):
+            origin = statement.module.removeprefix(f"{PACKAGE}.")
+            below = SOURCE.joinpath(*origin.split("."), alias.name)
+            if below.with_suffix(".py").exists() or below.is_dir():
+                found[bound] = (f"{origin}.{alias.name}", "*")
+            else:
+                found[bound] = (origin, alias.name)
+        else:
+            found[bound] = ("", f"from {statement.module} import {alias.name}")
+    return found
+
+
+def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> tuple[str, list[Name]]:
+    """Text of statements without what does not run, and the package's names that they use."""
+    aliases = dict(module.imports)
+    nodes = [node for statement in statements for node in ast.walk(statement)]
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            aliases |= _imported(node)
+    needed, outside = [], set()
+    for node in nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id=alias), attr=attribute) if (
+                aliases.get(alias, ("", ""))[1] == "*"
+            ):
+                needed.append((aliases[alias][0], attribute))
+            case ast.Name(id=name):
+                origin = aliases.get(name)
+                if origin is None:
+                    if name in module.definitions:
+                        needed.append((module_name, name))
+                elif origin[0] == "":
+                    outside.add(f"{name}: {origin[1]}")
+                elif origin[1] != "*":
+                    needed.append(origin)
+    text = [ast.dump(statement) for statement in statements]
+    return "\n".join([*text, *sorted(outside)]), needed
+
+
+def _strip_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            match node.body[0]:
+                case ast.Expr(value=ast.Constant(value=str())):
+                    node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def verify_code(planned: str) -> dict[str, str]:
+    """Return the definitions behind a fingerprint, after checking that they are still the planned ones.
+
+    Raises:
+        InvalidInput: the code was edited after this job was planned, so that its results would be
+            filed under the wrong fingerprint.
+    """
+    *roots, _ = planned.split()
+    if fingerprint(*roots) != planned:
+        raise InvalidInput(
+            f"the code of {', '.join(roots)} changed while the workflow was running; run Snakemake again"
+        )
+    return definitions(*roots)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    libraries = ("numpy", "safetensors", "torch")
+    return {"python": platform.python_version(), PACKAGE: version(PACKAGE)} | {
+        library: version(library) for library in libraries
+    }
+
+
+def run_record(spec: dict, code: str, inputs: dict[str, str], **measured: object) -> dict:
+    """What `run.json` says: everything needed to know what made an artifact, and on what.
+
+    Args:
+        spec: what the job read of the configuration.
+        code: fingerprint; `logs/code` lists what is behind it.
+        inputs: role -> checksum.
+        measured: device, precision, threads, seconds, ...
+    """
+    return {
+        "spec": spec,
+        "code": code,
+        "inputs": inputs,
+        "versions": versions(),
+        "machine": {"processor": platform.machine(), "system": platform.system()},
+        **measured,
+    }

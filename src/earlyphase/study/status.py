@@ -1,0 +1,88 @@
+"""How far each job of a study is, from files alone."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from earlyphase.errors import InvalidInput
+from earlyphase.runtime.storage import stored_header
+from earlyphase.study.jobs import Job
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is: "done", "running", "resumable", "failed" or "missing"."""
+
+    name: str
+    iteration: int | None = None  # last one saved
+    seconds_left: float | None = None  # of training, at the speed so far
+    last_line: str = ""  # of the log
+
+
+def state_of_job(one: Job, first: int, last: int) -> State:
+    """Find out from files alone how far a job is.
+
+    Args:
+        one: the job.
+        first: iteration at which its training starts.
+        last: iteration at which its training ends.
+    """
+    if all(map(os.path.exists, one.outputs)):
+        return State("done")
+    iteration, seconds_left = _progress(Path(one.resume), first, last)
+    if is_held(Path(f"{one.resume}.lock")):
+        return State("running", iteration, seconds_left)
+    if iteration is not None:
+        return State("resumable", iteration, seconds_left)
+    last_line = last_line_of(Path(one.log))
+    return State("failed", last_line=last_line) if last_line else State("missing")
+
+
+def _progress(resume: Path, first: int, last: int) -> tuple[int | None, float | None]:
+    if not resume.exists():
+        return None, None
+    try:
+        header = stored_header(resume)
+    except InvalidInput:
+        return None, None  # being replaced, or damaged: the job starts anew
+    done = header["iteration"] - first
+    left = header["seconds"] * (last - header["iteration"]) / done if done > 0 else None
+    return header["iteration"], left
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a live process holds a lock file."""
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def last_line_of(log: Path) -> str:
+    """Last line of a log that says something, or nothing."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def space_used() -> dict[str, int]:
+    """Bytes in each folder of results."""
+    return {
+        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in sorted(Path("results").glob("*/"))
+    }
+
+
+def duration(seconds: float) -> str:
+    """Write a duration the way people say it: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

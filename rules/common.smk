@@ -1,20 +1,31 @@
-# Names, specs, fingerprints and input functions. No rules.
+# The study, and input functions. No rules.
+import os
+import shlex
 import shutil
+import sys
+from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
-from earlyphase.study import demand
-from earlyphase.study.jobs import inputs, jobs
 from earlyphase.errors import InvalidInput
-from earlyphase.study.fingerprints import canonical, fingerprint
-from earlyphase.study.study import METRICS, Study
+from earlyphase.runtime import plugins
+from earlyphase.study import demand, fingerprints, jobs, stages
+from earlyphase.study.configuration import plugins_of, read_yaml
+from earlyphase.study.rules import read_rules
+from earlyphase.study.study import Study
 
+HOME = Path(workflow.basedir)
 try:
-    with open(f"{workflow.basedir}/config.schema.yaml") as schema:
-        STUDY = Study(config, yaml.safe_load(schema))
+    plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
+    STUDY = Study(
+        config, read_yaml(HOME / "config.schema.yaml"), read_rules(HOME / "rules")
+    )
+    jobs.check_outputs(STUDY)
 except InvalidInput as error:
     raise WorkflowError(str(error))
+if workflow.is_main_process:
+    for sentence in stages.left_out(STUDY):
+        print(f"note: {sentence}", file=sys.stderr)
 
 
 # Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and
@@ -26,7 +37,8 @@ onstart:
 
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
 # ends the rest of the job then leaves no time to save. So the command takes the shell's place.
-shell.prefix("exec ")
+named = os.environ.get(plugins.VARIABLE)
+shell.prefix(f"{plugins.VARIABLE}={shlex.quote(named)} exec " if named else "exec ")
 
 
 def either(names):
@@ -34,30 +46,35 @@ def either(names):
 
 
 wildcard_constraints:
-    dataset=either(config["datasets"]),
-    model=either(config["models"]),
-    figure=either(STUDY.config["figures"]),
+    dataset=either(STUDY.config["datasets"]),
+    model=either(STUDY.config["models"]),
+    task=either(STUDY.config["tasks"]),
+    figure=either({name for run in STUDY.runs for name in run.figures}),
     perturbation=either(STUDY.config["perturbations"]),
+    criterion=stages.CRITERION,
     seed=r"\d+",
-    task="supervised",
     k=r"\d+",
     round=r"[1-9]\d*",
-    stage=either(METRICS),
+    table=either(stages.all_tables()),
 
 
 def spec(rule):
     """What a job reads from the configuration: one JSON text, a function of the wildcards."""
-    return lambda wildcards: canonical(STUDY.spec(rule, **wildcards))
+    return lambda wildcards: fingerprints.canonical(
+        jobs.spec(STUDY, rule, dict(wildcards))
+    )
 
 
 def code(rule):
     """Fingerprint of the code that a job runs."""
-    return lambda wildcards: fingerprint(*STUDY.roots(rule, **wildcards))
+    return lambda wildcards: fingerprints.fingerprint(
+        *jobs.roots(STUDY, rule, dict(wildcards))
+    )
 
 
 def needs(rule, role):
     """Input function for what depends on the study or on the round before."""
-    return lambda wildcards: inputs(STUDY, rule, **wildcards).get(role, [])
+    return lambda wildcards: stages.STAGES[rule].needs(STUDY, dict(wildcards))[role]
 
 
 def gpus(wildcards):
@@ -97,8 +114,13 @@ def resume_file(wildcards, output):
 
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return STUDY.kept_iterations(STUDY.run_of(wildcards.dataset, wildcards.model))
+    return STUDY.run(dict(wildcards)).kept_iterations
 
 
 def configured_figures(wildcards):
-    return [path for job in jobs(STUDY) if job.rule == "figure" for path in job.outputs]
+    return [
+        path
+        for job in jobs.jobs(STUDY)
+        if job.rule == "figure"
+        for path in job.outputs
+    ]

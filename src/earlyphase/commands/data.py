@@ -2,7 +2,7 @@
 
 import argparse
 
-from earlyphase.commands.options import add_job_arguments, begin
+from earlyphase.commands._options import add_job_arguments, begin
 from earlyphase.datasets import dataset
 from earlyphase.runtime.storage import save_tensors
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Make the data set and write it."""
     begin(args)
-    arguments = dict(args.spec)
+    arguments = dict(args.spec["data"])
     data = dataset.named(arguments.pop("function"))(**arguments)
     tensors = {
         "train_images": data.train_images,

@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from pathlib import Path
 
-from earlyphase.commands.options import add_study_arguments, code_record, load_study
+from earlyphase.commands._options import add_study_arguments, code_record, load_study
 from earlyphase.errors import InvalidInput
 from earlyphase.study.fingerprints import canonical, definitions, fingerprint
 from earlyphase.study.jobs import Job, identify, inputs, jobs

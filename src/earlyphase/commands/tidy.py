@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from earlyphase.commands.options import add_study_arguments, load_study
+from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
 from earlyphase.study.jobs import identify, jobs
 from earlyphase.study.status import is_held

@@ -3,7 +3,37 @@
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from earlyphase.errors import InvalidInput
+
+
+@contextmanager
+def locked(lock_path: Path) -> Iterator[bool]:
+    """Hold a lock file, waiting for whoever holds it; yield whether another held it first.
+
+    The file is removed when it is given back. Where the mount says that locks are not seen by other
+    machines, a warning is printed.
+
+    Raises:
+        InvalidInput: the file system is read-only, full or without locks.
+    """
+    try:
+        descriptor, waited = acquire(lock_path)
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot lock {lock_path}: {error.strerror}; results must lie in a folder that can be "
+            "written, on a file system with locks (flock)"
+        ) from None
+    if doubt := only_local(lock_path):
+        print(f"warning: {doubt}", flush=True)
+    try:
+        yield waited
+    finally:
+        lock_path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def acquire(lock_path: Path) -> tuple[int, bool]:

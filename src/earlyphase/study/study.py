@@ -6,7 +6,7 @@ from pathlib import Path
 
 from earlyphase.core.schedules import as_iterations, sampled_iterations
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.contents import content_digest
+from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
 from earlyphase.runtime.plugins import announce
 from earlyphase.study.configuration import (
     bound,
@@ -160,7 +160,7 @@ class Study:
         if (argument := described.facts.get("contents")) is None:
             return {}
         place = Path(self.config["datasets"][dataset][argument]).expanduser()
-        return {"contents": content_digest(place, CONTENTS / f"{dataset}.json")}
+        return {"contents": content_digest(place, CONTENTS / f"{dataset}.json", IMAGE_SUFFIXES)}
 
     def reads(self, figure: dict) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tables that a figure needs, and those that it uses where they are there."""

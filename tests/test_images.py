@@ -4,7 +4,8 @@ import torch
 
 from earlyphase.core.images import (
     Images,
-    augmentation_at,
+    Augmentation,
+    augmentation_of,
     epoch_order,
     iterations_per_epoch,
     shuffled_batches,
@@ -35,7 +36,7 @@ def test_a_batch_is_what_its_definition_says(rng, padding, flip):
     batch_at = shuffled_batches(images, 5, 16, padding, flip)
     for iteration in (0, 3, 7):
         inputs, labels = batch_at(iteration)
-        row, column, mirrored = augmentation_at(iteration, 5, len(labels), padding, flip)
+        row, column, mirrored = augmentation_of(iteration, 5, len(labels), padding, flip)
         for i, label in enumerate(labels.tolist()):
             expected = slow_image(pixels[label], mean, std, padding, row[i], column[i], mirrored[i])
             np.testing.assert_allclose(inputs[i].numpy(), expected, atol=2e-5)

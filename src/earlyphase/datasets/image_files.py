@@ -156,7 +156,7 @@ def _class_tree(found: Listing, place: Path) -> Tree:
     for files, into in ((found.files, tree), (found.others, others)):
         for file in sorted(files):
             parts = file[len(top) :].split("/", 2)
-            if file.startswith(top) and len(parts) == 3 and parts[0] in into:
+            if len(parts) == 3 and parts[0] in into:
                 into[parts[0]][parts[1]].append(file)
     _check_classes(tree, others, place)
     passed_over = [file for classes in others.values() for files in classes.values() for file in files]

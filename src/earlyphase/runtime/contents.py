@@ -38,10 +38,8 @@ IMAGE_SUFFIXES = frozenset([
 # fmt: on
 # What systems put into folders: macOS, Synology's servers (thumbnails, in every folder), Windows, Linux.
 PASSED_OVER = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
-FRESH = (
-    2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's, ticks every two seconds
-)
-FORMAT = 1  # of the file that remembers hashes
+FRESH = 2_000_000_000  # nanoseconds; the coarsest clock of a file system, FAT's, ticks every two seconds
+FORMAT = 1  # of what is remembered; raise it when the same zip would be listed or digested differently
 
 
 class Listing(NamedTuple):

@@ -11,7 +11,15 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
-from earlyphase.core.training import MaskedSGD, TrainingSettings, evaluate, pruned_weights_are_zero, train
+from earlyphase.core.training import (
+    MaskedSGD,
+    Run,
+    Training,
+    TrainingSettings,
+    evaluate,
+    pruned_weights_are_zero,
+    train,
+)
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.execution import Execution, prepare
 
@@ -38,13 +46,12 @@ def new_model(state=None):
 
 
 def advance(model, images, *, start=0, stop=12, mask=None, velocity=None, observe=lambda i: None):
-    optimizer = MaskedSGD(model, mask, SETTINGS.momentum, SETTINGS.weight_decay)
+    optimizer = MaskedSGD(model, mask, SETTINGS.momentum)
     if velocity:
         optimizer.velocity = velocity
-    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.crop_padding, SETTINGS.flip)
-    for iteration in train(
-        model, optimizer, batch_at, SETTINGS.learning_rate_at, start=start, stop=stop, autocast=CPU.autocast
-    ):
+    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+    training = Training(state_of(model), range(start, stop), batch_at, SETTINGS, mask, velocity)
+    for iteration in train(model, optimizer, training, CPU.autocast):
         observe(iteration)
     return state_of(model), optimizer.velocity
 
@@ -65,7 +72,7 @@ def test_equals_a_plain_loop_of_the_library(images):
     model = new_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 9], 0.1)
-    batch_at = shuffled_batches(images, 0, 16, 1, True)
+    batch_at = shuffled_batches(images, 0, 16, SETTINGS.augmentation_at)
     model.train()
     for iteration in range(12):
         inputs, labels = batch_at(iteration)
@@ -79,12 +86,12 @@ def test_equals_a_plain_loop_of_the_library(images):
 
 def test_one_step_is_that_of_the_library_bit_for_bit(images):
     model, plain = new_model(), new_model()
-    ours = MaskedSGD(model, None, momentum=0.9, weight_decay=1e-3)
+    ours = MaskedSGD(model, None, momentum=0.9)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, foreach=False)
     for seed in range(3):  # the same gradients for both, so that only the update is compared
         generator = torch.Generator().manual_seed(seed)
         targets = {name: torch.randn(p.shape, generator=generator) for name, p in plain.named_parameters()}
-        ours.step(sum((p * targets[name]).sum() for name, p in model.named_parameters()), 0.1)
+        ours.step(sum((p * targets[name]).sum() for name, p in model.named_parameters()), 0.1, 1e-3)
         optimizer.zero_grad()
         sum((p * targets[name]).sum() for name, p in plain.named_parameters()).backward()
         optimizer.step()
@@ -95,7 +102,7 @@ def test_a_training_job_does_not_import_the_compiler():
     """It takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
         "import sys, earlyphase.commands.imp_round, earlyphase.core.training as t, earlyphase.core.networks.resnet as m;"
-        "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9, 0.0);"
+        "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9);"
         "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -183,9 +190,9 @@ def test_training_learns(images):
     model = new_model()
     before = evaluate(model, images, CPU.autocast)["loss"]
     advance(model, images)
-    batch_at = shuffled_batches(images, 0, 70)
-    optimizer = MaskedSGD(model, None, 0.9, 0)
-    for _ in train(model, optimizer, batch_at, lambda i: 0.05, start=0, stop=150, autocast=CPU.autocast):
+    settings = TrainingSettings.from_spec(SPEC | {"learning_rate": 0.05, "milestones": [], "weight_decay": 0})
+    training = Training(state_of(model), range(150), shuffled_batches(images, 0, 70), settings)
+    for _ in train(model, MaskedSGD(model, None, 0.9), training, CPU.autocast):
         pass
     after = evaluate(model, images, CPU.autocast)
     assert after["loss"] < before / 2

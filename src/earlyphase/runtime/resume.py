@@ -9,7 +9,7 @@ from pathlib import Path
 from earlyphase.core.masks import Weights
 from earlyphase.core.training import Progress, Run
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.locks import locked
+from earlyphase.runtime.locks import acquire, only_local, release
 from earlyphase.runtime.storage import load_tensors, save_tensors
 
 COST = 0.02  # share of the time that saving may take
@@ -45,8 +45,20 @@ class ResumeFile:
         Raises:
             InvalidInput: the file system is read-only, full or without locks.
         """
-        with locked(self.path.with_name(f"{self.path.name}.lock")) as waited:
+        path = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            descriptor, waited = acquire(path)
+        except OSError as error:
+            raise InvalidInput(
+                f"cannot lock {path}: {error.strerror}; results must lie in a folder that can be "
+                "written, on a file system with locks (flock)"
+            ) from None
+        if doubt := only_local(path):
+            print(f"warning: {doubt}", flush=True)
+        try:
             yield waited
+        finally:
+            release(path, descriptor)
 
     def load(self) -> Progress | None:
         """Return what an earlier attempt left, or None where that is nothing or of no use."""

@@ -1,11 +1,11 @@
 """How far each job of a study is, from files alone."""
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.locks import is_held
 from earlyphase.runtime.storage import stored_header
 from earlyphase.study.jobs import Job
 from earlyphase.study.stages import STAGES
@@ -46,18 +46,6 @@ def _progress(resume: Path, span: range) -> tuple[int | None, float | None]:
     done = header["iteration"] - span.start
     left = header["seconds"] * (span.stop - header["iteration"]) / done if done > 0 else None
     return header["iteration"], left
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a live process holds a lock file."""
-    try:
-        with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def last_line_of(log: Path) -> str:

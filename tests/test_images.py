@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from earlyphase.core.images import (
-    Images,
     Augmentation,
+    Images,
     augmentation_of,
     epoch_order,
     iterations_per_epoch,

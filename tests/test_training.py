@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
+from earlyphase.core.precision import autocast
 from earlyphase.core.training import (
     MaskedSGD,
     Run,
@@ -21,9 +23,8 @@ from earlyphase.core.training import (
     train,
 )
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.execution import Execution, prepare
+from earlyphase.runtime.execution import prepare
 
-CPU = Execution(torch.device("cpu"), "float32", 1)
 SPEC = {
     "iterations": 12, "batch_size": 16, "learning_rate": 0.1, "milestones": [6, 9], "decay": 0.1,
     "momentum": 0.9, "weight_decay": 1e-3, "crop_padding": 1, "flip": True, "evaluate_every": 4,
@@ -51,7 +52,7 @@ def advance(model, images, *, start=0, stop=12, mask=None, velocity=None, observ
         optimizer.velocity = velocity
     batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
     training = Training(state_of(model), range(start, stop), batch_at, SETTINGS, mask, velocity)
-    for iteration in train(model, optimizer, training, CPU.autocast):
+    for iteration in train(model, optimizer, training, nullcontext):
         observe(iteration)
     return state_of(model), optimizer.velocity
 
@@ -156,7 +157,7 @@ def test_only_prunable_names_are_masked(images):
 def test_observing_does_not_change_training(images):
     plain, _ = advance(new_model(), images)
     model = new_model()
-    observed, _ = advance(model, images, observe=lambda i: evaluate(model, images, CPU.autocast))
+    observed, _ = advance(model, images, observe=lambda i: evaluate(model, images, nullcontext))
     assert_same(plain, observed)
 
 
@@ -179,7 +180,7 @@ def test_evaluates_at_the_cadence_and_at_the_end():
 
 def test_evaluation_is_the_mean_over_the_whole_set_in_eval_mode(images):
     model = new_model()
-    measured = evaluate(model, images, CPU.autocast)
+    measured = evaluate(model, images, nullcontext)
     inputs, labels = next(images.in_batches(1000))
     logits = model.eval()(inputs).detach().double()
     assert measured["accuracy"] == (logits.argmax(1) == labels).double().mean().item()
@@ -188,22 +189,62 @@ def test_evaluation_is_the_mean_over_the_whole_set_in_eval_mode(images):
 
 def test_training_learns(images):
     model = new_model()
-    before = evaluate(model, images, CPU.autocast)["loss"]
+    before = evaluate(model, images, nullcontext)["loss"]
     advance(model, images)
     settings = TrainingSettings.from_spec(SPEC | {"learning_rate": 0.05, "milestones": [], "weight_decay": 0})
     training = Training(state_of(model), range(150), shuffled_batches(images, 0, 70), settings)
-    for _ in train(model, MaskedSGD(model, None, 0.9), training, CPU.autocast):
+    for _ in train(model, MaskedSGD(model, None, 0.9), training, nullcontext):
         pass
-    after = evaluate(model, images, CPU.autocast)
+    after = evaluate(model, images, nullcontext)
     assert after["loss"] < before / 2
     assert after["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("k", [0, 1, 6, 11])
+def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
+    """State, momentum, evaluations, kept states and what an observer saw: all as if nothing had happened."""
+
+    class Counter:
+        state = {"seen": np.zeros(13)}
+
+        def observe(self, iteration, model):
+            self.state = {"seen": self.state["seen"] + (np.arange(13) == iteration)}
+
+    def new_run(observer):
+        model = new_model()
+        batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+        mask = random_mask(state_of(model), model)
+        training = Training(state_of(model), range(12), batch_at, SETTINGS, mask)
+        return Run(training, model, images, nullcontext, keep={1, 6, 12}, observer=observer)
+
+    whole = new_run(Counter())
+    for _ in whole:
+        pass
+    first, second = new_run(Counter()), new_run(Counter())
+    for iteration in first:
+        if iteration == k:
+            break
+    second.take_up(first.progress())
+    seen = list(second)
+    assert seen == list(range(k, 13))
+    expected, found = whole.progress(), second.progress()
+    assert_same(expected.weights, found.weights)
+    assert_same(expected.velocity, found.velocity)
+    assert expected.rows == found.rows
+    assert [row["iteration"] for row in found.rows] == [0, 4, 8, 12]
+    assert expected.states.keys() == found.states.keys() == {1, 6, 12}
+    for iteration in expected.states:
+        for one, other in zip(expected.states[iteration], found.states[iteration], strict=True):
+            assert_same(one, other)
+    assert np.array_equal(found.seen["seen"], np.ones(13))
+
+
 def test_bfloat16_keeps_float32_weights_and_stays_close(images):
-    execution = Execution(torch.device("cpu"), "bfloat16", 1)
     model = new_model()
-    exact = evaluate(model, images, CPU.autocast)["loss"]
-    assert evaluate(model, images, execution.autocast)["loss"] == pytest.approx(exact, rel=0.05)
+    exact = evaluate(model, images, nullcontext)["loss"]
+    assert evaluate(model, images, lambda: autocast("bfloat16", "cpu"))["loss"] == pytest.approx(
+        exact, rel=0.05
+    )
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
@@ -232,5 +273,5 @@ def test_cuda_training_keeps_pruned_weights_at_zero_and_agrees_with_the_cpu(rng)
         images = Images.from_arrays(pixels, labels, half, half, torch.device(device))
         trained, _ = advance(model.to(device), images, mask=mask, stop=3)
         assert pruned_weights_are_zero(trained, mask)
-        losses[device] = evaluate(model, images, CPU.autocast)["loss"]
+        losses[device] = evaluate(model, images, nullcontext)["loss"]
     assert math.isclose(losses["cpu"], losses["cuda"], rel_tol=0.02)

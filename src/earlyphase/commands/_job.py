@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -14,6 +15,7 @@ from earlyphase.commands._options import begin
 from earlyphase.core.images import Images
 from earlyphase.core.masks import Mask, Weights
 from earlyphase.core.networks import network
+from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.tasks import Task, task
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
 from earlyphase.runtime.execution import Execution, prepare
@@ -56,7 +58,8 @@ class Job:
 
     def carry_out(self, training: Training, model: nn.Module, **options: object) -> Progress:
         """Train to the end, or on from where an earlier attempt was killed; `options` are those of `Run`."""
-        run = Run(training, model, self.task.test, self.execution.autocast, **options)
+        precision = partial(autocast, self.execution.precision, self.execution.device.type)
+        run = Run(training, model, self.task.test, precision, **options)
         return finish(run, self.resume)
 
     def metrics(self, progress: Progress, density: float) -> list[Row]:
@@ -89,6 +92,7 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
         SystemExit: another process has just done the same job, so that nothing is left to do.
     """
     begin(args)
+    use_precision(args.precision)
     execution = prepare(args.device, args.precision)
     data, header = load_tensors(args.data, "data set")
     checksums = {"data": header["sha256"]} | {
@@ -103,7 +107,9 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
             print("the other process finished this job", flush=True)
             raise SystemExit(0)
         settings = TrainingSettings.from_spec(args.spec["training"])
-        record = run_record(args.spec, args.code, checksums, identity=identity, **execution.record())
+        record = run_record(
+            args.spec, args.code, checksums, execution.machine(), identity=identity, **execution.record()
+        )
         yield Job(
             args.spec, settings, set_task(args.spec, data, header, execution), execution, resume, record
         )

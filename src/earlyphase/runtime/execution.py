@@ -6,13 +6,11 @@ None of these is part of an experiment's identity; all are recorded with its res
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from earlyphase.core import precision as precisions
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.locks import private_folder, try_lock
 
@@ -24,10 +22,6 @@ class Execution:
     device: torch.device
     precision: str  # one of `core.precision.PRECISIONS`
     threads: int
-
-    def autocast(self) -> AbstractContextManager:
-        """Context of a forward pass."""
-        return precisions.autocast(self.precision, self.device.type)
 
     def record(self) -> dict[str, str | int]:
         """Columns that every table of results carries, and part of a job's identity."""
@@ -66,18 +60,16 @@ def processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
 
 
 def prepare(device: str, precision: str) -> Execution:
-    """Set up this process, and choose the device it computes on.
+    """Set up this process, but for its precision, and choose the device it computes on.
 
     Args:
         device: "cpu", "cuda", or "auto" (CUDA where there is any).
         precision: one of `core.precision.PRECISIONS`.
 
     Raises:
-        InvalidInput: CUDA was asked for and there is none; an unknown precision; OMP_NUM_THREADS is no
-            number of threads.
+        InvalidInput: CUDA was asked for and there is none; OMP_NUM_THREADS is no number of threads.
     """
     keep_freed_memory()
-    precisions.use_precision(precision)
     threads = granted_threads()
     torch.set_num_threads(threads)
     if device == "auto":

@@ -15,13 +15,16 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES}
 
 
-def run_record(spec: dict, code: str, inputs: dict[str, str], **measured: object) -> dict:
+def run_record(
+    spec: dict, code: str, inputs: dict[str, str], machine: dict[str, str], **measured: object
+) -> dict:
     """What `run.json` says.
 
     Args:
         spec: what the job read of the configuration.
         code: fingerprint; `logs/code` lists what is behind it.
         inputs: role -> checksum.
+        machine: processor, instruction set, GPU.
         measured: device, precision, threads, seconds, ...
     """
     return {
@@ -29,7 +32,7 @@ def run_record(spec: dict, code: str, inputs: dict[str, str], **measured: object
         "code": code,
         "inputs": inputs,
         "versions": versions(),
-        "machine": {"processor": platform.machine(), "system": platform.system()},
+        "machine": {"architecture": platform.machine(), "system": platform.system(), **machine},
         **measured,
     }
 

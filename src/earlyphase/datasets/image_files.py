@@ -51,8 +51,7 @@ def imagefolder(
 
     Raises:
         InvalidInput: there is no such folder or zip, it is not laid out as above, a class is missing or
-            empty, or a file with an image's extension in a class's folder cannot be used: it is broken, of a
-            kind that Pillow does not know, or grey with more than 8 bits.
+            empty, or an image is broken, of a kind that Pillow does not know, or grey of more than 8 bits.
     """
     check_least(1, size=size)
     moments = moments_function(normalisation)

@@ -23,8 +23,7 @@ def synthetic(
     """Noise around one random pattern a class, which any network learns in a few steps; for quick tests.
 
     Args:
-        train: number of training images; like `test` at least `classes`; labels are balanced.
-        test: number of test images.
+        train, test: numbers of images, each at least `classes`; labels are balanced.
         classes: number of classes, at least 2.
         size: height and width in pixels, at least 1.
         channels: number of channels, at least 1.

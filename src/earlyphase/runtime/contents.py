@@ -126,14 +126,7 @@ def content_digest(place: Path, cache: Path, suffixes: frozenset[str]) -> str:
     place = located(place)
     memory = _Memory(cache, place, suffixes)
     if place.is_dir():
-        found = listing(place, suffixes)
-        files = (found if found.files else listing(place, frozenset())).files
-        digest = _digest(
-            {
-                name: memory.hash_of(name, status, lambda name=name: _file_hash(f"{place}/{name}"))
-                for name, status in files.items()
-            }
-        )
+        digest = _folder_hash(place, suffixes, memory)
     else:
         digest = memory.hash_of("", place.stat(), lambda: _archive_hash(place, suffixes))
     memory.save()
@@ -233,6 +226,16 @@ def _file_hash(path: str) -> str:
     except OSError:
         return "unreadable"
     return digest.hexdigest()
+
+
+def _folder_hash(place: Path, suffixes: frozenset[str], memory: "_Memory") -> str:
+    """Digest of the files that count in a folder."""
+    files = listing(place, suffixes).files or listing(place, frozenset()).files
+    hashes = {
+        name: memory.hash_of(name, status, lambda name=name: _file_hash(f"{place}/{name}"))
+        for name, status in files.items()
+    }
+    return _digest(hashes)
 
 
 def _archive_hash(place: Path, suffixes: frozenset[str]) -> str:

@@ -219,14 +219,6 @@ def test_a_fresh_draw_is_not_the_initial_one_and_has_its_law():
         assert fresh[name].std() == pytest.approx(initial_std(kept.shape), rel=5 / np.sqrt(2 * kept.size))
 
 
-def test_zero_may_be_a_number_as_yaml_reads_it():
-    ticket = draw_ticket(2)
-    assert states_equal(
-        combine(ticket, 0, signs=0, magnitudes="k").weights,
-        combine(ticket, 0, signs="0", magnitudes="k").weights,
-    )
-
-
 @given(SEEDS, DENSITIES)
 def test_constant_is_the_initial_std_of_the_layer(seed, density):
     ticket = draw_ticket(seed, density)

@@ -205,7 +205,8 @@ def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
     """State, momentum, evaluations, kept states and what an observer saw: all as if nothing had happened."""
 
     class Counter:
-        state = {"seen": np.zeros(13)}
+        def __init__(self):
+            self.state = {"seen": np.zeros(13)}
 
         def observe(self, iteration, model):
             self.state = {"seen": self.state["seen"] + (np.arange(13) == iteration)}

@@ -1,6 +1,6 @@
 """The configured study: its runs, and the settings of each."""
 
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 
@@ -156,11 +156,8 @@ class Study:
         Raises:
             InvalidInput: the files are not there.
         """
-        ((_, described),) = self.functions("datasets", dataset)
-        if (argument := described.facts.get("contents")) is None:
-            return {}
-        place = Path(self.config["datasets"][dataset][argument]).expanduser()
-        return {"contents": content_digest(place, CONTENTS / f"{dataset}.json", IMAGE_SUFFIXES)}
+        digest = digest_of_files(self.config["datasets"][dataset], dataset)
+        return {} if digest is None else {"contents": digest}
 
     def reads(self, figure: dict) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tables that a figure needs, and those that it uses where they are there."""
@@ -180,6 +177,23 @@ def read_study(paths: list[Path], home: Path) -> Study:
     announce(plugins_of(paths))
     schema = read_yaml(home / "config.schema.yaml")
     return Study(read_files(paths), schema, read_rules(home / "rules"))
+
+
+@cache
+def _looked_over(place: str, name: str) -> str:
+    return content_digest(Path(place), CONTENTS / f"{name}.json", IMAGE_SUFFIXES)
+
+
+def digest_of_files(entry: dict, name: str) -> str | None:
+    """Digest of the files that a data set is made of; None where its function does not say that it reads any.
+
+    The files are looked over once in a process.
+
+    Raises:
+        InvalidInput: they are not there.
+    """
+    argument = registered("datasets")[entry["function"]].facts.get("contents")
+    return argument and _looked_over(entry[argument], name)
 
 
 def shown_by(figure: dict) -> set[str]:

@@ -27,8 +27,8 @@ SHARES = {
     "random_share": "gradient, in a random subspace",
 }
 LEAVES = (
-    "Bands and lines that end at the foot of a or b go on below it; mean minus deviation may be zero or less, "
-    "which a logarithmic axis lacks"
+    "Bands and lines that end at the foot of a or b go on below it; mean minus deviation may be zero or "
+    "less, which a logarithmic axis lacks"
 )
 COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
 

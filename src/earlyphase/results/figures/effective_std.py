@@ -26,8 +26,8 @@ from earlyphase.results.figures.tickets import nothing_to_show, results, rewind_
 from earlyphase.results.summaries import NETWORK, fit_line, perturbation_means
 
 MARKER = 6  # size of a point with its surroundings, in points of 1/72 inch
-LABEL = 1
-FIRM = 10
+LABEL = 5  # how often the area of another label counts; of thin things it counts once to three times
+FIRM = 30  # and that of markers, of the corner text, of lines to points and beyond the panel
 NEAR = 4  # distance of a label that needs no line to its point, likewise
 ANGLES = np.pi * np.arange(0, 2, 1 / 8)
 DIRECTIONS = np.tile(np.column_stack([np.cos(ANGLES), np.sin(ANGLES)]), (7, 1))  # of a label's places

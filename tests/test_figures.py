@@ -534,7 +534,7 @@ def test_every_figure_declares_what_it_reads():
 
 LABELS = [
     r"$1\sigma_{x$", "$", "a $ b", "5 $ or $ 6", "$$", r"$\sigma$", r"$\frac$", "_hidden", "__", "50 %", "a & b <c>",
-    r"\$", "\\", "{", "two\nlines", "$x\ny$", "tab\there", "\x00", 1, 0.5, "$" + "{" * 80 + "}" * 80 + "$",
+    r"\$", "\\", "{", "two\nlines", "$x\ny$", "tab\there", 1, 0.5, "$" + "{" * 80 + "}" * 80 + "$",
     "x" * LONGEST, "many words " * 18, "$" + "x + " * 40 + "x$", "1 σ",
 ]  # fmt: skip
 
@@ -542,7 +542,7 @@ LABELS = [
 def draw_labelled(name, first, second):
     show = [{"shuffle_layers": first}, {"noise_1": second}]
     families = [{first: ["shuffle_layers", "shuffle_kernels"]}, {second: ["noise_1", "noise_2"]}]
-    tables = with_perturbed()
+    tables = with_perturbed(seeds=2, rounds=(6,))
     if name == "effective_std":
         return effective_std(tables, round=6, families=families)
     if name == "one_round":
@@ -582,7 +582,11 @@ def outlines(text):
     drawn = Figure()
     drawn.text(0.5, 0.5, text)
     tree = ElementTree.fromstring(render(drawn, "svg"))
-    return sorted(path.get("d") for path in tree.iter("{http://www.w3.org/2000/svg}path") if path.get("id"))
+    return sorted(
+        path.get("d")
+        for path in tree.iter("{http://www.w3.org/2000/svg}path")
+        if path.get("id") and path.get("d")
+    )
 
 
 def signs_of(text):
@@ -644,7 +648,7 @@ def test_a_label_that_two_come_to_have_is_refused():
         perturbed(with_perturbed(), show=show)
 
 
-@pytest.mark.parametrize("label", ["", "  ", None])
+@pytest.mark.parametrize("label", ["", "  ", None, "\x00"])
 def test_without_a_label_the_name_is_shown(label):
     points = perturbed(with_perturbed(), show=[{"noise_1": label}, {"noise_2": "two"}])[1]
     assert {"noise_1", "two"} <= set(points["curve"])

@@ -26,6 +26,8 @@ from earlyphase.results.figures.tickets import nothing_to_show, results, rewind_
 from earlyphase.results.summaries import NETWORK, fit_line, perturbation_means
 
 MARKER = 6  # size of a point with its surroundings, in points of 1/72 inch
+LABEL = 5  # how often the area of another label counts; of thin things it counts once to three times
+FIRM = 30  # and that of markers, of the corner text, of lines to points and beyond the panel
 NEAR = 4  # distance of a label that needs no line to its point, likewise
 ANGLES = np.pi * np.arange(0, 2, 1 / 8)
 DIRECTIONS = np.tile(np.column_stack([np.cos(ANGLES), np.sin(ANGLES)]), (7, 1))  # of a label's places
@@ -216,7 +218,7 @@ def obstacles(ax: Axes, points: DataFrame, point: float) -> np.ndarray:
     ends = line[[line[:, 0].argmin(), line[:, 0].argmax()]]
     line = boxes(np.linspace(*ends, 100 if np.isfinite(ends).all() else 0), 2 * point)
     markers = boxes(centres, MARKER * point)
-    return np.vstack([*10 * corner, *10 * [markers], *3 * [bars], line])
+    return np.vstack([*FIRM * corner, *FIRM * [markers], *3 * [bars], line])
 
 
 class Place(NamedTuple):
@@ -250,8 +252,8 @@ def best_place(
     shifts = DIRECTIONS * (size / 2 + DISTANCES[:, None] * point)
     candidates = boxes(centre + shifts, size)
     labels, ties = ([place[part] for place in others] for part in (1, 2))
-    cost = 2 * point**2 * DISTANCES + 3 * (size.prod() - overlap(candidates, panel))
-    cost += overlap(candidates, np.vstack([covered, *labels, *10 * ties]))
+    cost = 2 * point**2 * DISTANCES + FIRM * (size.prod() - overlap(candidates, panel))
+    cost += overlap(candidates, np.vstack([covered, *LABEL * labels, *FIRM * ties]))
     along = boxes(centre + ALONG * DIRECTIONS * DISTANCES[:, None] * point, point)
     for dots in along:
         crossed = 20 * overlap(dots, np.vstack([markers, *labels]))

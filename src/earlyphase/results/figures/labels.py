@@ -63,7 +63,7 @@ def names_by_label(figure: str, families: list[dict]) -> dict[str, list[str]]:
 
 
 def as_text(figure: str, label: object) -> str:
-    """Return a label as text without white space around it: "" for None.
+    """Return a label as text without white space around it: "" for None, and where no sign can be seen.
 
     Raises:
         InvalidInput: it has more than 200 characters.
@@ -73,7 +73,8 @@ def as_text(figure: str, label: object) -> str:
         raise InvalidInput(
             f"figure {figure}: the label {text[:30]!r}... has {len(text)} characters; at most {LONGEST} fit"
         )
-    return text
+    seen = any(sign.isprintable() and not sign.isspace() for sign in text)
+    return text if seen else ""
 
 
 def drawable(label: str | float) -> str:

@@ -27,8 +27,8 @@ SHARES = {
     "random_share": "gradient, in a random subspace",
 }
 LEAVES = (
-    "Bands and lines that end at the foot of a or b go on below it; mean minus deviation may be zero or "
-    "less, which a logarithmic axis lacks"
+    "Bands and lines that end at the foot of a or b go on below it; what is zero or less has no place on a "
+    "logarithmic axis"
 )
 COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
 
@@ -104,15 +104,15 @@ def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:
             label = f"number {len(names)}" if number == len(names) - 1 else None
             ax.plot(curve["iteration"], curve["mean"], color=shade, linewidth=0.7, label=label)
         parts.append(curve.assign(panel="eigenvalue", curve=name))
-    lowest = min(part["mean"].where(part["mean"] > 0).min() for part in parts)
+    points = concat(parts)
     ax.set_yscale("log", nonpositive="clip")  # what is zero or less is far below the foot
-    ax.set_ylim(
-        bottom=max(ax.get_ylim()[0], lowest / 10)
-    )  # a band down to almost zero would press the rest flat
+    # A band that ends just above zero leaves the panel too: it would press all else flat.
+    lowest = points["mean"].where(points["mean"] > 0).min()
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], lowest / 10))
     ax.set_ylabel("Eigenvalue (nats)")
     ax.legend(loc="best", handlelength=2)
     iteration_axis(ax, curvature["iteration"].max())
-    return concat(parts)
+    return points
 
 
 def draw_matrix(ax: Axes, pairs: DataFrame) -> DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.labels import drawable, names_by_label
+from earlyphase.results.figures.labels import Families, Round, drawable, names_by_label
 from earlyphase.results.figures.style import (
     SMALL_PRINT,
     Tables,
@@ -36,9 +36,7 @@ ALONG = np.linspace(0.3, 1, 12)[:, None, None]  # places along a line
 
 
 @figure(reads=("perturbed",))
-def effective_std(
-    tables: Tables, *, round: int, families: list[dict[str, list[str]]]
-) -> tuple[Figure, DataFrame]:
+def effective_std(tables: Tables, *, round: Round, families: Families) -> tuple[Figure, DataFrame]:
     """Draw mean accuracy of perturbed tickets against the size of the perturbation, a panel for each k.
 
     The line and Pearson's r are over the means, one for each perturbation: runs of one perturbation are
@@ -83,7 +81,7 @@ def draw_panel(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
     ax.set_ylabel("Test accuracy (%)")
 
 
-def effective_std_points(tables: Tables, imp_round: int, families: dict[str, list[str]]) -> DataFrame:
+def effective_std_points(tables: Tables, imp_round: Round, families: dict[str, list[str]]) -> DataFrame:
     """Return the points of `effective_std`: a row per k and perturbation, families in their order.
 
     Columns: `dataset`, `model`, `k`, `family`, `perturbation`, `density`, `effective_std` and

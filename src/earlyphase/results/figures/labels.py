@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from textwrap import wrap
+from typing import Annotated
 
 from matplotlib.mathtext import MathTextParser
 
@@ -13,6 +14,16 @@ WIDTH = 40  # characters of a line
 LONGEST = 200  # characters of a label
 ZERO_WIDTH_SPACE = "\u200b"
 INNER_SPACE = "\ue000"  # stands for a space between two dollar signs while a label is wrapped
+
+
+IN_ORDER = {"minItems": 1, "description": "a list, which fixes the order, of single `name: value` entries"}
+Labels = Annotated[
+    list[Annotated[dict[str, str], {"minProperties": 1, "maxProperties": 1}]], IN_ORDER
+]  # perturbation: label
+Families = Annotated[
+    list[Annotated[dict[str, list[str]], {"minProperties": 1, "maxProperties": 1}]], IN_ORDER
+]  # label: [perturbations]
+Round = Annotated[int, {"minimum": 1, "description": "of pruning"}]
 
 
 def in_order(labelled: list[dict]) -> dict:

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.labels import drawable
+from earlyphase.results.figures.labels import Labels, Round, drawable
 from earlyphase.results.figures.perturbed import BASELINES, TO_K, labels_of_curves, ticket_points
 from earlyphase.results.figures.style import (
     LINE_INCHES,
@@ -25,7 +25,7 @@ INCHES = 0.24  # height of a row
 
 
 @figure(reads=("perturbed",), uses=("imp",))
-def one_round(tables: Tables, *, round: int, show: list[dict[str, str]]) -> tuple[Figure, DataFrame]:
+def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, DataFrame]:
     """Draw final accuracy of perturbed tickets of one round, a row for each, a panel for each k.
 
     Vertical lines are the unperturbed ticket of k, with a band of one standard deviation, and both

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.labels import in_order, labels_by_name
+from earlyphase.results.figures.labels import Labels, in_order, labels_by_name
 from earlyphase.results.figures.style import (
     SMALL_PRINT,
     Tables,
@@ -36,7 +36,7 @@ REWIND_TO_0 = "rewind_to_0"  # the perturbation that `MASKS_OF_K` shows
 
 
 @figure(reads=("perturbed",), uses=("imp", "dense"))
-def perturbed(tables: Tables, *, show: list[dict[str, str]]) -> tuple[Figure, DataFrame]:
+def perturbed(tables: Tables, *, show: Labels) -> tuple[Figure, DataFrame]:
     """Draw final accuracy of perturbed tickets against density, a panel for each k.
 
     Every panel also has the ticket of k unperturbed and both readings of "rewind to 0", where they were

@@ -18,6 +18,7 @@ COLUMNS = {"dataset": "noise", "model": "tiny", "seed": 0, "task": "supervised",
 SPEC = {
     "columns": COLUMNS,
     "model": {"function": "resnet", "depth": 8, "width": 4},
+    "task": {"function": "supervised"},
     "prune_fraction": 0.2,
     "training": {
         "iterations": 6, "batch_size": 16, "learning_rate": 0.05, "milestones": [4], "decay": 0.1,

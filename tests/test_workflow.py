@@ -46,6 +46,8 @@ ALL_TABLES = after("dense", "imp", "perturbed", "telemetry", "traces", "evaluati
 class Project:
     """A copy of the project that can be edited, with a study of its own."""
 
+    configuration = ("smoke.yaml",)
+
     def __init__(self, folder):
         self.folder = folder
         for name in (
@@ -75,7 +77,7 @@ class Project:
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
         environment.pop("OMP_NUM_THREADS", None)
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *options, "--configfile", "smoke.yaml"],
+            [sys.executable, "-m", "snakemake", *options, "--configfile", *self.configuration],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -94,11 +96,12 @@ class Project:
         table = printed.split("Job stats:")[1].split("total")[0]
         return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
-    def command(self, *words, check=True):
+    def command(self, *words, check=True, configured=True):
         """Run one of the project's commands on the copy; return what it printed."""
+        study = ["--configfile", *self.configuration] if configured else []
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
         done = subprocess.run(
-            [sys.executable, "-m", "earlyphase", *words, "--configfile", "smoke.yaml"],
+            [sys.executable, "-m", "earlyphase", *words, *study],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,

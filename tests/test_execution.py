@@ -72,18 +72,6 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, text):
         prepare("cpu", "float32")
 
 
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(InvalidInput, match="precision is 'float16'"):
-        prepare("cpu", "float16")
-
-
-def test_preparing_sets_the_precision_of_the_process():
-    prepare("cpu", "tf32")
-    assert torch.backends.cudnn.allow_tf32
-    assert prepare("cpu", "float32").precision == "float32"
-    assert not torch.backends.cudnn.allow_tf32
-
-
 def test_the_columns_of_tables_are_these():
     assert CPU.record() == {"device": "cpu", "precision": "float32", "threads": 1}
 

@@ -4,6 +4,7 @@ import re
 import textwrap
 
 import pytest
+
 from test_workflow import Project
 
 PLUGIN = '''

@@ -256,13 +256,15 @@ def test_a_socket_can_be_bound_however_deep_the_temporary_folder(own_folder, mon
     Path(path).unlink()
 
 
-def test_the_deepest_folder_that_fits_is_used(own_folder, monkeypatch):
-    longest = preload.PATH_LIMIT - len(preload.address()) + len(str(own_folder))
-    for excess in (0, 1):
-        deep = own_folder / ("d" * (longest + excess - len(f"{own_folder}/")))
-        deep.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(deep))
-        assert preload.address().startswith(str(deep)) == (excess == 0)
+def test_the_deepest_folder_that_fits_is_used(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own folders may be too deep already
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        longest = preload.PATH_LIMIT - len(preload.address()) + len(short)
+        for excess in (0, 1):
+            deep = Path(short, "d" * (longest + excess - len(f"{short}/")))
+            deep.mkdir()
+            monkeypatch.setattr(tempfile, "tempdir", str(deep))
+            assert preload.address().startswith(str(deep)) == (excess == 0)
 
 
 def test_a_job_runs_by_itself_where_the_server_ends_before_it_answers(own_folder):

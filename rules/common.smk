@@ -77,30 +77,33 @@ def needs(rule, role):
     return lambda wildcards: stages.STAGES[rule].needs(STUDY, dict(wildcards))[role]
 
 
-def gpus(wildcards):
+def gpus_of_a_job(device):
     """Training jobs take one GPU each, where they are to use any."""
-    if config["execution"]["device"] == "auto":
+    if device == "auto":
         return int(shutil.which("nvidia-smi") is not None)
-    return int(config["execution"]["device"] == "cuda")
+    return int(device == "cuda")
+
+
+GPUS = gpus_of_a_job(STUDY.config["execution"]["device"])
 
 
 def minutes(rule):
     """Time limit of a training job; more with every attempt, and progress survives each."""
     return lambda wildcards, attempt: demand.minutes(
-        STUDY, rule, wildcards, attempt, gpu=bool(gpus(wildcards))
+        STUDY, rule, wildcards, attempt, gpu=bool(GPUS)
     )
 
 
 def megabytes(wildcards, attempt):
     """Memory of a training job; more with every attempt."""
-    return demand.megabytes(STUDY, wildcards, attempt, gpu=bool(gpus(wildcards)))
+    return demand.megabytes(STUDY, wildcards, attempt, gpu=bool(GPUS))
 
 
 # Snakemake does not compare params that depend on resources or output with those of an earlier run.
 # The next three are made so on purpose: none of them changes what a job computes.
 def execution(wildcards, resources):
     """Options for where and how precisely to compute, and how often to save progress."""
-    chosen = config["execution"]
+    chosen = STUDY.config["execution"]
     device = "cuda" if resources.gpu else "cpu"
     preload = "--preload" if chosen["preload"] else ""
     options = f"--device {device} --precision {chosen['precision']}"
@@ -119,8 +122,5 @@ def kept_iterations(wildcards, output):
 
 def configured_figures(wildcards):
     return [
-        path
-        for job in jobs.jobs(STUDY)
-        if job.rule == "figure"
-        for path in job.outputs
+        path for job in jobs.jobs(STUDY) if job.rule == "figure" for path in job.outputs
     ]

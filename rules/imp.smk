@@ -17,7 +17,7 @@ rule imp_round:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("imp_round"),
     params:

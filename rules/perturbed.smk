@@ -15,7 +15,7 @@ rule perturb:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("perturb"),
     params:

@@ -237,7 +237,7 @@ def test_a_new_stage_is_a_rule_a_record_and_a_command(tmp_path):
     assert project.planned(table) == {"data": 1, "dense": 2, "checkpoint": 6, "norm": 6, "collect": 1}
     project.snakemake(table, "--cores", "2")
     rows = (project.folder / table).read_text().splitlines()
-    assert rows[0] == "dataset,model,seed,task,k,norm"
+    assert rows[0] == "dataset,k,model,seed,task,norm"
     assert len(rows) == 1 + 6
     assert "up to date" in project.command("explain", table)
     assert re.search(r"jobs: 16 done", project.command("status"))

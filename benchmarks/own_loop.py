@@ -10,15 +10,13 @@ usage: echo 0 10 | OMP_NUM_THREADS=1 own_loop.py [--device cpu] [--precision flo
 
 import time
 
-import torch
-
 from earlyphase.core.images import shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.precision import PRECISIONS
 from earlyphase.core.training import MaskedSGD, Training, TrainingSettings, train
-from shared import options, random_images, set_up
+from shared import moment, options, random_images, set_up
 
 IMAGES = 50_000
 SETTINGS = TrainingSettings(
@@ -48,23 +46,18 @@ def main():
     optimizer = MaskedSGD(model, training.mask, SETTINGS.momentum)
     iterations = train(model, optimizer, training, autocast)
 
-    def moment():
-        if args.device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
     for _ in range(WARM_UP + 1):  # each `next` but the first takes one step
         next(iterations)
-    moment()
+    moment(args.device)
     print("ready", flush=True)
     start, seconds = map(float, input().split())
     while time.time() < start:  # the others train already, so this one does too
         next(iterations)
-    began, counted = moment(), 0
+    began, counted = moment(args.device), 0
     while time.perf_counter() - began < seconds:
         next(iterations)
         counted += 1
-    print(f"{counted * SETTINGS.batch_size / (moment() - began):.1f}")
+    print(f"{counted * SETTINGS.batch_size / (moment(args.device) - began):.1f}")
 
 
 if __name__ == "__main__":

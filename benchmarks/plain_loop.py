@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from shared import options
+from shared import moment, options
 
 IMAGES = 50_000
 WARM_UP = 3  # batches
@@ -82,13 +82,6 @@ class ResNet20(nn.Module):
         """Map (B, 3, 32, 32) to logits (B, 10)."""
         x = self.blocks(F.relu(self.bn(self.conv(x))))
         return self.fc(F.avg_pool2d(x, x.shape[3]).flatten(1))
-
-
-def moment(device):
-    """Time at which all work so far is done, in seconds."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def main():

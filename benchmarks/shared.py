@@ -62,6 +62,15 @@ def random_images(count, size, device):
     return Images.from_arrays(pixels, draw.integers(0, 10, count), level, level, device)
 
 
+def moment(device):
+    """Time at which all work so far is done, in seconds."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def set_up(device, precision):
     """Prepare this process as a training job does; return its device and the context of a forward pass."""
     from earlyphase.core.precision import autocast, use_precision

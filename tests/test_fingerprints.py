@@ -65,12 +65,14 @@ def package(tmp_path, monkeypatch):
         provenance.definitions.cache_clear()
         provenance.fingerprint.cache_clear()
         provenance.parse.cache_clear()
+        provenance._described.cache_clear()
         return provenance.fingerprint(*roots)
 
     yield edit
     provenance.definitions.cache_clear()
     provenance.fingerprint.cache_clear()
     provenance.parse.cache_clear()
+    provenance._described.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from pathlib import Path
 from earlyphase import PUBLIC
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.plugins import plugin_files
-from earlyphase.runtime.storage import save_json
 
 PACKAGE = "earlyphase"
 SOURCE = Path(__file__).parents[1]
 FOLLOWED = ("commands", "core", "datasets", "results", "plugins")
+LOOSE = "(loose)"  # the name of what runs and defines nothing
 Name = tuple[str, str]  # module below the package, definition in it
 
 
@@ -61,19 +61,26 @@ def definitions(*roots: str) -> dict[str, str]:
         if module_name.split(".")[0] not in FOLLOWED or f"{module_name}.{name}" in reached:
             continue
         module = parse(module_name)
-        if name not in module.definitions:
-            if name in module.imports:  # a name passed on by another module
-                waiting.append(module.imports[name])
-                continue
-            raise InvalidInput(f"{module_name} defines no {name!r}")
-        text, needed = _describe(module_name, module, module.definitions[name])
-        reached[f"{module_name}.{name}"] = _digest(text)[:8]
-        waiting.extend(needed)
-        if module.loose and f"{module_name}.(loose)" not in reached:
-            text, needed = _describe(module_name, module, module.loose)
-            reached[f"{module_name}.(loose)"] = _digest(text)[:8]
-            waiting.extend(needed)
+        if name not in module.definitions and name in module.imports:  # a name passed on by another module
+            waiting.append(module.imports[name])
+            continue
+        for described in (name, LOOSE) if module.loose else (name,):
+            digest, needed = _described(module_name, described)
+            if f"{module_name}.{described}" not in reached:
+                reached[f"{module_name}.{described}"] = digest
+                waiting.extend(needed)
     return reached
+
+
+@cache
+def _described(module_name: str, name: str) -> tuple[str, list[Name]]:
+    """Hash of a definition, or of all loose statements of a module, and the package's names that it uses."""
+    module = parse(module_name)
+    statements = module.loose if name == LOOSE else module.definitions.get(name)
+    if statements is None:
+        raise InvalidInput(f"{module_name} defines no {name!r}")
+    text, needed = _describe(module_name, module, statements)
+    return _digest(text)[:8], needed
 
 
 def _digest(text: str) -> str:
@@ -231,6 +238,8 @@ def confirm(planned: str) -> set[str]:
             f"the code of {', '.join(roots)} changed while the workflow was running; run Snakemake again"
         )
     if not (record := code_record(planned)).exists():
+        from earlyphase.runtime.storage import save_json  # imports NumPy, which planning does not need
+
         save_json(record, definitions(*roots))
     return {root.rpartition(".")[0] for root in roots}
 

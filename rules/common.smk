@@ -5,6 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import snakemake.common
+import snakemake.rules
 from snakemake.exceptions import WorkflowError
 
 from earlyphase.errors import InvalidInput
@@ -33,6 +35,22 @@ if workflow.is_main_process:
 # jobs start here than there are cores, or places in a queue (`jobs`), so there is no such limit.
 onstart:
     workflow.scheduler.job_rate_limiter = None
+
+
+# Snakemake inspects the signature of a function each time it calls one: a quarter of the time of planning.
+SIGNATURES = {}
+
+
+def parameters_of(function, inspect=snakemake.common.get_function_params):
+    """Parameters of a function, inspected once; methods of two objects have the same."""
+    key = getattr(function, "__func__", function)
+    if key not in SIGNATURES:
+        SIGNATURES[key] = inspect(function)
+    return SIGNATURES[key]
+
+
+snakemake.common.get_function_params = parameters_of
+snakemake.rules.get_function_params = parameters_of
 
 
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what

@@ -183,6 +183,17 @@ def test_snakemake_still_has_the_limit_of_starts_that_is_dropped():
     assert "if self.job_rate_limiter is not None" in inspect.getsource(JobScheduler.schedule)
 
 
+def test_snakemake_still_asks_for_signatures_as_it_did():
+    """rules/common.smk has each inspected once, which would do nothing without a word under other names."""
+    import snakemake.common
+    import snakemake.rules
+
+    assert snakemake.rules.get_function_params is snakemake.common.get_function_params
+    for module in (snakemake.rules, snakemake.common):
+        assert "get_function_params(func)" in inspect.getsource(module)
+    assert list(snakemake.common.get_function_params(lambda wildcards, attempt: 0)) == ["wildcards", "attempt"]
+
+
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))

@@ -23,11 +23,13 @@ try:
         config, read_yaml(HOME / "config.schema.yaml"), read_rules(HOME / "rules")
     )
     jobs.check_outputs(STUDY)
+    if workflow.is_main_process:
+        for run in STUDY.runs:
+            STUDY.contents(run.dataset)  # images that are not there stop the study here
+        for sentence in stages.left_out(STUDY):
+            print(f"note: {sentence}", file=sys.stderr)
 except InvalidInput as error:
     raise WorkflowError(str(error))
-if workflow.is_main_process:
-    for sentence in stages.left_out(STUDY):
-        print(f"note: {sentence}", file=sys.stderr)
 
 
 # Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and

@@ -191,7 +191,10 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
     assert snakemake.rules.get_function_params is snakemake.common.get_function_params
     for module in (snakemake.rules, snakemake.common):
         assert "get_function_params(func)" in inspect.getsource(module)
-    assert list(snakemake.common.get_function_params(lambda wildcards, attempt: 0)) == ["wildcards", "attempt"]
+    assert list(snakemake.common.get_function_params(lambda wildcards, attempt: 0)) == [
+        "wildcards",
+        "attempt",
+    ]
 
 
 def test_every_job_has_a_log(finished):

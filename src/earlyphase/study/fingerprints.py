@@ -207,21 +207,6 @@ def _strip_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def verify_code(planned: str) -> dict[str, str]:
-    """Return the definitions behind a fingerprint, after checking that they are still the planned ones.
-
-    Raises:
-        InvalidInput: the code was edited after this job was planned, so that its results would be
-            filed under the wrong fingerprint.
-    """
-    *roots, _ = planned.split()
-    if fingerprint(*roots) != planned:
-        raise InvalidInput(
-            f"the code of {', '.join(roots)} changed while the workflow was running; run Snakemake again"
-        )
-    return definitions(*roots)
-
-
 def confirm(planned: str) -> set[str]:
     """Check that the code behind a fingerprint is still the planned one; note what it consists of.
 

@@ -10,26 +10,25 @@ usage: cluster_plan.py [--configfile presets/paper.yaml] [--seconds 0.01] [--ove
                        [--plan]
 """
 
-import argparse
 import heapq
-import os
 import re
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
-from earlyphase.study.demand import iterations_of
 from earlyphase.study.jobs import inputs, jobs
+from earlyphase.study.stages import STAGES
 from earlyphase.study.study import read_study
 from machine import describe
+from shared import ROOT, options, plan
 
-ROOT = Path(__file__).resolve().parents[1]
-LOCAL = ("data", "collect", "pairs", "figure", "claims")  # rules that run beside Snakemake, seconds each
-TRAINING = ("dense", "imp_round", "perturb", "telemetry")
 POLL, MOST_QUIET = 40, 180  # seconds between looks at the queue: at first, and at most
+
+
+def local_rules():
+    """Rules whose jobs run beside Snakemake, seconds each."""
+    (listed,) = re.findall(r"^localrules:\n((?:    .*\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)
+    return set(re.findall(r"^    (\w+),", listed, re.MULTILINE))
 
 
 def graph(study):
@@ -37,19 +36,26 @@ def graph(study):
 
     States taken out of a dense run belong to its job, as the profile groups them.
     """
-    maker, needs = {}, {}
+    maker, needs, local = {}, {}, local_rules()
     for job in jobs(study):
         owner = job
         if job.rule == "checkpoint":
-            names = dict(job.wildcards)
-            owner = next(one for one in needs if is_dense_of(one, names))
+            owner = next(one for one in needs if is_dense_of(one, job.names))
         for path in job.outputs:
             maker[path] = owner
-        if owner is job and not job.rule.startswith(LOCAL):
-            paths = inputs(study, job.rule, **dict(job.wildcards)).values()
-            flat = [path for some in paths for path in ([some] if isinstance(some, str) else some)]
-            needs[job] = {maker[path] for path in flat if not maker[path].rule.startswith(LOCAL)}
+        if owner is job and job.rule not in local:
+            makers = {maker[path] for paths in inputs(study, job).values() for path in paths}
+            needs[job] = {one for one in makers if one.rule not in local}
     return needs
+
+
+def followers(needs):
+    """The other way round: job -> the jobs that need it."""
+    after = {job: [] for job in needs}
+    for job, before in needs.items():
+        for one in before:
+            after[one].append(job)
+    return after
 
 
 def is_dense_of(job, names):
@@ -57,20 +63,14 @@ def is_dense_of(job, names):
 
 
 def seconds_of(study, job, a_step, overhead):
-    """How long a job takes from when it may start until its successors may; only some rules train."""
-    names = dict(job.wildcards)
-    if job.rule not in TRAINING:
-        return overhead
-    return overhead + a_step * iterations_of(study, job.rule, names)
+    """How long a job takes from when it may start until its successors may."""
+    return overhead + a_step * len(STAGES[job.rule].trains(study, job.names))
 
 
 def schedule(needs, seconds, gpus):
     """Simulate; return the seconds until everything is made and the most jobs ready and waiting at once."""
-    after = {job: [] for job in needs}
-    for job, before in needs.items():
-        for one in before:
-            after[one].append(job)
-    rank = longest_behind(needs, after, seconds)
+    after = followers(needs)
+    rank = longest_behind(after, seconds)
     missing = {job: len(before) for job, before in needs.items()}
     order = {job: index for index, job in enumerate(needs)}
     ready = [(-rank[job], order[job], job) for job, count in missing.items() if not count]
@@ -89,29 +89,12 @@ def schedule(needs, seconds, gpus):
     return now, most_waiting
 
 
-def longest_behind(needs, after, seconds):
+def longest_behind(after, seconds):
     """Seconds from the start of each job to the end of the longest chain it begins."""
     rank = {}
-    for job in reversed(needs):  # jobs come in the order of the graph
+    for job in reversed(after):  # jobs come in the order of the graph
         rank[job] = seconds[job] + max((rank[later] for later in after[job]), default=0)
     return rank
-
-
-def plan(configuration, folder):
-    """Have Snakemake plan it through the profile; return jobs, seconds, megabytes."""
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--snakefile", ROOT / "Snakefile"]
-    command += ["--workflow-profile", ROOT / "profiles/slurm", "--directory", folder]
-    if configuration:
-        command += ["--configfile", *(path.resolve() for path in configuration)]
-    began = time.perf_counter()
-    log = Path(folder) / "plan.log"
-    with log.open("w") as printed:
-        process = subprocess.Popen(command, stdout=printed, stderr=printed, cwd=ROOT)
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        sys.exit(log.read_text())
-    return int(re.search(r"^total +(\d+)", log.read_text(), re.MULTILINE)[1]), seconds, usage.ru_maxrss / 1024
 
 
 def hours(seconds):
@@ -119,9 +102,7 @@ def hours(seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--configfile", nargs="*", type=Path, default=[ROOT / "presets/paper.yaml"])
     parser.add_argument("--seconds", type=float, default=0.01, help="an iteration")
     parser.add_argument(
@@ -130,15 +111,11 @@ def main():
     parser.add_argument("--gpus", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--plan", action="store_true", help="time snakemake -n as well")
     args = parser.parse_args()
-    study = read_study([ROOT / "config.yaml", *args.configfile], ROOT / "config.schema.yaml")
+    study = read_study([ROOT / "config.yaml", *args.configfile], ROOT)
     everything = list(jobs(study))
     needs = graph(study)
     seconds = {job: seconds_of(study, job, args.seconds, args.overhead) for job in needs}
-    after = {job: [] for job in needs}
-    for job, before in needs.items():
-        for one in before:
-            after[one].append(job)
-    path = max(longest_behind(needs, after, seconds).values())
+    path = max(longest_behind(followers(needs), seconds).values())
     work = sum(seconds.values())
     counts = Counter(job.rule for job in everything)
     print(f"{', '.join(map(str, args.configfile))}: {len(everything)} jobs:", end=" ")
@@ -147,9 +124,8 @@ def main():
           f"{len(everything)} logs")  # fmt: skip
     print(f"{args.seconds} s an iteration, {args.overhead:.0f} s a job beside it: GPU time {hours(work)}, "
           f"of which jobs' overhead {len(needs) * args.overhead / work:.0%}")  # fmt: skip
-    others = {job.rule for job in needs} - set(TRAINING)
-    if others:
-        print(f"counted as nothing but overhead: {', '.join(sorted(others))}")
+    if untrained := {job.rule for job in needs if not STAGES[job.rule].trains(study, job.names)}:
+        print(f"counted as nothing but overhead: {', '.join(sorted(untrained))}")
     print(f"critical path {hours(path)}: no number of GPUs is quicker")
     for gpus in args.gpus:
         took, waiting = schedule(needs, seconds, gpus)
@@ -157,9 +133,12 @@ def main():
               f"{len(needs) / took * 60:.1f} submissions a minute on average, "
               f"{60 / MOST_QUIET:.1f} to {60 / POLL:.1f} looks")  # fmt: skip
     if args.plan:
+        words = ["--workflow-profile", ROOT / "profiles/slurm"]
+        words += ["--configfile", *(path.resolve() for path in args.configfile)] if args.configfile else []
         with tempfile.TemporaryDirectory() as folder:
-            planned, took, megabytes = plan(args.configfile, folder)
-        print(f"planned by Snakemake: {planned} jobs in {took:.1f} s, {megabytes:.0f} MB; {describe()}")
+            planned = plan(folder, *words)
+        print(f"planned by Snakemake: {planned.jobs} jobs in {planned.seconds:.1f} s, "
+              f"{planned.megabytes:.0f} MB; {describe()}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ usage: curvature.py results/dense/photo_digits/resnet8/seed0/supervised/trajecto
                     results/data/photo_digits.safetensors [--samples 500 2000] [--iterations 0 40 320]
 """
 
-import argparse
 import time
 
 import torch
@@ -22,12 +21,11 @@ from earlyphase.core.networks.state import load_state
 from earlyphase.core.subspaces import share_in, subspace_overlap
 from earlyphase.runtime.storage import load_tensors
 from machine import describe
+from shared import options
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("trajectory")
     parser.add_argument("data")
     parser.add_argument("--depth", type=int, default=8)

@@ -1,18 +1,17 @@
+#!/usr/bin/env python3
 """How far each perturbation of the default study moves the weights of a real ticket, without training it.
 
-python benchmarks/effective_stds.py --rewind it500.safetensors --initial it0.safetensors --mask mask…
-
 The paper's numbers, as recollected, are for ResNet-20 at 26.2 % of weights (round 6) and k = 500.
+
+usage: effective_stds.py --rewind it500.safetensors --initial it0.safetensors --final it1000.safetensors
+                         --mask round6/mask.safetensors [--round 6] [--seed 0]
 """
 
-import argparse
-from pathlib import Path
-
-import yaml
-
-from earlyphase.core.branches import Ticket, branch, effective_std
+from earlyphase.core.branches import Ticket, apply, size_of_change
 from earlyphase.core.masks import density
 from earlyphase.runtime.storage import load_mask, load_weights
+from earlyphase.study.study import read_study
+from shared import ROOT, options
 
 PAPER = {
     "signs_k_magnitudes_0": 0.042,
@@ -26,23 +25,22 @@ PAPER = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    for name in ("rewind", "initial", "mask"):
+def main():
+    parser = options(__doc__)
+    for name in ("rewind", "initial", "final", "mask"):
         parser.add_argument(f"--{name}", required=True, help=".safetensors")
+    parser.add_argument("--round", type=int, default=6, help="that found the mask")
     parser.add_argument("--seed", type=int, default=0, help="of the perturbations' draws")
     args = parser.parse_args()
-    weights, k = load_weights(args.rewind)
-    ticket = Ticket(weights, load_weights(args.initial)[0], load_mask(args.mask), k)
+    states = {name: load_weights(getattr(args, name)) for name in ("rewind", "initial", "final")}
+    (weights, k), (initial, _), (final, _) = states.values()
+    ticket = Ticket(weights, initial, final, load_mask(args.mask), k, args.round)
     print(f"k = {k:,}, {density(ticket.mask):.1%} of weights\n")
     print(f"{'perturbation':26} {'mean':>8} {'std':>7} {'paper':>7}")
-    config = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
-    for name, entry in config["perturbations"].items():
-        arguments = {key: value for key, value in entry.items() if key != "function"}
-        perturbed = branch.named(entry["function"])(ticket, args.seed, **arguments)
-        if perturbed.mask is ticket.mask:  # otherwise weights have moved to other positions
-            mean, std = effective_std(ticket.weights, perturbed.weights, ticket.mask)
-            print(f"{name:26} {mean:8.4f} {std:7.3f} {PAPER.get(name, ''):>7}")
+    for name, entry in read_study([ROOT / "config.yaml"], ROOT).config["perturbations"].items():
+        perturbed = apply(entry if isinstance(entry, list) else [entry], ticket, args.seed)
+        mean, std = size_of_change(ticket, perturbed)
+        print(f"{name:26} {mean:8.4f} {std:7.3f} {PAPER.get(name, ''):>7}")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ stated number of faults was reached.
 usage: fault_campaign.py [--faults 50] [--seed 0] [--cores 2]
 """
 
-import argparse
+import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,12 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+from shared import ROOT, options
+
+sys.path.insert(0, str(ROOT / "tests/slurm"))
+from driver import LOCALLY, Workflow
+
+KINDS = ("job killed", "job terminated", "Snakemake killed", "Snakemake interrupted")
 STUDY = """
 runs: [{dataset: synthetic, model: tiny}]
 seeds: [0]
@@ -39,54 +43,27 @@ execution: {device: cpu, precision: float32, resume_interval: 0.2}
 """
 
 
-def snakemake(folder, cores, *options):
-    """Start the study in `folder`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", str(cores)]
-    command += ["--directory", folder, "--configfile", folder / "study.yaml", *options]
-    with (folder / "snakemake.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True)
-
-
-def training_jobs(folder):
-    """Processes that train for the study in `folder`."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = process.info["cmdline"] or []
-        if "earlyphase" in words and "--resume" in words and process.info["cwd"] == str(folder):
-            found.append(process)
-    return found
-
-
-def inject(kind, workflow, folder, rng):
-    """Do one kind of harm; return whether there was anything to harm."""
-    try:
-        if kind in ("job killed", "job terminated"):
-            victims = training_jobs(folder)
-            if not victims:
-                return False
-            rng.choice(victims).send_signal(signal.SIGKILL if kind == "job killed" else signal.SIGTERM)
-        else:
-            workflow.send_signal(signal.SIGKILL if kind == "Snakemake killed" else signal.SIGINT)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        return False
-    return True
-
-
-def artifacts(folder):
-    """Bytes of everything that must not depend on what happened: all but run records."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted((folder / "results").rglob("*"))
-        if path.is_file() and path.name != "run.json"
-    }
-
-
-def new_study(parent, name):
+def new_study(parent, name, cores):
     """Make an empty folder with the study's configuration."""
     folder = Path(parent).resolve() / name
     folder.mkdir()
     (folder / "study.yaml").write_text(STUDY)
-    return folder
+    return Workflow(folder, folder / "study.yaml", os.environ, *LOCALLY[:-1], str(cores))
+
+
+def inject(kind, workflow, rng):
+    """Do one kind of harm; return whether there was anything to harm."""
+    try:
+        if kind.startswith("job"):
+            victims = workflow.training()
+            if not victims:
+                return False
+            rng.choice(victims).send_signal(signal.SIGKILL if kind == "job killed" else signal.SIGTERM)
+        else:
+            workflow.process.send_signal(signal.SIGKILL if kind == "Snakemake killed" else signal.SIGINT)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
+    return True
 
 
 def resumptions(folder):
@@ -99,56 +76,67 @@ def resumptions(folder):
     }
 
 
+def disturb(workflow, rng, faults, most):
+    """Do harm at random moments until Snakemake ends, and no more than `most` faults in all.
+
+    Returns:
+        Which jobs went on from saved progress: path of the log, and what it says.
+    """
+    resumed, deadline = set(), time.monotonic() + rng.uniform(2, 14)
+    workflow.start()
+    while workflow.process.poll() is None:
+        time.sleep(0.05)
+        resumed |= set(resumptions(workflow.folder).items())
+        if time.monotonic() > deadline and faults.total() < most:
+            kind = rng.choice(KINDS)
+            faults[kind] += inject(kind, workflow, rng)
+            deadline = time.monotonic() + rng.uniform(2, 14)
+    return resumed
+
+
+def keep(new, *folders):
+    """Keep the folders of studies whose artifacts differ, and say where."""
+    kept = Path(tempfile.mkdtemp(prefix="faults-"))
+    for folder in folders:
+        shutil.copytree(folder, kept / folder.name)
+    print(f"different: {sorted(new)}; the studies are kept in {kept}", flush=True)
+
+
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cores", type=int, default=2)
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    kinds = ["job killed", "job terminated", "Snakemake killed", "Snakemake interrupted"]
-    faults, resumed, compared, differences, studies = Counter(), set(), 0, [], 0
+    faults, resumed, compared, differences, studies = Counter(), 0, 0, [], 0
     with tempfile.TemporaryDirectory() as parent:
-        undisturbed = new_study(parent, "undisturbed")
-        if snakemake(undisturbed, args.cores).wait():
-            sys.exit((undisturbed / "snakemake.log").read_text())
-        expected = artifacts(undisturbed)
-        while sum(faults.values()) < args.faults:
-            folder = new_study(parent, f"study{studies}")
+        undisturbed = new_study(parent, "undisturbed", args.cores)
+        status, printed = undisturbed.start().finish(3600)
+        if status != 0:
+            sys.exit(printed)
+        expected = undisturbed.artifacts()
+        while faults.total() < args.faults:
+            workflow, seen = new_study(parent, f"study{studies}", args.cores), set()
             studies += 1
-            finished = False
-            while not finished:
-                workflow = snakemake(folder, args.cores)
-                deadline = time.monotonic() + rng.uniform(2, 14)
-                while workflow.poll() is None:
-                    time.sleep(0.05)
-                    for path, line in resumptions(folder).items():
-                        resumed.add((path, line))
-                    if time.monotonic() > deadline and sum(faults.values()) < args.faults:
-                        kind = rng.choice(kinds)
-                        if inject(kind, workflow, folder, rng):
-                            faults[kind] += 1
-                        deadline = time.monotonic() + rng.uniform(2, 14)
-                finished = workflow.returncode == 0
-                if not finished:
-                    snakemake(folder, args.cores, "--unlock").wait()
-            found = artifacts(folder)
+            while True:
+                seen |= disturb(workflow, rng, faults, args.faults)
+                if workflow.process.returncode == 0:
+                    break
+                workflow.unlock()
+            resumed += len(seen)
+            found = workflow.artifacts()
             compared += len(expected)
             new = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
             differences += new
-            print(f"study {studies}: {sum(faults.values())} faults, {len(resumed)} resumptions, "
+            print(f"study {studies}: {faults.total()} faults, {resumed} resumptions, "
                   f"{len(differences)} differences", flush=True)  # fmt: skip
             if new:
-                kept = Path(tempfile.mkdtemp(prefix="faults-"))
-                shutil.copytree(undisturbed, kept / "undisturbed")
-                shutil.copytree(folder, kept / "disturbed")
-                print(f"different: {sorted(new)}; both studies are kept in {kept}", flush=True)
-            shutil.rmtree(folder)
-    for kind in kinds:
+                keep(new, undisturbed.folder, workflow.folder)
+            shutil.rmtree(workflow.folder)
+    for kind in KINDS:
         print(f"{kind}: {faults[kind]}")
-    print(f"training went on from saved progress: {len(resumed)} times")
+    print(f"training went on from saved progress: {resumed} times")
     print(f"artifacts compared: {compared}, different: {len(differences)} {differences or ''}")
     sys.exit(bool(differences))
 

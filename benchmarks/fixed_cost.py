@@ -10,7 +10,6 @@ has imported torch already, as in the workflow, and by themselves.
 usage: fixed_cost.py [--runs 7]
 """
 
-import argparse
 import os
 import shlex
 import statistics
@@ -18,11 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from machine import OtherLoad, describe
+from shared import ROOT, options, snakemake
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAINING = 3.0  # seconds: goal of a training job
 OTHER = 0.5  # and of any other
 ALONE = " by itself"
@@ -35,8 +33,7 @@ IMPORTS = ["", "numpy", "pandas", "matplotlib.figure, pandas", "torch"]
 
 def smoke_commands(folder):
     """Run the smoke study in `folder`; return one command line of each kind."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"]
-    command += ["--directory", folder, "--configfile", ROOT / "tests/smoke.yaml", "--printshellcmds"]
+    command = snakemake(folder, "--cores", "2", "--configfile", ROOT / "tests/smoke.yaml", "--printshellcmds")
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     if done.returncode:
         sys.exit(done.stdout)
@@ -69,9 +66,7 @@ def seconds_of(command, folder, environment, until=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--runs", type=int, default=7)
     args = parser.parse_args()
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

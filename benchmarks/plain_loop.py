@@ -8,7 +8,6 @@ tensors, eager mode, torch.optim.SGD. The images are random: their content does 
 usage: plain_loop.py [--seconds 10] [--batch 128] [--workers 2] [--threads 2] [--device cpu]
 """
 
-import argparse
 import time
 from itertools import chain, repeat
 
@@ -19,6 +18,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
+
+from shared import moment, options
 
 IMAGES = 50_000
 WARM_UP = 3  # batches
@@ -83,17 +84,8 @@ class ResNet20(nn.Module):
         return self.fc(F.avg_pool2d(x, x.shape[3]).flatten(1))
 
 
-def moment(device):
-    """Time at which all work so far is done, in seconds."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare batches")

@@ -9,7 +9,6 @@ See tests/slurm for the cluster.
 usage: slurm_faults.py [--only WORD]
 """
 
-import argparse
 import os
 import re
 import shlex
@@ -23,9 +22,10 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+from shared import ROOT, options
+
 sys.path.insert(0, str(ROOT / "tests/slurm"))
-from driver import LOCALLY, ON_CLUSTER, TABLES, Cluster, Workflow, until  # noqa: E402
+from driver import LOCALLY, ON_CLUSTER, TABLES, Cluster, Workflow, until
 
 DENSE = "dense/synthetic/tiny/seed0/supervised"
 TARGET = ("--", f"results/{DENSE}/it30.safetensors")
@@ -76,8 +76,8 @@ OPTIONS = {
 
 def disturb(name, cluster, folder):
     """Run the dense part of the study with one fault; return a row of the table."""
-    options = (*ON_CLUSTER, *OPTIONS.get(name, ()))
-    workflow = Workflow(folder, ROOT / "tests/slurm/study.yaml", cluster.environment, *options).start(*TARGET)
+    how = (*ON_CLUSTER, *OPTIONS.get(name, ()))
+    workflow = Workflow(folder, ROOT / "tests/slurm/study.yaml", cluster.environment, *how).start(*TARGET)
     process = workflow.paused(f"results/{DENSE}/trajectory.safetensors.resume")
     (number,) = cluster.jobs(folder, "dense", states="running")
     began = time.monotonic()
@@ -120,9 +120,7 @@ def states(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--only", default="", help="faults whose name contains this; none: only count")
     args = parser.parse_args()
     different = 0
@@ -155,11 +153,11 @@ def whole(cluster, parent):
     notes = count_calls(cluster)
     as_the_profile_looks = (*ON_CLUSTER[:4], "--latency-wait", "5")
     ways = {"local": LOCALLY, "cluster": ON_CLUSTER, "cluster, seldom watched": as_the_profile_looks}
-    for index, (name, options) in enumerate(ways.items()):
+    for index, (name, how) in enumerate(ways.items()):
         notes.write_text("")
         began = time.monotonic()
         folder, study = parent / f"whole{index}", ROOT / "tests/slurm/study.yaml"
-        status, printed = Workflow(folder, study, cluster.environment, *options, *TABLES).start().finish(600)
+        status, printed = Workflow(folder, study, cluster.environment, *how, *TABLES).start().finish(600)
         if status != 0:
             sys.exit(printed)
         seconds = time.monotonic() - began

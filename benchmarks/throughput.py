@@ -11,7 +11,6 @@ usage: throughput.py [--pairs 3] [--seconds 10] [--cores N] [--jobs N] [--device
                      [--precision float32 bfloat16] [--quiet 0.2]
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 from machine import OtherLoad, describe, usable_cores
+from shared import options
 
 HERE = Path(__file__).resolve().parent
 PLAIN = "plain loop"
@@ -53,15 +53,15 @@ def ours(jobs, seconds, device, precision):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10, help="length of each measurement")
     parser.add_argument("--cores", type=int, default=len(usable_cores()), help="how many to use")
     parser.add_argument("--jobs", type=int, help="training processes side by side; as many as cores")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    parser.add_argument(
+        "--precision", nargs="+", default=["float32"], choices=["float32", "tf32", "bfloat16"]
+    )
     parser.add_argument(
         "--quiet", type=float, default=0.2, help="cores' worth of others that still count as none"
     )

@@ -1,18 +1,33 @@
-# Names, specs, fingerprints and input functions. No rules.
+# The study, and input functions. No rules.
+import os
+import shlex
 import shutil
+import sys
+from pathlib import Path
 
-import yaml
+import snakemake.common
+import snakemake.rules
 from snakemake.exceptions import WorkflowError
 
-from earlyphase.study import demand
-from earlyphase.study.jobs import inputs, jobs
 from earlyphase.errors import InvalidInput
-from earlyphase.study.fingerprints import canonical, fingerprint
-from earlyphase.study.study import METRICS, Study
+from earlyphase.runtime import plugins
+from earlyphase.study import demand, fingerprints, jobs, stages
+from earlyphase.study.configuration import plugins_of, read_yaml
+from earlyphase.study.rules import read_rules
+from earlyphase.study.study import Study
 
+HOME = Path(workflow.basedir)
 try:
-    with open(f"{workflow.basedir}/config.schema.yaml") as schema:
-        STUDY = Study(config, yaml.safe_load(schema))
+    plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
+    STUDY = Study(
+        config, read_yaml(HOME / "config.schema.yaml"), read_rules(HOME / "rules")
+    )
+    jobs.check_outputs(STUDY)
+    if workflow.is_main_process:
+        for run in STUDY.runs:
+            STUDY.contents(run.dataset)  # images that are not there stop the study here
+        for sentence in stages.left_out(STUDY):
+            print(f"note: {sentence}", file=sys.stderr)
 except InvalidInput as error:
     raise WorkflowError(str(error))
 
@@ -24,9 +39,26 @@ onstart:
     workflow.scheduler.job_rate_limiter = None
 
 
+# Snakemake inspects the signature of a function each time it calls one: a quarter of the time of planning.
+SIGNATURES = {}
+
+
+def parameters_of(function, inspect=snakemake.common.get_function_params):
+    """Parameters of a function, inspected once; methods of two objects have the same."""
+    key = getattr(function, "__func__", function)
+    if key not in SIGNATURES:
+        SIGNATURES[key] = inspect(function)
+    return SIGNATURES[key]
+
+
+snakemake.common.get_function_params = parameters_of
+snakemake.rules.get_function_params = parameters_of
+
+
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
 # ends the rest of the job then leaves no time to save. So the command takes the shell's place.
-shell.prefix("exec ")
+named = os.environ.get(plugins.VARIABLE)
+shell.prefix(f"{plugins.VARIABLE}={shlex.quote(named)} exec " if named else "exec ")
 
 
 def either(names):
@@ -34,56 +66,64 @@ def either(names):
 
 
 wildcard_constraints:
-    dataset=either(config["datasets"]),
-    model=either(config["models"]),
-    figure=either(STUDY.config["figures"]),
+    dataset=either(STUDY.config["datasets"]),
+    model=either(STUDY.config["models"]),
+    task=either(STUDY.config["tasks"]),
+    figure=either({name for run in STUDY.runs for name in run.figures}),
     perturbation=either(STUDY.config["perturbations"]),
+    criterion=stages.CRITERION,
     seed=r"\d+",
-    task="supervised",
     k=r"\d+",
     round=r"[1-9]\d*",
-    stage=either(METRICS),
+    table=either(stages.all_tables()),
 
 
 def spec(rule):
     """What a job reads from the configuration: one JSON text, a function of the wildcards."""
-    return lambda wildcards: canonical(STUDY.spec(rule, **wildcards))
+    return lambda wildcards: fingerprints.canonical(
+        jobs.spec(STUDY, rule, dict(wildcards))
+    )
 
 
 def code(rule):
     """Fingerprint of the code that a job runs."""
-    return lambda wildcards: fingerprint(*STUDY.roots(rule, **wildcards))
+    return lambda wildcards: fingerprints.fingerprint(
+        *jobs.roots(STUDY, rule, dict(wildcards))
+    )
 
 
 def needs(rule, role):
     """Input function for what depends on the study or on the round before."""
-    return lambda wildcards: inputs(STUDY, rule, **wildcards).get(role, [])
+    return lambda wildcards: stages.STAGES[rule].needs(STUDY, dict(wildcards))[role]
 
 
-def gpus(wildcards):
+def gpus_of_a_job(device):
     """Training jobs take one GPU each, where they are to use any."""
-    if config["execution"]["device"] == "auto":
+    if device == "auto":
         return int(shutil.which("nvidia-smi") is not None)
-    return int(config["execution"]["device"] == "cuda")
+    return int(device == "cuda")
+
+
+GPUS = gpus_of_a_job(STUDY.config["execution"]["device"])
 
 
 def minutes(rule):
     """Time limit of a training job; more with every attempt, and progress survives each."""
     return lambda wildcards, attempt: demand.minutes(
-        STUDY, rule, wildcards, attempt, gpu=bool(gpus(wildcards))
+        STUDY, rule, wildcards, attempt, gpu=bool(GPUS)
     )
 
 
 def megabytes(wildcards, attempt):
     """Memory of a training job; more with every attempt."""
-    return demand.megabytes(STUDY, wildcards, attempt, gpu=bool(gpus(wildcards)))
+    return demand.megabytes(STUDY, wildcards, attempt, gpu=bool(GPUS))
 
 
 # Snakemake does not compare params that depend on resources or output with those of an earlier run.
 # The next three are made so on purpose: none of them changes what a job computes.
 def execution(wildcards, resources):
     """Options for where and how precisely to compute, and how often to save progress."""
-    chosen = config["execution"]
+    chosen = STUDY.config["execution"]
     device = "cuda" if resources.gpu else "cpu"
     preload = "--preload" if chosen["preload"] else ""
     options = f"--device {device} --precision {chosen['precision']}"
@@ -97,8 +137,10 @@ def resume_file(wildcards, output):
 
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return STUDY.kept_iterations(STUDY.run_of(wildcards.dataset, wildcards.model))
+    return STUDY.run(dict(wildcards)).kept_iterations
 
 
 def configured_figures(wildcards):
-    return [path for job in jobs(STUDY) if job.rule == "figure" for path in job.outputs]
+    return [
+        path for job in jobs.jobs(STUDY) if job.rule == "figure" for path in job.outputs
+    ]

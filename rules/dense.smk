@@ -13,7 +13,7 @@ rule dense:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("dense"),
     params:
@@ -44,7 +44,7 @@ rule checkpoint:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("checkpoint"),
     params:

@@ -1,11 +1,11 @@
 rule collect:
-    """One table of all runs of a network, for each stage."""
+    """One table of all replicates of a network."""
     input:
-        metrics=needs("collect", "metrics"),
+        parts=needs("collect", "parts"),
     output:
-        table="results/tables/{stage}_{dataset}_{model}.csv",
+        table="results/tables/{dataset}/{model}/{table}.csv",
     log:
-        "logs/tables/{stage}_{dataset}_{model}.log",
+        "logs/tables/{dataset}/{model}/{table}.log",
     conda:
         "../envs/earlyphase.yaml"
     params:
@@ -22,15 +22,15 @@ rule figure:
         tables=needs("figure", "tables"),
     output:
         svg=report(
-            "results/figures/{figure}_{dataset}_{model}.svg",
+            "results/figures/{dataset}/{model}/{figure}.svg",
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "data": "{dataset}", "network": "{model}"},
         ),
-        png="results/figures/{figure}_{dataset}_{model}.png",
-        table="results/figures/{figure}_{dataset}_{model}.csv",
+        png="results/figures/{dataset}/{model}/{figure}.png",
+        table="results/figures/{dataset}/{model}/{figure}.csv",
     log:
-        "logs/figures/{figure}_{dataset}_{model}.log",
+        "logs/figures/{dataset}/{model}/{figure}.log",
     conda:
         "../envs/earlyphase.yaml"
     params:

@@ -6,18 +6,18 @@ rule imp_round:
         weights=needs("imp_round", "weights"),
         mask=needs("imp_round", "mask"),
     output:
-        mask="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/mask.safetensors",
-        weights="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/weights.safetensors",
-        metrics="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/metrics.csv",
-        run="results/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}/run.json",
+        mask="results/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/mask.safetensors",
+        weights="results/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/weights.safetensors",
+        metrics="results/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/metrics.csv",
+        run="results/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/run.json",
     log:
-        "logs/imp/{dataset}/{model}/seed{seed}/{task}/it{k}/round{round}.log",
+        "logs/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}.log",
     priority: 1  # a chain is serial: what leads on goes before perturbed tickets
     conda:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("imp_round"),
     params:

@@ -14,7 +14,7 @@ rule telemetry:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("telemetry"),
     params:
@@ -46,7 +46,7 @@ rule curvature:
         "../envs/earlyphase.yaml"
     threads: 1
     resources:
-        gpu=gpus,
+        gpu=GPUS,
         mem_mb=megabytes,
         runtime=minutes("curvature"),
     params:

@@ -20,7 +20,7 @@ PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 
 @pytest.fixture(scope="module")
 def smoke():
-    return read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT / "config.schema.yaml")
+    return read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
 
 
 def test_the_profile_plans_the_smoke_study(smoke, tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 
 from earlyphase.__main__ import main
 from earlyphase.core.networks.resnet import resnet
@@ -18,6 +19,7 @@ COLUMNS = {"dataset": "noise", "model": "tiny", "seed": 0, "task": "supervised",
 SPEC = {
     "columns": COLUMNS,
     "model": {"function": "resnet", "depth": 8, "width": 4},
+    "task": {"function": "supervised"},
     "prune_fraction": 0.2,
     "training": {
         "iterations": 6, "batch_size": 16, "learning_rate": 0.05, "milestones": [4], "decay": 0.1,
@@ -55,8 +57,8 @@ def prune(round_folder, capfd, monkeypatch):
     for name, suffix in OUTPUTS.items():
         words += [f"--out-{name}", f"out/{name}.{suffix}"]
 
-    def run():
-        status = main(words)
+    def run(*more):
+        status = main([*words, *more])
         return status, "".join(capfd.readouterr())
 
     return run
@@ -74,6 +76,15 @@ def test_sound_inputs_make_a_round(round_folder, prune):
     before = storage.load_mask(round_folder / "mask.safetensors")
     after = storage.load_mask(round_folder / "out/mask.safetensors")
     assert not any(np.any(after[name] & ~before[name]) for name in before)
+
+
+def test_a_job_computes_in_the_precision_that_it_is_told(prune):
+    """float32 means float32 on a GPU, too, where cuDNN takes TF32 unless it is told not to."""
+    for precision, allowed in (("tf32", True), ("float32", False), ("bfloat16", False)):
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not allowed
+        status, printed = prune("--precision", precision)
+        assert status == 0, printed
+        assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
 
 
 def truncate(path):

@@ -5,11 +5,13 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -80,6 +82,18 @@ def test_provenance_says_where_from_by_what_right_and_how(name):
         (lambda d: {"train_labels": d.train_labels.astype(np.int32)}, "train labels must be int64"),
         (lambda d: {"train_labels": d.train_labels[1:]}, "train has 8 images but 7 labels"),
         (lambda d: {"test_images": d.test_images[:0], "test_labels": d.test_labels[:0]}, "test is empty"),
+        (
+            lambda d: {"train_images": d.train_images[:1], "train_labels": d.train_labels[:1]},
+            "train has one image, but training needs at least 2",
+        ),
+        (
+            lambda d: {
+                "train_labels": d.train_labels * 0,
+                "test_labels": d.test_labels * 0,
+                "classes": ("a",),
+            },
+            "classes are: 'a'; a classifier needs two classes",
+        ),
         (lambda d: {"test_labels": d.test_labels + 1}, "label 4, but 4 classes allow 0 to 3"),
         (lambda d: {"train_labels": d.train_labels - 1}, "label -1, but 4 classes allow 0 to 3"),
         (lambda d: {"test_labels": d.test_labels % 3}, "test has no image of class 'class3'"),
@@ -112,6 +126,7 @@ def test_a_set_that_training_could_not_read_is_refused(data, change, message):
         ("synthetic", {"channels": True}, "channels is True"),
         ("imagefolder", {"path": "nowhere", "size": 0}, "size is 0"),
         ("imagefolder", {"path": "nowhere", "size": 8, "normalisation": "own "}, "known are own, imagenet"),
+        ("imagefolder", {"path": "nowhere", "size": 8, "background": "grey"}, "known are white, black"),
         ("cifar10", {"normalisation": "none", "download": False}, "normalisation is 'none'"),
     ],
 )
@@ -378,7 +393,24 @@ def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
         ),
         (
             lambda files: files | {"test/Bee/a.png": files["test/Bee/a.png"][:-40]},
-            "test/Bee/a.png cannot be used as an image",
+            "test/Bee/a.png cannot be used as an image (it is cut short)",
+        ),
+        (
+            lambda files: {name: content for name, content in files.items() if "Bee" not in name},
+            "classes are: 'ant'; a classifier needs two classes",
+        ),
+        (
+            lambda files: {name.replace("test/ant", "test/Ant"): content for name, content in files.items()},
+            "'ant' is in train/ but not in test/; both need every class; test/ has 'Ant', which is written diff",
+        ),
+        (
+            lambda files: {f"mine/{name.capitalize()}": content for name, content in files.items()},
+            "has no folders train/<class>/; its own folders: mine/Test, mine/Train",
+        ),
+        (
+            lambda files: without(files, "test/ant/") | {"test/ant/1.HEIC": b"x", "test/ant/notes": b"x"},
+            "test/ant/ holds no images; every class needs some (2 files without an image's extension were "
+            "passed over: 1.HEIC, notes)",
         ),
         (
             lambda files: files | {"test/Bee/a.png": png(np.full((6, 6), 1000, np.uint16))},
@@ -402,6 +434,386 @@ def test_a_path_that_is_no_folder_or_zip_is_refused(tmp_path, files):
     archive = write_zip(tmp_path / "some.zip", files)
     archive.write_bytes(archive.read_bytes()[:-100])  # as a copy that broke off
     with pytest.raises(InvalidInput, match=r"some\.zip is neither a folder nor a whole \.zip"):
+        read_images(archive)
+
+
+# Images as cameras, editors, systems and downloads leave them
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def read_one(tmp_path: Path, content: bytes, name: str = "0.png", **arguments: str) -> np.ndarray:
+    """What is read of one file, (6, 6, 3), among others in a folder and, which must be the same, in a zip."""
+    grey = {
+        f"{split}/{label}/9.png": png(np.full((6, 6, 3), 9, np.uint8))
+        for split in ("train", "test")
+        for label in "ab"
+    }
+    files = grey | {f"train/a/{name}": content}
+    folder = read_images(write_folder(tmp_path / "folder", files), **arguments)
+    packed = read_images(write_zip(tmp_path / "packed.zip", files), **arguments)
+    assert equal(folder, packed)
+    return folder.train_images[0].transpose(1, 2, 0)
+
+
+# EXIF's table: orientation -> the side of the scene that is the first row, and the first column, of the file
+SIDES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+def as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    rows, columns = SIDES[orientation]
+    stored = upright if rows in ("top", "bottom") else upright.swapaxes(0, 1)
+    stored = stored[::-1] if rows in ("bottom", "right") else stored
+    return np.ascontiguousarray(stored[:, ::-1] if columns in ("bottom", "right") else stored)
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})],
+    ids=["png", "tiff", "webp"],
+)
+def test_a_picture_is_turned_upright(tmp_path, rng, kind, options, orientation):
+    upright = rng.integers(256, size=(6, 6, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(as_stored(upright, orientation)), kind, exif=exif, **options)
+    assert np.array_equal(read_one(tmp_path, content), upright)
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+def test_a_photograph_is_turned_upright_before_it_is_made_smaller(tmp_path, orientation):
+    upright = np.zeros((32, 48, 3), np.uint8)  # a quarter of it each: red, green, blue, black
+    upright[:16, :24, 0] = upright[:16, 24:, 1] = upright[16:, :24, 2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(
+        Image.fromarray(as_stored(upright, orientation)), "JPEG", quality=95, subsampling=0, exif=exif
+    )
+    corners = read_one(tmp_path, content, "0.JPG")[::5, ::5].astype(int)
+    assert np.abs(corners - [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]]).max() < 16
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0nonsense", bytes(40)]
+)
+def test_broken_exif_leaves_the_picture_as_it_is(tmp_path, rng, exif):
+    pixels = rng.integers(256, size=(6, 6, 3), dtype=np.uint8)
+    assert np.array_equal(read_one(tmp_path, encoded(Image.fromarray(pixels), exif=exif)), pixels)
+
+
+def cutout(kind: str) -> bytes:
+    """The upper half transparent, over colours that an editor left there; the lower half (or palette) 40."""
+    alpha = np.repeat(np.uint8([0, 255]), 18).reshape(6, 6)
+    hidden = np.where(alpha, 40, 200).astype(np.uint8)
+    if kind == "RGBA":
+        return encoded(Image.fromarray(np.dstack([hidden] * 3 + [alpha])))
+    if kind == "LA":
+        return encoded(Image.fromarray(np.dstack([hidden, alpha]), "LA"))
+    if kind == "L":
+        return encoded(Image.fromarray(hidden), transparency=200)
+    if kind == "RGB":
+        return encoded(Image.fromarray(np.dstack([hidden] * 3)), transparency=(200, 200, 200))
+    palette = Image.fromarray((hidden == 40).astype(np.uint8), "P")
+    palette.putpalette([200, 200, 200, 40, 40, 40])
+    if kind == "P, each colour's":
+        return encoded(palette, transparency=bytes([0, 255]))
+    return encoded(palette, kind.split()[1], transparency=0)
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "L", "RGB", "P PNG", "P GIF", "P, each colour's"])
+@pytest.mark.parametrize(
+    ("arguments", "behind"), [({}, 255), ({"background": "white"}, 255), ({"background": "black"}, 0)]
+)
+def test_what_is_transparent_shows_the_background(tmp_path, kind, arguments, behind):
+    image = read_one(tmp_path, cutout(kind), "0.gif" if "GIF" in kind else "0.png", **arguments)
+    assert np.all(image[:3] == behind)
+    assert np.all(image[3:] == 40)
+
+
+def test_what_is_half_transparent_is_mixed_with_the_background(tmp_path):
+    alpha = np.arange(0, 252, 7, dtype=np.uint8).reshape(6, 6)
+    image = np.dstack([np.full((6, 6, 3), 100, np.uint8), alpha])
+    share = alpha[..., None] / 255
+    for background, level in (("white", 255), ("black", 0)):
+        read = read_one(tmp_path / background, png(image), background=background)
+        assert np.abs(read - (100 * share + level * (1 - share))).max() <= 1
+
+
+def test_an_edge_is_not_tinted_by_what_is_hidden_under_transparent_pixels(tmp_path):
+    image = np.zeros((60, 60, 4), np.uint8)
+    image[..., 1] = 255  # green, all of it hidden
+    image[13:47, 13:47] = (200, 200, 200, 255)
+    read = read_one(tmp_path, png(image))
+    assert np.array_equal(read[..., 0], read[..., 1])
+
+
+CLUTTER = {
+    "Thumbs.db": b"\xd0\xcf\x11\xe0" + bytes(500),
+    "desktop.ini": b"[.ShellClassInfo]\r\n",
+    "0.json": b"{}",
+    "Icon\r": b"",
+    "notes": b"x",
+    "0.png.txt": b"x",
+    "clip.mpg": bytes(9),
+}
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip])
+def test_files_without_an_images_extension_are_passed_over_and_counted(tmp_path, files, capsys, write):
+    plain = read_images(write(tmp_path / "plain", files))
+    assert "passed over" not in capsys.readouterr().out
+    clutter = {f"train/ant/{name}": content for name, content in CLUTTER.items()}
+    assert equal(read_images(write(tmp_path / "cluttered", files | clutter)), plain)
+    said = capsys.readouterr().out
+    assert "7 files without an image's extension were passed over: " in said
+    assert sum(name in said for name in CLUTTER) == 5
+    read_images(write(tmp_path / "one", files | {"test/Bee/deeper/Thumbs.db": b"x"}))
+    assert "1 file without an image's extension was passed over: Thumbs.db\n" in capsys.readouterr().out
+
+
+def test_a_file_name_that_is_no_text_is_no_obstacle(tmp_path, files):
+    plain = read_images(write_folder(tmp_path / "plain", files))
+    (tmp_path / "plain" / "train" / "ant").rename(tmp_path / "plain" / "train" / os.fsdecode(b"ant\xff"))
+    (tmp_path / "plain" / "test" / "ant").rename(tmp_path / "plain" / "test" / os.fsdecode(b"ant\xff"))
+    (tmp_path / "plain" / "test" / "Bee" / os.fsdecode(b"\xfe.db")).write_bytes(b"x")
+    program = (
+        "from earlyphase.datasets import dataset; from earlyphase.runtime.storage import save_tensors\n"
+        f"data = dataset['imagefolder'](path={str(tmp_path / 'plain')!r}, size=6)\n"
+        f"save_tensors({str(tmp_path / 'out')!r}, 'data set', {{'mean': data.mean}}, classes=list(data.classes))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert "1 file without an image's extension was passed over" in ran.stdout
+    assert equal(read_images(tmp_path / "plain"), plain)
+
+
+def test_an_extension_may_be_in_capitals(tmp_path, files):
+    plain = read_images(write_folder(tmp_path / "plain", files))
+    louder = {name.replace(".png", ".PNG"): content for name, content in files.items()}
+    assert equal(read_images(write_folder(tmp_path / "louder", louder)), plain)
+
+
+BROKEN = {
+    "a page that says 404": (
+        b"<!DOCTYPE html><html>404 Not Found</html>",
+        "it holds an HTML page, not an image",
+    ),
+    "a page after a blank line": (b"\xef\xbb\xbf\r\n<HTML>", "it holds an HTML page, not an image"),
+    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid", "`git lfs pull` fetches it"),
+    "text": (b"{}", "it is in no image format that Pillow knows"),
+    "nothing": (b"", "it is empty"),
+    "half a download": (encoded(Image.effect_noise((64, 64), 50), "JPEG")[:900], "it is cut short"),
+    "grey of 16 bits": (png(np.full((6, 6), 1000, np.uint16)), "more than 8 bits a channel"),
+}
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_image_is_named_with_a_reason_for_people(tmp_path, files, write, kind):
+    content, reason = BROKEN[kind]
+    with pytest.raises(InvalidInput) as refusal:
+        read_images(write(tmp_path / "images", files | {"train/ant/0.jpg": content}))
+    assert "train/ant/0.jpg cannot be used as an image" in str(refusal.value)
+    assert reason in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it finds
+@pytest.mark.parametrize(
+    "kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO", "PCX", "SGI"]
+)
+def test_damage_is_read_or_refused_in_words_wherever_it_is(tmp_path, files, rng, kind):
+    whole = encoded(Image.fromarray(rng.integers(256, size=(16, 16, 3), dtype=np.uint8)), kind)
+    folder = write_folder(tmp_path, files)
+    for trial in range(40):
+        damaged = bytearray(whole)
+        if trial % 2:
+            del damaged[rng.integers(len(whole)) :]
+        else:
+            damaged[rng.integers(min(len(whole), 80))] = rng.integers(256)
+        (folder / "train" / "ant" / "0.png").write_bytes(damaged)
+        try:
+            read_images(folder)
+        except InvalidInput as refusal:
+            assert re.search(
+                r"train/ant/0\.png cannot be used as an image \(\w.*\w\W*\); replace", str(refusal)
+            )
+            assert " object at 0x" not in str(refusal)
+
+
+def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+    frames = [Image.new("RGB", (6, 6), (shade, 0, 0)) for shade in (250, 120, 10)]
+    for kind, name in (("GIF", "0.gif"), ("PNG", "0.apng"), ("TIFF", "0.tif")):
+        content = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+        assert np.array_equal(read_one(tmp_path / kind, content, name), np.asarray(frames[0]))
+
+
+def test_colours_for_printing_become_those_of_a_screen(tmp_path):
+    red = Image.new("RGB", (6, 6), (250, 10, 20)).convert("CMYK")
+    read = read_one(tmp_path, encoded(red, "JPEG", quality=100), "0.jpg").astype(int)
+    assert np.abs(read - [250, 10, 20]).max() < 8
+
+
+def test_colour_of_16_bits_is_taken_at_its_upper_8(tmp_path, rng):
+    pixels = rng.integers(256, size=(6, 6, 3), dtype=np.uint8)
+    rows = b"".join(b"\0" + np.dstack([row, 255 - row]).tobytes() for row in pixels)  # upper byte, lower byte
+    chunks = [
+        (b"IHDR", bytes([0, 0, 0, 6, 0, 0, 0, 6, 16, 2, 0, 0, 0])),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+        for name, body in chunks
+    )
+    assert np.array_equal(read_one(tmp_path, content), pixels)
+
+
+# Links
+
+
+def test_a_link_to_its_own_folder_adds_nothing(tmp_path, files):
+    plain = read_images(write_folder(tmp_path / "plain", files))
+    looped = write_folder(tmp_path / "looped", files)
+    (looped / "train" / "ant" / "loop").symlink_to(".")
+    (looped / "train" / "ant" / "up").symlink_to("../..")
+    (looped / "train" / "Bee" / "top").symlink_to(looped)
+    assert equal(read_images(looped), plain)
+
+
+def test_links_in_a_circle_come_to_an_end(tmp_path, files):
+    looped = write_folder(tmp_path / "looped", files)
+    (looped / "train" / "ant" / "other").symlink_to("../Bee")
+    (looped / "train" / "Bee" / "other").symlink_to("../ant")
+    assert np.bincount(read_images(looped).train_labels).tolist() == [4, 4]  # as the links say, and no more
+
+
+def test_folders_elsewhere_are_followed_as_often_as_they_are_linked(tmp_path, files):
+    plain = read_images(write_folder(tmp_path / "plain", files))
+    assert equal(read_images(linked(tmp_path / "classes", tmp_path / "plain")), plain)
+    same = tmp_path / "same"
+    same.mkdir()
+    (same / "train").symlink_to(tmp_path / "plain" / "train")
+    (same / "test").symlink_to("train")  # whoever tests on the training images says so
+    data = read_images(same)
+    assert np.array_equal(data.train_images, data.test_images)
+
+
+def linked(place: Path, plain: Path) -> Path:
+    """The classes of `plain` as links to folders in a pool beside train/ and test/, all in one folder."""
+    shutil.copytree(plain, place / "all" / "pool")
+    for split in ("train", "test"):
+        (place / "all" / split).mkdir()
+        for name in ("ant", "Bee"):
+            (place / "all" / split / name).symlink_to(f"../pool/{split}/{name}")
+    (place / "mine").mkdir()
+    for split in ("train", "test"):
+        (place / "mine" / split).symlink_to(place / "all" / split)
+    return place / "mine"
+
+
+def test_a_link_to_nothing_and_an_unreadable_file_are_named(tmp_path, files):
+    folder = write_folder(tmp_path, files)
+    (folder / "train" / "ant" / "0.png").symlink_to("gone.png")
+    with pytest.raises(
+        InvalidInput, match=r"train/ant/0\.png cannot be used as an image \(it is a link to nothing"
+    ):
+        read_images(folder)
+    (folder / "train" / "ant" / "0.png").unlink()
+    (folder / "train" / "ant" / "0.png").symlink_to("/proc/self/mem")  # cannot be read, not even by root
+    with pytest.raises(
+        InvalidInput, match=r"train/ant/0\.png cannot be used as an image \(it cannot be read: "
+    ):
+        read_images(folder)
+
+
+def test_a_pipe_with_an_images_name_is_no_image(tmp_path, files):
+    plain = read_images(write_folder(tmp_path, files))
+    os.mkfifo(tmp_path / "train" / "ant" / "0.png")  # to read it would wait for ever
+    assert equal(read_images(tmp_path), plain)
+
+
+# Zips as other programs write them
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: name.replace("/", "\\"),
+        lambda name: f"./{name}",
+        lambda name: f"/{name}",
+        lambda name: f"mine//{name}",
+    ],
+    ids=["backslashes", "dot", "root", "doubled"],
+)
+def test_a_zip_may_spell_its_folders_in_other_ways(tmp_path, files, rename):
+    plain = read_images(write_folder(tmp_path / "plain", files))
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for name, content in {"train/ant/": b"", **files}.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = rename(name)
+            archive.writestr(info, content)
+    assert equal(read_images(tmp_path / "odd.zip"), plain)
+
+
+def with_flag(archive: bytes, flag: int, on: bool) -> bytes:
+    """Set or clear a flag of each member, where it stands before the member and in the table of contents."""
+    changed = bytearray(archive)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = archive.find(mark)
+        while at >= 0:
+            flags = int.from_bytes(archive[at + offset : at + offset + 2], "little")
+            flags = flags | flag if on else flags & ~flag
+            changed[at + offset : at + offset + 2] = flags.to_bytes(2, "little")
+            at = archive.find(mark, at + 1)
+    return bytes(changed)
+
+
+def test_names_in_utf8_are_read_as_such_though_the_zip_does_not_say_so(tmp_path, files):
+    files = {name.replace("ant", "Käfer"): content for name, content in files.items()}
+    plain = read_images(write_folder(tmp_path / "plain", files))
+    archive = write_zip(tmp_path / "finder.zip", files)
+    archive.write_bytes(with_flag(archive.read_bytes(), 0x800, on=False))  # as the Finder of macOS
+    data = read_images(archive)
+    assert data.classes == plain.classes == ("Bee", "Käfer")
+    assert equal(data, plain)
+
+
+def test_a_zip_with_a_password_and_one_with_links_are_refused_in_words(tmp_path, files):
+    archive = write_zip(tmp_path / "locked.zip", files)
+    archive.write_bytes(with_flag(archive.read_bytes(), 1, on=True))
+    with pytest.raises(
+        InvalidInput, match=r"train/Bee/a\.png .*it is encrypted; pack the zip without a password"
+    ):
+        read_images(archive)
+    with zipfile.ZipFile(write_zip(tmp_path / "links.zip", files), "a") as archive:
+        info = zipfile.ZipInfo("train/ant/0.png")
+        info.external_attr = 0o120777 << 16
+        archive.writestr(info, "../Bee/a.png")
+    with pytest.raises(InvalidInput, match=r"train/ant/0\.png .*it is a link; pack the zip with the files"):
+        read_images(tmp_path / "links.zip")
+
+
+def test_a_member_that_is_damaged_is_named(tmp_path, files):
+    archive = write_zip(tmp_path / "some.zip", files)
+    content = bytearray(archive.read_bytes())
+    content[content.find(b"IDAT", content.find(b"train/ant/a.png")) + 8] ^= 255
+    archive.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"train/ant/a\.png .*the zip is damaged there.*CRC"):
         read_images(archive)
 
 

@@ -9,8 +9,12 @@ from torch import nn
 
 from earlyphase.core import training
 from earlyphase.core.networks.resnet import resnet
+from earlyphase.datasets import dataset
 from earlyphase.study import demand
-from earlyphase.study.study import Study, overlaid, read_study, registered
+from earlyphase.study.configuration import overlaid, read_files
+from earlyphase.study.rules import read_rules
+from earlyphase.study.signatures import registered
+from earlyphase.study.study import Study
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "config.schema.yaml"
@@ -19,8 +23,8 @@ PAPER = {"dataset": "cifar10", "model": "resnet20", "seed": "0", "task": "superv
 
 def study(*presets, **settings):
     paths = [ROOT / "config.yaml", *(ROOT / f"presets/{name}.yaml" for name in presets)]
-    read = read_study(paths, SCHEMA)
-    return Study(overlaid(read.config, settings), yaml.safe_load(SCHEMA.read_text()))
+    config = overlaid(read_files(paths), settings)
+    return Study(config, yaml.safe_load(SCHEMA.read_text()), read_rules(ROOT / "rules"))
 
 
 @pytest.mark.parametrize(
@@ -40,10 +44,18 @@ def test_multiply_adds_are_those_of_the_network(depth, width, size, channels):
     assert demand.multiply_adds(depth, width, size, channels) == sum(counted)
 
 
-def test_every_data_set_of_known_size_is_listed():
-    listed = set(demand.IMAGES) | {"imagefolder"}
-    assert listed == set(registered("datasets"))
+@pytest.mark.parametrize("name", ["photo_digits", "digits", "synthetic"])
+def test_what_a_data_set_says_of_its_images_is_so(name):
+    said, made = demand.images_of({"function": name}), dataset[name]()
+    channels, height, _ = made.train_images.shape[1:]
+    assert said == {
+        "train": len(made.train_images), "test": len(made.test_images), "size": height, "channels": channels,
+    }  # fmt: skip
+
+
+def test_evaluation_batches_are_counted_as_they_are():
     assert training.EVALUATION_BATCH == demand.EVALUATED_AT_ONCE
+    assert set(registered("datasets")) == set(dataset)
 
 
 def test_configured_sizes_count_and_a_folder_has_a_guess():
@@ -54,14 +66,14 @@ def test_configured_sizes_count_and_a_folder_has_a_guess():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "images_a_second"),
+    ("data", "model", "images_a_second"),
     [("cifar10", "resnet20", 220), ("photo_digits", "resnet8", 6187)],  # measured, one core
 )
-def test_time_asked_for_is_more_than_was_measured_but_not_absurdly(dataset, model, images_a_second):
-    of = study()
+def test_time_asked_for_is_more_than_was_measured_but_not_absurdly(data, model, images_a_second):
+    of = study(runs=[{"dataset": data, "model": model}])
     iterations = 1000
-    measured = iterations * of.training(dataset, model)["batch_size"] / images_a_second
-    asked = demand.training_seconds(of, dataset, model, iterations, gpu=False)
+    measured = iterations * of.run({"dataset": data, "model": model}).training["batch_size"] / images_a_second
+    asked = demand.training_seconds(of, data, model, iterations, gpu=False)
     assert 1.2 * measured < asked < 6 * measured
 
 
@@ -92,8 +104,9 @@ def test_every_attempt_asks_for_more():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "measured"), [("cifar10", "resnet20", 1631), ("photo_digits", "resnet8", 599)]
+    ("data", "model", "measured"), [("cifar10", "resnet20", 1631), ("photo_digits", "resnet8", 599)]
 )
-def test_memory_asked_for_covers_what_was_measured(dataset, model, measured):
-    asked = demand.megabytes(study("paper"), PAPER | {"dataset": dataset, "model": model}, 1, gpu=False)
+def test_memory_asked_for_covers_what_was_measured(data, model, measured):
+    of = study("paper", runs=[{"dataset": data, "model": model}])
+    asked = demand.megabytes(of, PAPER | {"dataset": data, "model": model}, 1, gpu=False)
     assert measured * 1.2 < asked < 3 * measured

@@ -1,17 +1,22 @@
-"""Which GPU a job takes: counted by Snakemake, chosen here."""
+"""The process that computes: its device, threads and processor."""
 
 import os
+import tempfile
 
 import pytest
 import torch
 
+from earlyphase.errors import InvalidInput
 from earlyphase.runtime import execution
+from earlyphase.runtime.execution import Execution, instructions, prepare, processor_model
+
+CPU = Execution(torch.device("cpu"), "float32", 1)
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Set the number of visible GPUs; locks live in a folder of their own."""
-    monkeypatch.setattr(execution, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(execution, "_claimed", [])
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     yield lambda count: monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -48,3 +53,58 @@ def test_a_job_that_sees_one_gpu_leaves_no_lock(machine, tmp_path, monkeypatch):
     machine(1)
     assert claims(2) == [0, 0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "threads"), [(None, 1), ("1", 1), ("2", 2)])
+def test_a_job_computes_with_the_threads_it_was_granted(monkeypatch, text, threads):
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if text:
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert prepare("cpu", "float32").threads == threads == torch.get_num_threads()
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "4,2", "many"])
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    with pytest.raises(InvalidInput, match=f"OMP_NUM_THREADS is '{text}'"):
+        prepare("cpu", "float32")
+
+
+def test_the_columns_of_tables_are_these():
+    assert CPU.record() == {"device": "cpu", "precision": "float32", "threads": 1}
+
+
+def test_the_instruction_set_is_named_with_the_limit_of_onednn(monkeypatch):
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    assert instructions() == torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "SSE41")  # the older of the two names
+    assert instructions() == "AVX512, oneDNN limited to SSE41"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert CPU.machine()["instructions"] == "AVX512, oneDNN limited to AVX2"
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("processor\t: 0\nmodel\t\t: 1\nmodel name\t: A B: C\nmodel name\t: D\n", "A B: C"),
+        ("processor\t: 0\nCPU part\t: 0xd0c\n", None),
+        (None, None),
+    ],
+)
+def test_the_model_of_the_processor_is_named_where_it_is_known(tmp_path, monkeypatch, text, model):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert processor_model(tmp_path / "cpuinfo") == model
+    monkeypatch.setattr(execution, "processor_model", lambda: model)
+    assert CPU.machine().get("processor", None) == model
+
+
+def test_a_gpu_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU at {device}")
+    assert "gpu" not in CPU.machine()
+    on_gpu = Execution(torch.device("cuda:1"), "float32", 1)
+    assert on_gpu.machine()["gpu"] == "the GPU at cuda:1"

@@ -1,12 +1,19 @@
+import ast
+import inspect
 import statistics
 import subprocess
 import sys
+import warnings
+from textwrap import dedent
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
 from matplotlib import rc_context
 from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame, concat
 from scipy import stats
@@ -14,6 +21,7 @@ from scipy import stats
 from earlyphase.errors import InvalidInput
 from earlyphase.results.figures import figure, render
 from earlyphase.results.figures.effective_std import effective_std, p_value, readable
+from earlyphase.results.figures.labels import LONGEST, WIDTH, drawable
 from earlyphase.results.figures.one_round import one_round
 from earlyphase.results.figures.perturbed import MASKS_OF_K, OWN_MASKS, TO_K, perturbed
 from earlyphase.results.figures.rewinding import rewinding
@@ -105,13 +113,6 @@ def test_last_evaluation_counts_and_not_the_best(tables):
     assert rewinding(with_earlier)[1].equals(rewinding(tables)[1])
 
 
-def test_other_tasks_are_left_out(tables):
-    other = {
-        name: concat([table, table.assign(task="rotation", accuracy=0.1)]) for name, table in tables.items()
-    }
-    assert rewinding(other)[1].equals(rewinding(tables)[1])
-
-
 @pytest.mark.parametrize("column", ["accuracy", "loss"])
 def test_diverged_run_is_left_out_counted_and_marked(tables, column):
     imp = tables["imp"]
@@ -155,9 +156,9 @@ def test_networks_are_never_averaged_together(tables):
     assert alone.equals(rewinding(tables)[1])
 
 
-def test_no_supervised_run_is_said_in_words(tables):
-    tables["imp"]["task"] = "rotation"
-    with pytest.raises(InvalidInput, match="no supervised run"):
+def test_no_run_is_said_in_words(tables):
+    tables["imp"] = tables["imp"][:0]
+    with pytest.raises(InvalidInput, match="the table imp holds no run"):
         rewinding(tables)
 
 
@@ -262,24 +263,14 @@ def test_perturbed_points_are_means_over_the_seeds_of_one_k_and_round():
             assert (row["n"], row["density"]) == (SEEDS, pytest.approx(0.8**imp_round))
 
 
-@pytest.mark.parametrize(
-    "tables", [make_tables(), with_perturbed() | {"perturbed": with_perturbed()["perturbed"][:0]}]
-)
-def test_without_perturbed_runs_the_baselines_are_drawn(tables):
-    figure, points = perturbed(tables, show=SHOW)
-    assert [ax.get_title("left").split(": ")[1] for ax in figure.axes] == ["k = 100", "k = 500"]
-    assert set(points["curve"]) == {"dense", TO_K, OWN_MASKS}
-    assert "no perturbed run" in figure.get_supxlabel()
-    assert render(figure, "svg")
-
-
 def test_without_baselines_the_perturbed_runs_are_drawn():
     tables = with_perturbed(names=("noise_1",))
     figure, points = perturbed({"perturbed": tables["perturbed"]}, show=SHOW)
     assert set(points["curve"]) == {"noise"}
     assert len(figure.axes) == 2
-    with pytest.raises(InvalidInput, match="neither"):
-        perturbed({}, show=SHOW)
+    figure, points = one_round({"perturbed": tables["perturbed"]}, round=6, show=SHOW)
+    assert set(points["curve"]) == {"noise"}
+    assert not figure.legends
 
 
 def test_label_of_rewinding_to_0_may_be_chosen():
@@ -336,13 +327,6 @@ def test_one_round_shows_a_row_for_each_perturbation_from_the_top():
     assert render(figure, "svg")
 
 
-def test_one_round_without_tickets_says_so():
-    figure, points = one_round(with_perturbed(), round=9, show=SHOW)
-    assert points.empty
-    assert figure.axes[0].texts[0].get_text() == "No ticket of round 9"
-    assert render(figure, "png")
-
-
 def test_line_and_correlation_are_over_means_and_not_over_runs():
     tables = with_perturbed()
     figure, points = effective_std(tables, round=6, families=FAMILIES)
@@ -381,22 +365,6 @@ def test_every_point_of_figure_8_is_named_with_its_bars():
             text.get_window_extent()  # moves it into place
         boxes = [Text.get_window_extent(text) for text in ax.texts]  # without its line
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-
-
-@pytest.mark.parametrize(
-    ("tables", "imp_round"),
-    [
-        (with_perturbed(), 5),
-        (make_tables(), 6),
-        (with_perturbed() | {"perturbed": with_perturbed()["perturbed"][:0]}, 6),
-    ],
-)
-def test_figure_8_without_points_says_so(tables, imp_round):
-    figure, points = effective_std(tables, round=imp_round, families=FAMILIES)
-    assert points.empty
-    assert figure.axes[0].texts[0].get_text() == f"No perturbed ticket of round {imp_round}"
-    assert "residual" in points
-    assert render(figure, "png")
 
 
 @pytest.mark.parametrize("names", [("noise_1",), ("noise_1", "noise_2")])
@@ -451,3 +419,245 @@ def test_names_of_perturbations_are_readable(name, words):
 
 def test_p_values_are_short():
     assert [p_value(p) for p in (0.0085, 0.25, 1e-9)] == ["p = 0.0085", "p = 0.25", "p < 0.0001"]
+
+
+# What the three say when there is nothing to show
+
+DRAW = {
+    "perturbed": lambda tables: perturbed(tables, show=SHOW),
+    "one_round": lambda tables: one_round(tables, round=6, show=SHOW),
+    "effective_std": lambda tables: effective_std(tables, round=6, families=FAMILIES),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("lacking", ["table", "rows", "perturbation"])
+def test_nothing_to_show_is_said_in_words(name, lacking):
+    tables = with_perturbed(names=("rewind_to_0",))
+    if lacking == "table":
+        del tables["perturbed"]
+    elif lacking == "rows":
+        tables["perturbed"] = tables["perturbed"][:0]
+    with pytest.raises(
+        InvalidInput, match=f"figure {name}: .* holds no run.* to show .*shuffle_layers.*noise_1"
+    ):
+        DRAW[name](tables)
+
+
+@pytest.mark.parametrize("name", ["one_round", "effective_std"])
+def test_nothing_to_show_of_a_round_names_the_round(name):
+    with pytest.raises(InvalidInput, match=f"figure {name}: .* no run of round 6 "):
+        DRAW[name](with_perturbed(rounds=(3,)))
+
+
+def test_a_figure_that_names_no_perturbation_is_refused():
+    with pytest.raises(InvalidInput, match="none is named"):
+        perturbed(with_perturbed(), show=[])
+
+
+def test_one_run_that_diverged_is_something_to_show():
+    tables = with_perturbed(names=("noise_1",))
+    tables["perturbed"]["accuracy"] = float("nan")
+    for draw in DRAW.values():
+        assert "diverged" in draw(tables)[0].get_supxlabel()
+
+
+# What a figure reads
+
+
+class Declared(dict):
+    """Tables that may be asked for by their declared names only."""
+
+    def check(self, name):
+        assert dict.__contains__(self, name), f"reads the table {name}, which it does not declare"
+        return name
+
+    def __getitem__(self, name):
+        return super().__getitem__(self.check(name))
+
+    def __contains__(self, name):
+        return super().__contains__(self.check(name))
+
+    def get(self, name, default=None):
+        return super().get(self.check(name), default)
+
+    def refuse(self, *_):
+        raise AssertionError("goes through the tables, whichever they are")
+
+    __iter__ = keys = values = items = copy = __or__ = __ror__ = __len__ = refuse
+
+
+def declared(function):
+    """`reads` and `uses` of a figure, as they stand in its source."""
+    (definition,) = ast.parse(dedent(inspect.getsource(function))).body
+    (decorator,) = definition.decorator_list
+    facts = {word.arg: ast.literal_eval(word.value) for word in decorator.keywords}
+    return facts["reads"], facts.get("uses", ())
+
+
+def check_declaration(name, tables, **arguments):
+    """A figure works on what it declares alone; without a table it fails, or shows something else."""
+    draw = figure[name]
+    reads, uses = declared(draw)
+    assert not set(reads) & set(uses)
+    given = {table: tables[table] for table in (*reads, *uses)}
+    points = draw(Declared(given), **arguments)[1]
+    for table in reads:
+        with pytest.raises((KeyError, InvalidInput)):
+            draw({other: rows for other, rows in given.items() if other != table}, **arguments)
+    for table in uses:
+        less = {other: rows for other, rows in given.items() if other != table}
+        assert len(draw(less, **arguments)[1]) < len(points)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("rewinding", {}),
+        ("perturbed", {"show": SHOW}),
+        ("one_round", {"round": 6, "show": SHOW}),
+        ("effective_std", {"round": 6, "families": FAMILIES}),
+    ],
+)
+def test_a_figure_of_tickets_reads_what_it_declares(name, arguments):
+    check_declaration(name, with_perturbed(), **arguments)
+
+
+def test_every_figure_declares_what_it_reads():
+    for function in figure.values():
+        reads, uses = declared(function)
+        assert reads
+        assert all(isinstance(name, str) for name in (*reads, *uses))
+
+
+# Labels are text of any kind
+
+LABELS = [
+    r"$1\sigma_{x$", "$", "a $ b", "5 $ or $ 6", "$$", r"$\sigma$", r"$\frac$", "_hidden", "__", "50 %", "a & b <c>",
+    r"\$", "\\", "{", "two\nlines", "$x\ny$", "tab\there", 1, 0.5, "$" + "{" * 80 + "}" * 80 + "$",
+    "x" * LONGEST, "many words " * 18, "$" + "x + " * 40 + "x$", "1 σ",
+]  # fmt: skip
+
+
+def draw_labelled(name, first, second):
+    show = [{"shuffle_layers": first}, {"noise_1": second}]
+    families = [{first: ["shuffle_layers", "shuffle_kernels"]}, {second: ["noise_1", "noise_2"]}]
+    tables = with_perturbed(seeds=2, rounds=(6,))
+    if name == "effective_std":
+        return effective_std(tables, round=6, families=families)
+    if name == "one_round":
+        return one_round(tables, round=6, show=show)
+    return perturbed(tables, show=show)
+
+
+def labels_of(drawn):
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    return legend + [tick.get_text() for tick in drawn.axes[0].get_yticklabels()]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_any_label_is_drawn(label):
+    drawn, points = draw_labelled("perturbed", label, "other")
+    assert {drawable(str(label).strip()), "other"} <= set(labels_of(drawn))
+    assert str(label).strip() in set(points["curve"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as a layout that finds no room
+        assert render(drawn, "png").startswith(b"\x89PNG")
+        ElementTree.fromstring(render(drawn, "svg"))
+
+
+@pytest.mark.parametrize("name", ["one_round", "effective_std"])
+@pytest.mark.parametrize("label", [r"$1\sigma_{x$", "many words " * 18, 0.5])
+def test_any_label_is_drawn_in_the_other_figures(name, label):
+    drawn, points = draw_labelled(name, label, "other")
+    assert {drawable(str(label).strip()), "other"} <= set(labels_of(drawn))
+    column = "family" if name == "effective_std" else "curve"
+    assert {str(label).strip(), "other"} <= set(points[column])
+    assert render(drawn, "png").startswith(b"\x89PNG")
+    ElementTree.fromstring(render(drawn, "svg"))
+
+
+def outlines(text):
+    """Shapes of the letters that matplotlib draws for a text."""
+    drawn = Figure()
+    drawn.text(0.5, 0.5, text)
+    tree = ElementTree.fromstring(render(drawn, "svg"))
+    return sorted(
+        path.get("d")
+        for path in tree.iter("{http://www.w3.org/2000/svg}path")
+        if path.get("id") and path.get("d")
+    )
+
+
+def signs_of(text):
+    """Shapes of the letters of a text that holds no formula, drawn one by one."""
+    return sorted({shape for sign in set(text) - {" "} for shape in outlines(sign.replace("$", r"\$"))})
+
+
+@pytest.mark.parametrize("label", [r"$1\sigma_{x$", "$", "a $ b", r"$\frac$", "_hidden", "$x"])
+def test_a_label_that_is_no_formula_is_drawn_sign_by_sign_as_it_stands(label):
+    space = outlines("\u200b")
+    assert set(outlines(drawable(label))) - set(space) == set(signs_of(label))
+
+
+def test_a_formula_is_drawn_as_a_formula():
+    assert outlines(drawable(r"$\sigma$")) == outlines(r"$\sigma$")
+    assert outlines(drawable(r"$\sigma$")) != signs_of(r"$\sigma$")
+
+
+@settings(deadline=None, max_examples=60)
+@given(strategies.text(alphabet=r"$$$\\{}_^ab 1%#&~\n", max_size=60))
+def test_no_label_breaks_a_picture(label):
+    drawn = Figure()
+    drawn.text(0.5, 0.5, drawable(label))
+    assert render(drawn, "svg")
+
+
+def test_long_labels_are_broken_outside_of_formulas():
+    lines = drawable("noise of the standard deviation of the layer $a + b$ and of some more words").split(
+        "\n"
+    )
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= WIDTH
+    assert sum(line.count("$a + b$") for line in lines) == 1
+    for draw in ("perturbed", "effective_std", "one_round"):
+        with pytest.raises(
+            InvalidInput, match=f"figure {draw}: the label .* has 201 characters; at most 200"
+        ):
+            draw_labelled(draw, "y" * (LONGEST + 1), "other")
+
+
+@pytest.mark.parametrize("label", ["same", TO_K, OWN_MASKS, MASKS_OF_K, "dense"])
+def test_runs_of_two_curves_with_one_label_are_not_averaged_together(label):
+    show = [{"shuffle_layers": label}, {"noise_1": "same"}]
+    points = perturbed(with_perturbed(), show=show)[1]
+    wanted = perturbed(with_perturbed(), show=SHOW)[1]
+    assert points.drop(columns="curve").equals(wanted.drop(columns="curve"))
+    assert f"{label} (shuffle_layers)" in set(points["curve"])
+    assert set(points["n"]) == {SEEDS}
+
+
+def test_rewinding_to_0_may_be_listed_under_its_own_name():
+    points = perturbed(with_perturbed(), show=[*SHOW, {"rewind_to_0": MASKS_OF_K}])[1]
+    assert points.equals(perturbed(with_perturbed(), show=SHOW)[1])
+
+
+def test_a_label_that_two_come_to_have_is_refused():
+    show = [{"shuffle_layers": "a"}, {"noise_1": "a"}, {"noise_2": "a (noise_1)"}]
+    with pytest.raises(InvalidInput, match=r"the label 'a \(noise_1\)' is given 2 times"):
+        perturbed(with_perturbed(), show=show)
+
+
+@pytest.mark.parametrize("label", ["", "  ", None, "\x00"])
+def test_without_a_label_the_name_is_shown(label):
+    points = perturbed(with_perturbed(), show=[{"noise_1": label}, {"noise_2": "two"}])[1]
+    assert {"noise_1", "two"} <= set(points["curve"])
+    points = effective_std(with_perturbed(), round=6, families=[{label: ["noise_1", "noise_2"]}])[1]
+    assert set(points["family"]) == {"noise_1, noise_2"}
+
+
+def test_families_of_one_label_are_one_family():
+    parts = [{"all": ["shuffle_layers"]}, {"all": ["noise_1"]}]
+    drawn, points = effective_std(with_perturbed(), round=6, families=parts)
+    assert points["perturbation"].tolist() == ["shuffle_layers", "noise_1"] * 2
+    assert [entry.get_text() for entry in drawn.legends[0].get_texts()] == ["all"]

@@ -10,6 +10,7 @@ from earlyphase.results.figures.telemetry import PANELS, diverged_seeds, telemet
 from earlyphase.results.figures.timeline import LABELS, timeline
 from earlyphase.results.timeline import EVENTS
 from test_claims_first_iterations import SEEDS, TIMES, study
+from test_figures import check_declaration
 
 
 @pytest.fixture
@@ -138,3 +139,59 @@ def test_one_seed_is_drawn_and_says_so(tables):
         assert "One seed: no error" in figure.get_supxlabel()
         assert points["std"].isna().all()
     timeline(alone)
+
+
+def with_imp(tables):
+    """The tables with tickets of two k that match the dense network."""
+    dense = tables["dense"].assign(density=1.0)
+    tickets = [dense.assign(k=k, round=8, density=0.8**8) for k in (100, 500)]
+    return tables | {"dense": dense, "imp": concat(tickets, ignore_index=True)}
+
+
+@pytest.mark.parametrize("name", ["telemetry", "timeline", "subspace"])
+def test_a_figure_of_first_iterations_reads_what_it_declares(tables, name):
+    check_declaration(name, with_imp(tables))
+
+
+def spread_out(tables, eigenvalue):
+    """The tables with a largest eigenvalue at iteration 700 of the given mean and deviation."""
+    mean, std = eigenvalue
+    curvature = tables["curvature"].copy()
+    chosen = curvature["iteration"] == 700
+    z = curvature.loc[chosen, "seed"] - curvature.loc[chosen, "seed"].mean()
+    curvature.loc[chosen, "eigenvalue_1"] = mean + std * z / z.std()
+    return tables | {"curvature": curvature}
+
+
+@pytest.mark.parametrize(
+    ("eigenvalue", "leaves"), [((20, 2), False), ((20, 30), True), ((20, 20 - 1e-9), True)]
+)
+def test_a_band_that_leaves_a_logarithmic_axis_goes_to_its_foot_and_is_explained(tables, eigenvalue, leaves):
+    figure, points = subspace(spread_out(tables, eigenvalue))
+    (band,) = figure.axes[1].collections
+    foot = figure.axes[1].get_ylim()[0]
+    (low,) = {y for x, y in band.get_paths()[0].vertices if x == 700 and y < 20}
+    assert low == pytest.approx(eigenvalue[0] - eigenvalue[1], abs=1e-6)
+    assert (low < foot) == leaves
+    assert ("go on below" in figure.get_supxlabel()) == leaves
+    means = points.loc[points["panel"] == "eigenvalue", "mean"]
+    assert means.min() / 10 <= foot <= means.min()
+    assert render(figure, "png")
+
+
+def test_bars_of_the_timeline_may_go_on_below_0(tables):
+    assert "below 0" not in timeline(tables)[0].get_supxlabel()
+    tables["telemetry"]["iteration"] = tables["telemetry"]["iteration"].where(
+        tables["telemetry"]["seed"] < SEEDS - 1, 20 * tables["telemetry"]["iteration"]
+    )  # one seed is much later than the others
+    figure, events = timeline(tables)
+    found = events[events["n"] > 0]
+    lows = found["mean"] - found["std"].fillna(0)
+    assert (lows < 0).any()
+    assert "bars without an end on the left go on below 0" in figure.get_supxlabel()
+    below = figure.axes[1]
+    drawn = [bars.lines[2][0].get_segments()[0][0][0] for bars in below.containers]
+    assert drawn == pytest.approx(lows.tolist())
+    figure.draw_without_rendering()
+    edge = below.get_window_extent().x0
+    assert all(text.get_window_extent().x0 >= edge for text in below.texts)

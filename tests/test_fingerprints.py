@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.record import run_record
 from earlyphase.study import fingerprints as provenance
 
 SOURCES = {
@@ -62,12 +63,16 @@ def package(tmp_path, monkeypatch):
             assert old in text
             (tmp_path / name).write_text(text.replace(old, new))
         provenance.definitions.cache_clear()
-        provenance._parse.cache_clear()
+        provenance.fingerprint.cache_clear()
+        provenance.parse.cache_clear()
+        provenance._described.cache_clear()
         return provenance.fingerprint(*roots)
 
     yield edit
     provenance.definitions.cache_clear()
-    provenance._parse.cache_clear()
+    provenance.fingerprint.cache_clear()
+    provenance.parse.cache_clear()
+    provenance._described.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -125,10 +130,10 @@ def test_a_root_that_does_not_exist_is_refused(package):
 
 def test_code_that_changed_after_planning_is_refused(package):
     planned = package()
-    provenance.verify_code(planned)
+    provenance.confirm(planned)
     package("core/late.py", "return x", "return -x")
     with pytest.raises(InvalidInput, match="changed while the workflow was running"):
-        provenance.verify_code(planned)
+        provenance.confirm(planned)
 
 
 def reaches(root, *variations):
@@ -139,7 +144,7 @@ def test_stages_reach_what_they_run_and_no_more():
     dense = reaches("commands.dense.run", "core.networks.resnet.resnet")
     imp = reaches("commands.imp_round.run", "core.networks.resnet.resnet")
     figure = reaches("commands.figure.run", "results.figures.rewinding.rewinding")
-    data = reaches("commands.data.run", "datasets.digits")
+    data = reaches("commands.data.run", "datasets.embedded.digits")
     assert {
         "core.training.train",
         "core.training.MaskedSGD",
@@ -148,8 +153,8 @@ def test_stages_reach_what_they_run_and_no_more():
     } <= dense
     assert "core.masks.prune_by_magnitude" in imp - dense
     assert not any(name.startswith(("core.training", "core.networks", "results.claims")) for name in figure)
-    assert "datasets.digits" in data
-    assert "datasets.photo_digits" not in data
+    assert "datasets.embedded.digits" in data
+    assert "datasets.embedded.photo_digits" not in data
     assert not any(name.startswith(("study", "runtime", "results", "datasets")) for name in dense | imp)
 
 
@@ -169,7 +174,9 @@ def test_canonical_text_ignores_the_order_of_keys():
 
 
 def test_the_run_record_names_versions_and_code():
-    record = provenance.run_record({"a": 1}, "commands.dense.run 0", {"data": "0"}, device="cpu")
+    record = run_record(
+        {"a": 1}, "commands.dense.run 0", {"data": "0"}, {"instructions": "AVX2"}, device="cpu"
+    )
     assert record["versions"].keys() >= {"python", "torch", "numpy", "earlyphase"}
     assert record["device"] == "cpu"
-    assert provenance.SOURCE.name == "earlyphase"
+    assert record["machine"].items() >= {"instructions": "AVX2"}.items()

@@ -51,6 +51,7 @@ def command(name, spec, *options):
 def spec(**parts):
     return {
         "model": {"function": "resnet", "depth": 8, "width": 2},
+        "task": {"function": "supervised"},
         "training": TRAINING,
         "columns": NAMES,
     } | parts
@@ -86,11 +87,10 @@ def test_curvature_writes_pairs_and_a_row_that_agree(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sample": 41}, "a curvature sample of 41 images: the training set has 40"),
         (state(width=3), "the checkpoint belongs to another network"),
         ({"k": 4}, "it3 is the state at iteration 3, not 4"),
     ],
-    ids=["sample larger than the set", "another network", "another iteration"],
+    ids=["another network", "another iteration"],
 )
 def test_bad_input_is_one_clear_message(folder, capsys, options, message):
     assert curvature(**options) == 1
@@ -98,6 +98,15 @@ def test_bad_input_is_one_clear_message(folder, capsys, options, message):
     assert message in printed
     assert "Traceback" not in printed
     assert not (folder / "row.csv").exists()
+
+
+def test_a_sample_of_more_images_than_there_are_is_all_of_them_and_says_so(folder, capsys):
+    assert curvature(sample=40) == 0
+    all_of_them = read_csv("row.csv")
+    assert curvature(sample=41) == 0
+    assert "sample: all 40 training images, where 41 were asked for" in capsys.readouterr().out
+    assert read_csv("row.csv").equals(all_of_them)  # the column `sample` included
+    assert all_of_them["sample"].item() == 40
 
 
 def test_a_diverged_state_is_recorded_as_diverged(folder, capsys):
@@ -120,7 +129,7 @@ def test_a_replay_of_a_trajectory_that_it_does_not_repeat_is_refused(folder, cap
     options = ["--trajectory", "trajectory", "--resume", "resume"]
     for name in ("state", "traces", "evaluations", "run"):
         options += [f"--out-{name}", f"{name}.csv"]
-    assert command("telemetry", spec(telemetry=schedules), *options) == 1
+    assert command("telemetry", spec(telemetry=schedules, stop=8), *options) == 1
     assert "the replay differs from the dense run at iteration 8" in capsys.readouterr().err
     assert not (folder / "state.csv").exists()
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from earlyphase.core.images import (
+    Augmentation,
     Images,
-    augmentation_at,
+    augmentation_of,
     epoch_order,
     iterations_per_epoch,
     shuffled_batches,
@@ -32,10 +33,10 @@ def slow_image(pixels, mean, std, padding, row, column, mirrored):
 @pytest.mark.parametrize(("padding", "flip"), [(0, False), (2, False), (0, True), (4, True)])
 def test_a_batch_is_what_its_definition_says(rng, padding, flip):
     images, pixels, mean, std = make_images(rng)
-    batch_at = shuffled_batches(images, 5, 16, padding, flip)
+    batch_at = shuffled_batches(images, 5, 16, lambda iteration: Augmentation(padding, flip))
     for iteration in (0, 3, 7):
         inputs, labels = batch_at(iteration)
-        row, column, mirrored = augmentation_at(iteration, 5, len(labels), padding, flip)
+        row, column, mirrored = augmentation_of(iteration, 5, len(labels), padding, flip)
         for i, label in enumerate(labels.tolist()):
             expected = slow_image(pixels[label], mean, std, padding, row[i], column[i], mirrored[i])
             np.testing.assert_allclose(inputs[i].numpy(), expected, atol=2e-5)
@@ -43,10 +44,10 @@ def test_a_batch_is_what_its_definition_says(rng, padding, flip):
 
 def test_the_batch_at_an_iteration_is_the_same_from_any_start(rng):
     images, *_ = make_images(rng)
-    from_zero = shuffled_batches(images, 1, 16, 2, True)
+    from_zero = shuffled_batches(images, 1, 16, lambda iteration: Augmentation(2, True))
     seen = {iteration: from_zero(iteration) for iteration in range(20)}
     for start in (0, 1, 3, 4, 11, 19):
-        fresh = shuffled_batches(images, 1, 16, 2, True)
+        fresh = shuffled_batches(images, 1, 16, lambda iteration: Augmentation(2, True))
         for iteration in range(start, 20):
             inputs, labels = fresh(iteration)
             assert torch.equal(inputs, seen[iteration][0])
@@ -73,7 +74,7 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 
 def test_augmentation_covers_its_range_evenly():
-    drawn = np.concatenate([augmentation_at(i, 0, 500, 4, True) for i in range(40)], axis=1)
+    drawn = np.concatenate([augmentation_of(i, 0, 500, 4, True) for i in range(40)], axis=1)
     for offsets in drawn[:2]:
         counts = np.bincount(offsets, minlength=9)
         assert len(counts) == 9
@@ -101,3 +102,28 @@ def test_streams_depend_on_seed_and_purpose_alone():
         generator(0, "order1"),
     ]
     assert all(not np.array_equal(other.random(4), first) for other in others)
+
+
+def test_a_single_image_that_is_left_over_sits_its_epoch_out(rng):
+    """Batch norm cannot normalise one image; another one is left out in each epoch."""
+    images, *_ = make_images(rng, count=33)
+    batch_at = shuffled_batches(images, 2, 16)
+    assert iterations_per_epoch(33, 16) == 2
+    left_out = set()
+    for epoch in range(6):
+        labels = torch.cat([batch_at(2 * epoch + step)[1] for step in range(2)]).tolist()
+        assert len(labels) == len(set(labels)) == 32
+        left_out |= set(range(33)) - set(labels)
+    assert len(left_out) > 1
+
+
+def test_augmentation_is_a_function_of_the_iteration(rng):
+    """Augmented up to iteration 3: from there on the batches are those of no augmentation, before not."""
+    images, *_ = make_images(rng)
+    switched = shuffled_batches(images, 5, 16, lambda i: Augmentation(2, True) if i < 3 else Augmentation())
+    always = shuffled_batches(images, 5, 16, lambda i: Augmentation(2, True))
+    never = shuffled_batches(images, 5, 16)
+    for iteration in range(6):
+        same_as, other = (always, never) if iteration < 3 else (never, always)
+        assert torch.equal(switched(iteration)[0], same_as(iteration)[0])
+        assert not torch.equal(switched(iteration)[0], other(iteration)[0])

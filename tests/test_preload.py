@@ -1,17 +1,35 @@
 """Jobs forked from a preloaded process behave as if started by themselves."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import test_resume as resumable
+from earlyphase.runtime import preload
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="NOT LINUX: jobs are never preloaded here")
+
+
+def processes(*words):
+    """Ids of the preloading processes whose command line holds all of `words`, with their folders."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (path / "cmdline").read_bytes().decode()
+            if all(word in line for word in ("earlyphase.runtime.preload", *words)):
+                found[int(path.name)] = (path / "cwd").readlink()
+        except OSError:
+            continue  # it has just ended, or is another user's
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +40,10 @@ def server(tmp_path_factory):
     environment.pop("SLURM_JOB_ID", None)
     first = run(["--preload", "fingerprint", "core.masks.density"], environment)
     assert first.returncode == 0
-    deadline = time.monotonic() + 60
-    while not list(folder.rglob("*.socket")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: list(folder.rglob("*.socket")))
     yield environment
-    subprocess.run(["pkill", "-f", f"earlyphase.runtime.preload {folder}"], check=False)
+    for number in processes(str(folder)):
+        os.kill(number, signal.SIGKILL)
 
 
 def run(words, environment, **options):
@@ -59,15 +75,7 @@ def long_job(server, folder):
 
 def forks(folder):
     """Processes other than the asking one that work in `folder`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().decode().split("\0")
-            if "earlyphase.runtime.preload" in words and (path / "cwd").readlink() == folder:
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
+    return [number for number, place in processes().items() if place == folder]
 
 
 def wait_until(condition):
@@ -110,3 +118,179 @@ def test_under_slurm_jobs_start_by_themselves(server):
         [sys.executable, "-c", code], env=server | {"SLURM_JOB_ID": "1"}, capture_output=True, text=True
     )
     assert done.stdout == "None\n"
+
+
+# What the server is asked to run in place of this package: it tells what it finds itself in.
+STUB = """
+import json, os, sys, torch
+found = {"capability": torch.backends.cpu.get_cpu_capability(), "words": sys.argv[1:], "folder": os.getcwd()}
+print(json.dumps(found | {"long": len(os.environ.get("LONG", ""))}))
+sys.exit(7)
+"""
+ASK = """
+import sys
+from earlyphase.runtime.preload import run_preloaded
+sys.path.insert(0, sys.argv[1])
+print("status", run_preloaded(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def ask(tmp_path, server):
+    """Ask for the stub; returns what it found (None where it was not run) and its status."""
+    package = tmp_path / "stub/earlyphase"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(STUB)
+
+    def run(*words, **variables):
+        command = [sys.executable, "-c", ASK, str(package.parent), *words]
+        done = subprocess.run(
+            command, env=server | variables, capture_output=True, text=True, timeout=60, cwd=tmp_path
+        )
+        *found, status = done.stdout.splitlines()
+        return json.loads(found[0]) if found else None, status
+
+    return run
+
+
+def test_a_fork_runs_the_code_that_its_parent_would_run(ask, tmp_path):
+    """Not what the server was started from, nor what it has imported of this package."""
+    found, status = ask("a", "b c")
+    assert status == "status 7"
+    assert found["words"] == ["a", "b c"]
+    assert found["folder"] == str(tmp_path)
+
+
+def test_a_long_environment_arrives_whole(ask):
+    """More than a socket takes at once."""
+    found, _ = ask("x" * 100_000, LONG="é" * 60_000)
+    assert found["long"] == 60_000
+    assert found["words"] == ["x" * 100_000]
+
+
+def test_a_job_that_limits_its_instruction_set_has_a_server_of_its_own(ask, server):
+    """torch chooses its kernels when it is imported: before the fork."""
+    own = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+    plain = subprocess.run([sys.executable, "-c", own], env=server, capture_output=True, text=True).stdout
+    assert ask()[0]["capability"] == plain.strip()
+    found, status = ask(ATEN_CPU_CAPABILITY="default")
+    assert (found, status) == (None, "status None")
+    wait_until(lambda: len(list(Path(server["TMPDIR"]).rglob("*.socket"))) == 2)
+    assert ask(ATEN_CPU_CAPABILITY="default")[0]["capability"] == "DEFAULT"
+    assert ask()[0]["capability"] == plain.strip()
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """No variable that matters is set; sockets lie in a folder of their own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    for name in list(os.environ):
+        if name.startswith(preload.FIXED_AT_START):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+VARIABLES = [
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_VISIBLE_DEVICES",
+    "DNNL_MAX_CPU_ISA",
+    "KMP_AFFINITY",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "MALLOC_ARENA_MAX",
+    "MKL_CBWR",
+    "MKL_NUM_THREADS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "PYTHONPATH",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+]
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_server_is_shared_only_where_this_variable_is_equal(own_folder, monkeypatch, name):
+    addresses = [preload.address()]
+    for value in ("2", "3"):
+        monkeypatch.setenv(name, value)
+        addresses.append(preload.address())
+    assert len(set(addresses)) == 3
+    monkeypatch.setenv(name, "2")
+    assert preload.address() == addresses[1]
+
+
+def test_a_server_is_shared_whatever_else_the_environment_says(own_folder, monkeypatch):
+    address = preload.address()
+    monkeypatch.setenv("SNAKEMAKE_JOB", "7")
+    assert preload.address() == address
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # which is what a job computes with where it is not set
+    assert preload.address() == address
+
+
+def test_another_interpreter_torch_or_copy_of_the_package_has_another_server(own_folder, monkeypatch):
+    addresses = [preload.address()]
+    monkeypatch.setattr(sys, "executable", "/usr/bin/other")
+    addresses.append(preload.address())
+    monkeypatch.setattr(preload, "version", lambda name: "0")
+    addresses.append(preload.address())
+    monkeypatch.setattr(preload, "SOURCE", "/elsewhere")
+    addresses.append(preload.address())
+    assert len(set(addresses)) == 4
+
+
+@pytest.mark.parametrize("length", range(1, 120, 7))
+def test_a_socket_can_be_bound_however_deep_the_temporary_folder(own_folder, monkeypatch, length):
+    deep = own_folder / ("é" * length)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with socket.socket(socket.AF_UNIX) as listener:
+        path = preload.address()
+        listener.bind(path)
+    Path(path).unlink()
+
+
+def test_the_deepest_folder_that_fits_is_used(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own folders may be too deep already
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        longest = preload.PATH_LIMIT - len(preload.address()) + len(short)
+        for excess in (0, 1):
+            deep = Path(short, "d" * (longest + excess - len(f"{short}/")))
+            deep.mkdir()
+            monkeypatch.setattr(tempfile, "tempdir", str(deep))
+            assert preload.address().startswith(str(deep)) == (excess == 0)
+
+
+def test_a_job_runs_by_itself_where_the_server_ends_before_it_answers(own_folder):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(preload.address())
+        listener.listen()
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        assert preload.run_preloaded(["status"]) is None
+        thread.join()
+
+
+def test_an_idle_server_ends_and_leaves_no_file(own_folder):
+    code = (
+        "import sys; from earlyphase.runtime import preload; preload.IDLE = 0.2; preload.serve(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", code, preload.address()]
+    subprocess.run(command, check=True, timeout=60, env=os.environ | {"PYTHONPATH": preload.SOURCE})
+    (folder,) = own_folder.iterdir()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_second_server_for_the_same_jobs_ends_at_once(own_folder):
+    path = preload.address()
+    lock = preload.try_lock(Path(f"{path}.lock"))
+    command = [sys.executable, "-m", "earlyphase.runtime.preload", path]
+    subprocess.run(command, check=True, timeout=10, env=os.environ | {"PYTHONPATH": preload.SOURCE})
+    assert not Path(path).exists()
+    os.close(lock)

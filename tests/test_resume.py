@@ -18,6 +18,7 @@ from earlyphase.study.fingerprints import canonical, fingerprint
 SPEC = {
     "columns": {"dataset": "noise", "model": "tiny", "seed": 0, "task": "supervised"},
     "model": {"function": "resnet", "depth": 8, "width": 8},
+    "task": {"function": "supervised"},
     "training": {
         "iterations": 200, "batch_size": 64, "learning_rate": 0.05, "milestones": [120], "decay": 0.1,
         "momentum": 0.9, "weight_decay": 1e-4, "crop_padding": 1, "flip": True, "evaluate_every": 50,

@@ -19,6 +19,7 @@ from driver import LOCALLY, ON_CLUSTER, TABLES, Cluster, Workflow, until
 
 STUDY = Path(__file__).parent / "slurm/study.yaml"
 CHAIN = "synthetic/tiny/seed0/supervised"
+PRUNED = f"{CHAIN}/magnitude"
 PROGRAMS = ("sbatch", "slurmctld", "slurmd", "munged")
 MISSING = [name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
 if not find_spec("snakemake_executor_plugin_slurm"):
@@ -87,8 +88,8 @@ def disturb(workflow, cluster, rule, resume, log, harm):
 
 def test_every_job_of_a_chain_is_disturbed_and_loses_no_iteration(cluster, studies):
     workflow = studies["disturbed"]
-    dense, rounds = f"results/dense/{CHAIN}/trajectory.safetensors.resume", f"results/imp/{CHAIN}/it30"
-    perturbed = f"perturbed/{CHAIN}/it30/round2/shuffle_layers"
+    dense, rounds = f"results/dense/{CHAIN}/trajectory.safetensors.resume", f"results/imp/{PRUNED}/it30"
+    perturbed = f"perturbed/{PRUNED}/it30/round2/shuffle_layers"
 
     def time_limit(number):
         cluster.call("scontrol", "update", f"JobId={number}", "EndTime=now+5")
@@ -98,12 +99,12 @@ def test_every_job_of_a_chain_is_disturbed_and_loses_no_iteration(cluster, studi
 
     state, _ = disturb(
         workflow, cluster, "imp_round", f"{rounds}/round1/mask.safetensors.resume",
-        f"logs/imp/{CHAIN}/it30/round1.log", lambda number: cluster.call("scancel", number),
+        f"logs/imp/{PRUNED}/it30/round1.log", lambda number: cluster.call("scancel", number),
     )  # fmt: skip
     assert state == "CANCELLED"
 
     kill_snakemake(
-        workflow, cluster, f"{rounds}/round2/mask.safetensors.resume", f"logs/imp/{CHAIN}/it30/round2.log"
+        workflow, cluster, f"{rounds}/round2/mask.safetensors.resume", f"logs/imp/{PRUNED}/it30/round2.log"
     )
 
     state, number = disturb(

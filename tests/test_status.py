@@ -11,10 +11,16 @@ import yaml
 
 from earlyphase.__main__ import main
 from earlyphase.runtime.storage import save_tensors
-from earlyphase.study.jobs import job
+from earlyphase.study.jobs import job as job_of
+from earlyphase.study.study import read_study
 
 ROOT = Path(__file__).parents[1]
-NAMES = {"dataset": "synthetic", "model": "tiny", "task": "supervised"}
+NAMES = {"dataset": "synthetic", "model": "tiny", "task": "supervised", "criterion": "magnitude"}
+STUDY = read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
+
+
+def job(rule, **names):
+    return job_of(STUDY, rule, **names)
 
 
 @pytest.fixture
@@ -74,6 +80,26 @@ def test_every_state_is_shown(status):
     assert "iteration 14 of 24 saved, about 60 s left" in said
     assert "round1.log: earlyphase imp_round: the disk is full" in said
     assert "1 running, 1 resumable, 1 failed" in said
+
+
+@pytest.mark.parametrize(
+    ("rule", "names", "iteration", "said"),
+    [
+        ("dense", {}, 12, "iteration 12 of 24 saved, about 60 s left"),
+        ("telemetry", {}, 6, "iteration 6 of 13 saved, about 70 s left"),  # to one past the last sample
+        (
+            "perturb",
+            {"k": 4, "round": 1, "perturbation": "rewind"},
+            14,
+            "iteration 14 of 24 saved, about 60 s",
+        ),
+        ("checkpoint", {"k": 4}, 2, "iteration 2 of 4 saved, about 60 s left"),
+        ("imp_round", {"k": 4, "round": 1}, 4, "iteration 4 of 24 saved\n"),  # no speed is known yet
+    ],
+)
+def test_the_time_that_is_left_is_right_for_every_stage_that_trains(status, rule, names, iteration, said):
+    save_progress(job(rule, **NAMES, seed=0, **names), iteration, seconds=60)
+    assert said in status()
 
 
 def test_an_empty_folder_has_everything_missing(status):

@@ -6,15 +6,23 @@ from pathlib import Path
 import pytest
 import yaml
 
+from earlyphase.core.branches import branch
+from earlyphase.core.networks import network
+from earlyphase.core.tasks import task
 from earlyphase.datasets import dataset
 from earlyphase.errors import InvalidInput
-from earlyphase.registry import network
 from earlyphase.results.figures import figure
-from earlyphase.study.study import Study, registered
+from earlyphase.study.configuration import read_files
+from earlyphase.study.jobs import spec
+from earlyphase.study.rules import read_rules
+from earlyphase.study.signatures import registered
+from earlyphase.study.stages import figures, left_out, tables_of
+from earlyphase.study.study import Study
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
+RULES = read_rules(ROOT / "rules")
 
 
 def changed(path, value):
@@ -53,8 +61,28 @@ BAD = [
     ("seeds", 3, "seeds is 3, but must be of type array"),
     ("rewind_iterations", [0, 320], "rewind_iterations has 320.*320 iterations; k must be smaller"),
     ("rewind_iterations", [0, 20.5], "rewind_iterations.1 is 20.5, but must be of type integer"),
-    ("rewind_iterations", ["20"], "rewind_iterations.0 is the text '20'"),
+    ("rewind_iterations", ["2o"], "rewind_iterations.0 is the text '2o'"),
     ("rewind_iterations", [20, 20], "stands there twice"),
+    ("rewind_iterations", [20, "20"], "stands there twice"),
+    ("seeds", [float("nan")], "seeds.0 is nan, which is no number"),
+    ("training.momentum", float("nan"), "training.momentum is nan, which is no number"),
+    ("training.decay", float("nan"), "training.decay is nan"),
+    ("training.learning_rate", float("inf"), "training.learning_rate is inf, which is no number"),
+    ("execution.resume_interval", float("nan"), "execution.resume_interval is nan"),
+    ("datasets.photo_digits.seed", float("nan"), "datasets.photo_digits.seed is nan"),
+    ("datasets.photo_digits.train", -1, "datasets.photo_digits.train is -1"),
+    ("datasets.photo_digits.training", {"batch_size": 8}, "photo_digits.training: photo_digits has no such argument"),
+    ("datasets.fashion_mnist.directory", [7], "datasets.fashion_mnist.directory is \\[7\\], but must be of type string"),
+    ("datasets.cifar10.normalisation", "imagnet", "cifar10.normalisation is 'imagnet'"),
+    ("models.resnet8.flip", True, "models.resnet8.flip: resnet has no such argument"),
+    ("figures.rewinding.flip", True, "figures.rewinding.flip: rewinding has no such argument"),
+    ("perturbations.shuffle_layers.training", {}, "shuffle_layers.training: shuffle has no such argument"),
+    ("tasks.supervised.classes", 4, "tasks.supervised.classes: supervised has no such argument"),
+    ("runs.0.task", "rotation", "'rotation', which is not under tasks"),
+    ("runs.0.perturbed", [{"rounds": [13], "rewind_iterations": [20], "perturbations": ["noise_1"]}], "perturbed.0.rounds has 13"),
+    ("runs.0.figures", {"rewinding": {"function": "rewindin"}}, "runs.0.figures.rewinding.function is 'rewindin'"),
+    ("runs.0.training", {"momentun": 0.5}, "unknown key 'momentun' in runs.0.training, did you mean 'momentum'"),
+    ("plugins", "mine.py", "plugins is 'mine.py', but must be of type array"),
     ("rewind_iterations", [-1], "rewind_iterations.0 is -1"),
     ("runs.0.rewind_iterations", [700], "rewind_iterations has 700"),
     ("rounds", 0, "rounds is 0"),
@@ -82,7 +110,6 @@ BAD = [
     ("models.resnet8.function", "resnt", "'resnt', which is not registered in models, did you mean 'resnet'"),
     ("models.resnet8.widht", 8, "models.resnet8.widht: resnet has no such argument, did you mean 'width'"),
     ("models.resnet8.depth", ..., "models.resnet8 lacks depth, which resnet needs"),
-    ("models.resnet8.depth", "8", "models.resnet8.depth is the text '8'"),
     ("models.resnet8.width", 0, "models.resnet8.width is 0"),
     ("models.resnet8.depth", 9, "models.resnet8.depth is 9.*6n"),
     ("models.ResNet8", {"function": "resnet", "depth": 8}, "names become paths"),
@@ -100,7 +127,6 @@ BAD = [
     ("telemetry.evaluations", [[50, 0]], "telemetry.evaluations.0.1 is 0"),
     ("curvature.iterations", [0, 321], "curvature.iterations has 321, but resnet8 on photo_digits trains for 320"),
     ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),
-    ("curvature.iterations", [], "figures.subspace shows the Hessian's subspace, but curvature.iterations is empty"),
     ("curvature.sample", 0, "curvature.sample is 0.*training images"),
     ("curvature.statistics", "eval", "curvature.statistics is 'eval'"),
     ("curvature.tolerance", "1e-2", "curvature.tolerance is the text '1e-2'"),
@@ -143,37 +169,41 @@ def test_a_figure_of_what_is_not_configured_is_refused(entry):
     "path", [ROOT / "config.yaml", *ROOT.glob("presets/*.yaml"), ROOT / "tests/smoke.yaml"]
 )
 def test_every_shipped_configuration_is_valid(path):
-    config = copy.deepcopy(CONFIG)
-    for key, value in yaml.safe_load(path.read_text()).items():
-        config[key] = config[key] | value if isinstance(value, dict) else value
-    assert Study(config, SCHEMA).runs
+    assert Study(read_files([ROOT / "config.yaml", path]), SCHEMA).runs
 
 
 def test_functions_read_from_the_source_are_those_registered():
     import inspect
 
-    for module, registry in (("datasets", dataset), ("models", network), ("figures", figure)):
-        found = registered(module)
+    registries = {
+        "datasets": dataset, "models": network, "figures": figure, "perturbations": branch, "tasks": task,
+    }  # fmt: skip
+    for section, registry in registries.items():
+        found = registered(section)
         assert found.keys() == registry.keys()
         for name, function in registry.items():
             keywords = [
                 p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
             ]
-            required = {p.name for p in keywords if p.default is p.empty}
-            assert found[name][1:] == (required, {p.name for p in keywords} - required)
+            assert set(found[name].schema) == {p.name for p in keywords}
+            assert found[name].required == {p.name for p in keywords if p.default is p.empty}
+            assert found[name].defaults == {p.name: p.default for p in keywords if p.default is not p.empty}
+            assert all(found[name].schema.values()), f"{name}: an annotation that says nothing"
             assert f"earlyphase.{found[name].module}" == function.__module__
 
 
 def specs(config, seed="0", k="20", imp_round="3"):
-    study = Study(config, SCHEMA)
+    study = Study(config, SCHEMA, RULES)
     names = {"dataset": "photo_digits", "model": "resnet8", "seed": seed, "task": "supervised"}
+    branched = names | {"k": k, "round": imp_round, "perturbation": "noise_1"}
     return {
-        "data": study.spec("data", dataset="photo_digits"),
-        "dense": study.spec("dense", **names),
-        "imp": study.spec("imp_round", **names, k=k, round=imp_round),
-        "telemetry": study.spec("telemetry", **names),
-        "curvature": study.spec("curvature", **names, k=k),
-        "pairs": study.spec("pairs", **names),
+        "data": spec(study, "data", {"dataset": "photo_digits"}),
+        "dense": spec(study, "dense", names),
+        "imp": spec(study, "imp_round", names | {"k": k, "round": imp_round}),
+        "perturb": spec(study, "perturb", branched),
+        "telemetry": spec(study, "telemetry", names),
+        "curvature": spec(study, "curvature", names | {"k": k}),
+        "pairs": spec(study, "pairs", names),
     }
 
 
@@ -187,8 +217,10 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
         ("prune_fraction", 0.3, {"imp"}),
-        ("training.momentum", 0.8, {"dense", "imp", "telemetry", "curvature"}),
-        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp", "telemetry", "curvature"}),
+        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature"}),
+        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp", "perturb", "telemetry", "curvature"}),
+        ("perturbations.noise_1.scale", 2.0, {"perturb"}),
+        ("perturbations.noise_2.scale", 1.0, set()),
         ("telemetry.schedule", [[4, 1]], {"telemetry"}),
         ("curvature.iterations", [0, 4], set()),
         ("curvature.sample", 400, {"curvature"}),
@@ -204,16 +236,35 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
     study = Study(changed("curvature.iterations", [20, 0.5, 1.0]), SCHEMA)
     run = study.runs[0]
-    assert study.curvature_times(run) == [20, 160, 320]
-    assert study.kept_iterations(run) == [0, 20, 80, 160]  # the end is kept anyway
+    assert run.curvature_times == [20, 160, 320]
+    assert run.kept_iterations == [0, 20, 80, 160]  # the end is kept anyway
 
 
-def test_without_times_there_is_no_curvature():
-    config = changed("curvature.iterations", [])
-    del config["figures"]["subspace"]
-    study = Study(config, SCHEMA)
-    assert not {"curvature", "pairs"} & set(study.stages())
-    assert study.kept_iterations(study.runs[0]) == [0, 20, 80]
+def drawn(study):
+    ((block,),) = [figures(study, run) for run in study.runs]
+    return block["figure"]
+
+
+def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
+    study = Study(changed("curvature.iterations", []), SCHEMA, RULES)
+    assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
+    assert study.runs[0].kept_iterations == [0, 20, 80]
+    assert "subspace" not in drawn(study)
+    assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
+    assert any(
+        "figure subspace is left out: the study makes no table curvature" in s for s in left_out(study)
+    )
+
+
+def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
+    config = changed("perturbed", [])
+    study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
+    assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
+    assert len(left_out(study)) == len(CONFIG["figures"]) - 4
+    other_round = [{"rewind_iterations": [20], "rounds": [3], "perturbations": ["noise_1"]}]
+    study = Study(changed("perturbed", other_round), SCHEMA, RULES)
+    assert "noise" in drawn(study)  # shows every round
+    assert "effective_std" not in drawn(study)  # shows round 6
 
 
 def test_an_entry_that_is_null_is_left_out():
@@ -226,8 +277,64 @@ def test_an_entry_that_is_null_is_left_out():
 
 def test_mirroring_needs_the_consent_of_data_and_training():
     config = changed("training.flip", True)
-    assert not Study(config, SCHEMA).training("photo_digits", "resnet8")["flip"]
-    assert Study(config, SCHEMA).training("cifar10", "resnet8")["flip"]
+    config["runs"] = [{"dataset": name, "model": "resnet8"} for name in ("photo_digits", "cifar10")]
+    flips = {run.dataset: run.training["flip"] for run in Study(config, SCHEMA).runs}
+    assert flips == {"photo_digits": False, "cifar10": True}
+
+
+def test_each_setting_may_be_said_for_all_runs_or_within_one():
+    own = {
+        "seeds": [7], "rewind_iterations": [0, 5], "rounds": 2, "prune_fraction": 0.5,
+        "training": {"iterations": 50, "milestones": [30]},
+        "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
+        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]},
+        "figures": {"noise": None, "first": {"function": "rewinding"}},
+    }  # fmt: skip
+    config = copy.deepcopy(CONFIG)
+    config["runs"] += [{"dataset": "digits", "model": "resnet20"} | own]
+    study = Study(config, SCHEMA, RULES)
+    alone, (first, second) = Study(CONFIG, SCHEMA, RULES).runs[0], study.runs
+    assert vars(first) == vars(alone)  # what one run says changes no other
+    assert (second.seeds, second.rewind_iterations, second.rounds) == ([7], [0, 5], 2)
+    assert second.prune_fraction == 0.5
+    assert second.training["iterations"] == second.iterations == 50
+    assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
+    assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
+    assert second.kept_iterations == [0, 5, 10]
+    assert "noise" not in second.figures
+    assert second.figures["first"] == {"function": "rewinding"}
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "meant"),
+    [
+        ("rounds", 12.0, 12),
+        ("rounds", "12", 12),
+        ("training.batch_size", 32.0, 32),
+        ("models.resnet8.depth", 8.0, 8),
+        ("models.resnet8.depth", "8", 8),
+        ("rewind_iterations", [0, 20.0, "80"], [0, 20, 80]),
+        ("seeds", ["3", "4", "5"], [3, 4, 5]),
+        ("perturbations.signs_k_magnitudes_0.magnitudes", 0, "0"),
+        ("figures.noise.show", [{"noise_1": 1}, {"noise_2": 2.0}], [{"noise_1": "1"}, {"noise_2": "2.0"}]),
+        ("figures.noise.show", [{"noise_1": True}], [{"noise_1": "yes"}]),
+        ("telemetry.schedule", [[0.5, 1.0]], [[0.5, 1.0]]),  # a fraction of training stays one
+    ],
+)
+def test_one_value_has_one_meaning_however_it_is_written(path, written, meant):
+    found = Study(changed(path, written), SCHEMA).config
+    for name in path.split("."):
+        found = found[name]
+    assert repr(found) == repr(meant)
+
+
+def test_the_same_key_twice_is_refused_with_both_lines(tmp_path):
+    (tmp_path / "study.yaml").write_text("rounds: 1\nseeds: [0]\ntraining:\n  decay: 0.1\nrounds: 3\n")
+    with pytest.raises(InvalidInput, match=r"study.yaml: rounds stands in line 1 and again in line 5"):
+        read_files([tmp_path / "study.yaml"])
+    (tmp_path / "study.yaml").write_text("training:\n  decay: 0.1\n  decay: 0.2\n")
+    with pytest.raises(InvalidInput, match=r"decay stands in line 2 and again in line 3"):
+        read_files([tmp_path / "study.yaml"])
 
 
 def test_the_environment_files_name_the_same_packages_with_the_same_bounds():

@@ -1,4 +1,5 @@
 import copy
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.networks.resnet import resnet
-from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
 from earlyphase.core.schedules import sampled_iterations
 from earlyphase.core.telemetry import (
     ALL,
@@ -24,15 +25,13 @@ from earlyphase.core.telemetry import (
     traced_weights,
     weight_measures,
 )
-from earlyphase.core.training import TrainingSettings
+from earlyphase.core.training import Run, Training, TrainingSettings
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.execution import Execution
-from earlyphase.runtime.resume import ResumeFile, train_resumably
+from earlyphase.runtime.resume import ResumeFile, finish
 
 END = 12
 SAMPLED = (0, 1, 2, 3, 6, 9)
 SETTINGS = TrainingSettings(END, 16, 0.1, (8,), 0.1, 0.9, 0.1, 1, True, 100)
-CPU = Execution(torch.device("cpu"), "float32", 1)
 
 
 @pytest.fixture
@@ -50,11 +49,13 @@ def new_model():
 
 def run(images, tmp_path, *, observer=None, model=None, keep=(), resume=None):
     """Train to the end; the finished progress."""
-    return train_resumably(
-        model or new_model(), None, SETTINGS, images, images,
-        resume or ResumeFile(tmp_path / "resume", "same", 3600), CPU,
-        seed=0, start=0, keep=keep, observer=observer, evaluates_at=lambda _: False,
-    )  # fmt: skip
+    model = model or new_model()
+    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+    training = Training(state_of(model), range(SETTINGS.iterations), batch_at, SETTINGS)
+    watched = Run(
+        training, model, images, nullcontext, keep=keep, observer=observer, evaluates_at=lambda _: False
+    )
+    return finish(watched, resume or ResumeFile(tmp_path / "resume", "same", 3600))
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_every_number_is_that_of_a_slow_oracle(images, states, tmp_path):
     """From all states of the run, and gradients by plain autograd on a copy of the network."""
     telemetry = Telemetry(new_model(), SAMPLED, {END: states[END]}, seed=0)
     run(images, tmp_path, observer=telemetry, model=new_model())
-    batch_at = shuffled_batches(images, 0, 16, 1, True)
+    batch_at = shuffled_batches(images, 0, 16, SETTINGS.augmentation_at)
     rows = {(row["iteration"], row["layer"]): row for row in telemetry.rows()}
     names = prunable_names(new_model())
     assert list(rows) == [(iteration, layer) for iteration in SAMPLED for layer in (ALL, *names)]

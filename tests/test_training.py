@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,11 +12,19 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
-from earlyphase.core.training import MaskedSGD, TrainingSettings, evaluate, pruned_weights_are_zero, train
+from earlyphase.core.precision import autocast
+from earlyphase.core.training import (
+    MaskedSGD,
+    Run,
+    Training,
+    TrainingSettings,
+    evaluate,
+    pruned_weights_are_zero,
+    train,
+)
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.execution import Execution, prepare
+from earlyphase.runtime.execution import prepare
 
-CPU = Execution(torch.device("cpu"), "float32", 1)
 SPEC = {
     "iterations": 12, "batch_size": 16, "learning_rate": 0.1, "milestones": [6, 9], "decay": 0.1,
     "momentum": 0.9, "weight_decay": 1e-3, "crop_padding": 1, "flip": True, "evaluate_every": 4,
@@ -38,13 +47,12 @@ def new_model(state=None):
 
 
 def advance(model, images, *, start=0, stop=12, mask=None, velocity=None, observe=lambda i: None):
-    optimizer = MaskedSGD(model, mask, SETTINGS.momentum, SETTINGS.weight_decay)
+    optimizer = MaskedSGD(model, mask, SETTINGS.momentum)
     if velocity:
         optimizer.velocity = velocity
-    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.crop_padding, SETTINGS.flip)
-    for iteration in train(
-        model, optimizer, batch_at, SETTINGS.learning_rate_at, start=start, stop=stop, autocast=CPU.autocast
-    ):
+    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+    training = Training(state_of(model), range(start, stop), batch_at, SETTINGS, mask, velocity)
+    for iteration in train(model, optimizer, training, nullcontext):
         observe(iteration)
     return state_of(model), optimizer.velocity
 
@@ -65,7 +73,7 @@ def test_equals_a_plain_loop_of_the_library(images):
     model = new_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 9], 0.1)
-    batch_at = shuffled_batches(images, 0, 16, 1, True)
+    batch_at = shuffled_batches(images, 0, 16, SETTINGS.augmentation_at)
     model.train()
     for iteration in range(12):
         inputs, labels = batch_at(iteration)
@@ -79,12 +87,12 @@ def test_equals_a_plain_loop_of_the_library(images):
 
 def test_one_step_is_that_of_the_library_bit_for_bit(images):
     model, plain = new_model(), new_model()
-    ours = MaskedSGD(model, None, momentum=0.9, weight_decay=1e-3)
+    ours = MaskedSGD(model, None, momentum=0.9)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, foreach=False)
     for seed in range(3):  # the same gradients for both, so that only the update is compared
         generator = torch.Generator().manual_seed(seed)
         targets = {name: torch.randn(p.shape, generator=generator) for name, p in plain.named_parameters()}
-        ours.step(sum((p * targets[name]).sum() for name, p in model.named_parameters()), 0.1)
+        ours.step(sum((p * targets[name]).sum() for name, p in model.named_parameters()), 0.1, 1e-3)
         optimizer.zero_grad()
         sum((p * targets[name]).sum() for name, p in plain.named_parameters()).backward()
         optimizer.step()
@@ -95,7 +103,7 @@ def test_a_training_job_does_not_import_the_compiler():
     """It takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
         "import sys, earlyphase.commands.imp_round, earlyphase.core.training as t, earlyphase.core.networks.resnet as m;"
-        "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9, 0.0);"
+        "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9);"
         "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -149,7 +157,7 @@ def test_only_prunable_names_are_masked(images):
 def test_observing_does_not_change_training(images):
     plain, _ = advance(new_model(), images)
     model = new_model()
-    observed, _ = advance(model, images, observe=lambda i: evaluate(model, images, CPU.autocast))
+    observed, _ = advance(model, images, observe=lambda i: evaluate(model, images, nullcontext))
     assert_same(plain, observed)
 
 
@@ -172,7 +180,7 @@ def test_evaluates_at_the_cadence_and_at_the_end():
 
 def test_evaluation_is_the_mean_over_the_whole_set_in_eval_mode(images):
     model = new_model()
-    measured = evaluate(model, images, CPU.autocast)
+    measured = evaluate(model, images, nullcontext)
     inputs, labels = next(images.in_batches(1000))
     logits = model.eval()(inputs).detach().double()
     assert measured["accuracy"] == (logits.argmax(1) == labels).double().mean().item()
@@ -181,22 +189,63 @@ def test_evaluation_is_the_mean_over_the_whole_set_in_eval_mode(images):
 
 def test_training_learns(images):
     model = new_model()
-    before = evaluate(model, images, CPU.autocast)["loss"]
+    before = evaluate(model, images, nullcontext)["loss"]
     advance(model, images)
-    batch_at = shuffled_batches(images, 0, 70)
-    optimizer = MaskedSGD(model, None, 0.9, 0)
-    for _ in train(model, optimizer, batch_at, lambda i: 0.05, start=0, stop=150, autocast=CPU.autocast):
+    settings = TrainingSettings.from_spec(SPEC | {"learning_rate": 0.05, "milestones": [], "weight_decay": 0})
+    training = Training(state_of(model), range(150), shuffled_batches(images, 0, 70), settings)
+    for _ in train(model, MaskedSGD(model, None, 0.9), training, nullcontext):
         pass
-    after = evaluate(model, images, CPU.autocast)
+    after = evaluate(model, images, nullcontext)
     assert after["loss"] < before / 2
     assert after["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("k", [0, 1, 6, 11])
+def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
+    """State, momentum, evaluations, kept states and what an observer saw: all as if nothing had happened."""
+
+    class Counter:
+        def __init__(self):
+            self.state = {"seen": np.zeros(13)}
+
+        def observe(self, iteration, model):
+            self.state = {"seen": self.state["seen"] + (np.arange(13) == iteration)}
+
+    def new_run(observer):
+        model = new_model()
+        batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+        mask = random_mask(state_of(model), model)
+        training = Training(state_of(model), range(12), batch_at, SETTINGS, mask)
+        return Run(training, model, images, nullcontext, keep={1, 6, 12}, observer=observer)
+
+    whole = new_run(Counter())
+    for _ in whole:
+        pass
+    first, second = new_run(Counter()), new_run(Counter())
+    for iteration in first:
+        if iteration == k:
+            break
+    second.take_up(first.progress())
+    seen = list(second)
+    assert seen == list(range(k, 13))
+    expected, found = whole.progress(), second.progress()
+    assert_same(expected.weights, found.weights)
+    assert_same(expected.velocity, found.velocity)
+    assert expected.rows == found.rows
+    assert [row["iteration"] for row in found.rows] == [0, 4, 8, 12]
+    assert expected.states.keys() == found.states.keys() == {1, 6, 12}
+    for iteration in expected.states:
+        for one, other in zip(expected.states[iteration], found.states[iteration], strict=True):
+            assert_same(one, other)
+    assert np.array_equal(found.seen["seen"], np.ones(13))
+
+
 def test_bfloat16_keeps_float32_weights_and_stays_close(images):
-    execution = Execution(torch.device("cpu"), "bfloat16", 1)
     model = new_model()
-    exact = evaluate(model, images, CPU.autocast)["loss"]
-    assert evaluate(model, images, execution.autocast)["loss"] == pytest.approx(exact, rel=0.05)
+    exact = evaluate(model, images, nullcontext)["loss"]
+    assert evaluate(model, images, lambda: autocast("bfloat16", "cpu"))["loss"] == pytest.approx(
+        exact, rel=0.05
+    )
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
@@ -225,5 +274,5 @@ def test_cuda_training_keeps_pruned_weights_at_zero_and_agrees_with_the_cpu(rng)
         images = Images.from_arrays(pixels, labels, half, half, torch.device(device))
         trained, _ = advance(model.to(device), images, mask=mask, stop=3)
         assert pruned_weights_are_zero(trained, mask)
-        losses[device] = evaluate(model, images, CPU.autocast)["loss"]
+        losses[device] = evaluate(model, images, nullcontext)["loss"]
     assert math.isclose(losses["cpu"], losses["cuda"], rel_tol=0.02)

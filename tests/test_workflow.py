@@ -14,18 +14,39 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
-FIGURES = yaml.safe_load((ROOT / "config.yaml").read_text())["figures"]
-DRAWN = {"claims": 1, "figure": len(FIGURES), "figures": 1}
-TABLES = {"collect": 1, **DRAWN}  # after IMP
-PERTURBED = {"perturb": 8, "collect": 2}
+READS = {  # figures that have something to show in the smoke study -> the tables that they draw
+    "rewinding": {"imp", "dense"},
+    "timeline": {"telemetry", "evaluations", "curvature", "pairs", "imp", "dense"},
+    "telemetry": {"telemetry", "evaluations", "traces"},
+    "subspace": {"curvature", "pairs"},
+    "shuffles": {"perturbed", "imp", "dense"},
+    "effective_std": {"perturbed"},
+    "controls": {"perturbed", "imp"},
+}
+FIGURES = list(READS)
+CHAIN = "supervised/magnitude"
 STATE = {"telemetry": 2, "curvature": 6, "pairs": 2}
 ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, **STATE}
-ALL_TABLES = {**DRAWN, "collect": 8}
 NONE_PERTURBED = {"perturbed": []}
+
+
+def after(*tables):
+    """What is made of tables that are made again: they, the claims, and the figures that read any of them."""
+    figures = sum(bool(read & set(tables)) for read in READS.values())
+    return {"collect": len(tables), "figure": figures, "claims": 1, "figures": 1}
+
+
+TABLES = after("imp")
+PERTURBED = {"perturb": 8, **after("imp", "perturbed")}
+WATCHED = after("telemetry", "traces", "evaluations")
+CURVED = after("curvature", "pairs")
+ALL_TABLES = after("dense", "imp", "perturbed", "telemetry", "traces", "evaluations", "curvature", "pairs")
 
 
 class Project:
     """A copy of the project that can be edited, with a study of its own."""
+
+    configuration = ("smoke.yaml",)
 
     def __init__(self, folder):
         self.folder = folder
@@ -56,7 +77,7 @@ class Project:
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
         environment.pop("OMP_NUM_THREADS", None)
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--configfile", "smoke.yaml", *options],
+            [sys.executable, "-m", "snakemake", *options, "--configfile", *self.configuration],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -75,11 +96,12 @@ class Project:
         table = printed.split("Job stats:")[1].split("total")[0]
         return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
 
-    def command(self, *words, check=True):
+    def command(self, *words, check=True, configured=True):
         """Run one of the project's commands on the copy; return what it printed."""
+        study = ["--configfile", *self.configuration] if configured else []
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
         done = subprocess.run(
-            [sys.executable, "-m", "earlyphase", *words, "--configfile", "smoke.yaml"],
+            [sys.executable, "-m", "earlyphase", *words, *study],
             cwd=self.folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -132,17 +154,17 @@ def test_the_study_makes_every_promised_file(finished):
         assert all((dense / name).exists() for name in names)
         for k in SMOKE["rewind_iterations"]:
             for imp_round in range(1, SMOKE["rounds"] + 1):
-                folder = results / f"imp/synthetic/tiny/seed{seed}/supervised/it{k}/round{imp_round}"
+                folder = results / f"imp/synthetic/tiny/seed{seed}/{CHAIN}/it{k}/round{imp_round}"
                 assert sorted(path.name for path in folder.iterdir()) == [
                     "mask.safetensors",
                     "metrics.csv",
                     "run.json",
                     "weights.safetensors",
                 ]
-    figures = {path.name for path in (results / "figures").iterdir()}
-    assert figures == {
-        f"{name}_synthetic_tiny.{suffix}" for name in FIGURES for suffix in ("svg", "png", "csv")
-    }
+    figures = {path.name for path in (results / "figures/synthetic/tiny").iterdir()}
+    assert figures == {f"{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png", "csv")}
+    for path in results.glob("perturbed/**/*.csv"):
+        assert path.with_suffix(".json").exists()
     claims = (results / "claims.csv").read_text()
     assert [claims.count(f"\n{section}") for section in "RSC"] == [5, 8, 1]
     for seed in SMOKE["seeds"]:
@@ -161,6 +183,20 @@ def test_snakemake_still_has_the_limit_of_starts_that_is_dropped():
     assert "if self.job_rate_limiter is not None" in inspect.getsource(JobScheduler.schedule)
 
 
+def test_snakemake_still_asks_for_signatures_as_it_did():
+    """rules/common.smk has each inspected once, which would do nothing without a word under other names."""
+    import snakemake.common
+    import snakemake.rules
+
+    assert snakemake.rules.get_function_params is snakemake.common.get_function_params
+    for module in (snakemake.rules, snakemake.common):
+        assert "get_function_params(func)" in inspect.getsource(module)
+    assert list(snakemake.common.get_function_params(lambda wildcards, attempt: 0)) == [
+        "wildcards",
+        "attempt",
+    ]
+
+
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
@@ -173,7 +209,7 @@ def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
 
     from earlyphase.runtime.storage import load_mask, load_rows, load_weights
 
-    chain = finished.folder / "results/imp/synthetic/tiny/seed0/supervised/it4"
+    chain = finished.folder / f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4"
     kept_before = None
     for imp_round in (1, 2, 3):
         mask = load_mask(chain / f"round{imp_round}/mask.safetensors")
@@ -214,15 +250,15 @@ def test_a_finished_study_plans_nothing(project):
         ({"full_scale": True}, {"claims": 1, "figures": 1}),
         (
             {"curvature": {"iterations": [0, 4, 8, 1.0], "sample": 64}},
-            {"checkpoint": 2, "curvature": 2, "pairs": 2, "collect": 2, **DRAWN},
+            {"checkpoint": 2, "curvature": 2, "pairs": 2, **CURVED},
         ),
         (
             {"curvature": {"iterations": [0, 4, 1.0], "sample": 64, "statistics": "sample"}},
-            {"curvature": 6, "pairs": 2, "collect": 2, **DRAWN},
+            {"curvature": 6, "pairs": 2, **CURVED},
         ),
         (
             {"telemetry": {"schedule": [[6, 1]], "evaluations": [[12, 4]]}},
-            {"telemetry": 2, "collect": 3, **DRAWN},
+            {"telemetry": 2, **WATCHED},
         ),
     ],
     ids=[
@@ -242,12 +278,11 @@ def test_an_extension_plans_the_new_jobs_alone(project, setting, expected):
 
 
 def test_one_round_again_plans_it_and_its_successors(project):
-    mask = "results/imp/synthetic/tiny/seed0/supervised/it4/round2/mask.safetensors"
-    assert project.planned("-R", mask, "--", "figures") == {
+    mask = f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4/round2/mask.safetensors"
+    assert project.planned("figures", "-R", mask) == {
         "imp_round": 2,
         "perturb": 2,
-        **TABLES,
-        "collect": 2,
+        **after("imp", "perturbed"),
     }
 
 
@@ -281,29 +316,37 @@ EDITS = [
     # what, file, old, new, what must be planned and nothing else
     ("a comment", "src/earlyphase/core/training.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # why", {}),
     ("a docstring", "src/earlyphase/core/masks.py", '"""Fraction of the prunable', '"""The fraction of the prunable', {}),
-    ("a reformat", "src/earlyphase/core/images.py", "return -(-examples // batch_size)", "return -(\n        -examples // batch_size)", {}),
+    ("a reformat", "src/earlyphase/core/images.py", "return whole + (left_over > 1)", "return (\n        whole + (left_over > 1)\n    )", {}),
     ("a function that no job runs", "src/earlyphase/study/status.py", "seconds < 100", "seconds < 120", {}),
+    ("how a job chooses a GPU", "src/earlyphase/runtime/execution.py", "for share in range(SHARES)", "for share in range(1 * SHARES)", {}),
+    ("how a job is locked", "src/earlyphase/runtime/locks.py", "fcntl.LOCK_EX |", "fcntl.LOCK_EX | 0 |", {}),
+    ("a message of storage", "src/earlyphase/runtime/storage.py", "is damaged", "is broken", {}),
+    ("how often progress is saved", "src/earlyphase/runtime/resume.py", "COST = 0.02", "COST = 0.01", {}),
+    ("what a time limit asks for", "src/earlyphase/study/demand.py", "START = 4", "START = 5", {}),
+    ("a check of the configuration", "src/earlyphase/study/study.py", "but must increase", "but must rise", {}),
+    ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
+    ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", ALL_TRAINING | ALL_TABLES),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
     ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 3, "figures": 1}),
-    ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **TABLES, **PERTURBED}),
+    ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED}),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
-    ("a perturbation", "src/earlyphase/core/branches.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **TABLES}),
+    ("a perturbation", "src/earlyphase/core/branches.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **after("perturbed")}),
     ("another perturbation", "src/earlyphase/core/branches.py", "scale * initial_std", "1 * scale * initial_std", {}),
     ("augmentation", "src/earlyphase/core/images.py", "if flip:\n        drawn[2]", "if flip is True:\n        drawn[2]", ALL_TRAINING | ALL_TABLES),
-    ("this data set", "src/earlyphase/datasets/__init__.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
-    ("another data set", "src/earlyphase/datasets/__init__.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
+    ("this data set", "src/earlyphase/datasets/synthetic.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
+    ("another data set", "src/earlyphase/datasets/embedded.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
     ("the table of one stage", "src/earlyphase/commands/collect.py", "for row in load_rows(path)", "for row in load_rows(str(path))", ALL_TABLES),
     ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
-    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **TABLES, **PERTURBED}),
+    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **PERTURBED}),
     ("another figure", "src/earlyphase/results/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
-    ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, "collect": 3, **DRAWN}),
-    ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, "collect": 2, **DRAWN}),
-    ("comparing two times", "src/earlyphase/commands/pairs.py", "np.isnan(one).any()", "np.any(np.isnan(one))", {"pairs": 2, "collect": 1, **DRAWN}),
+    ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, **WATCHED}),
+    ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, **CURVED}),
+    ("comparing two times", "src/earlyphase/commands/pairs.py", "np.isnan(one).any()", "np.any(np.isnan(one))", {"pairs": 2, **after("pairs")}),
     ("a rule of the timeline", "src/earlyphase/results/timeline.py", "DESCENT = 0.5", "DESCENT = 0.4", {"claims": 1, "figure": 1, "figures": 1}),
 ]  # fmt: skip
 
@@ -334,22 +377,22 @@ def test_an_edit_there_and_back_plans_nothing(project):
 def test_an_edit_names_itself_when_asked_why(project):
     assert "up to date" in project.command("explain", "results/claims.csv")
     project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
-    assert "code: masks.prune_by_magnitude changed" in project.command("explain", "results/claims.csv")
+    assert "code: core.masks.prune_by_magnitude changed" in project.command("explain", "results/claims.csv")
     dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
     assert "up to date" in project.command("explain", dense)
     project.configure(training=SMOKE["training"] | {"learning_rate": 0.3})
     assert "training.learning_rate from 0.1 to 0.3" in project.command("explain", dense)
     project.configure(seeds=[0, 1, 2])
-    said = project.command("explain", "results/tables/imp_synthetic_tiny.csv")
+    said = project.command("explain", "results/tables/synthetic/tiny/imp.csv")
     assert "values.0.seed from [0, 1] to [0, 1, 2]" in said
-    assert "seed2/supervised/it0/round1/mask.safetensors does not exist" in said
+    assert "seed2/supervised/magnitude/it0/round1/mask.safetensors does not exist" in said
     said = project.command("explain", "results/claim.csv", check=False)
-    assert "no rule makes results/claim.csv, did you mean 'results/claims.csv'?" in said
+    assert "makes no file results/claim.csv, did you mean 'results/claims.csv'?" in said
 
 
 def test_explaining_agrees_with_planning(project):
     """For each edit above: a file is up to date for one exactly if it is for the other."""
-    target = "results/figures/rewinding_synthetic_tiny.svg"
+    target = "results/figures/synthetic/tiny/rewinding.svg"
     for what, name, old, new, expected in EDITS[:9]:
         before = (project.folder / name).read_text()
         project.edit(name, old, new)
@@ -366,32 +409,27 @@ def test_status_shows_every_chain(project):
     assert project.command("status").count("###..") == CHAINS
 
 
-def test_tidy_lists_and_removes_what_the_study_does_not_use(finished, tmp_path):
-    project = finished.copied(tmp_path / "copy")
-    assert project.command("tidy").startswith("0 files")
+def test_snakemake_lists_what_the_study_no_longer_uses(project):
+    """The documented line in place of a command of our own."""
     project.configure(rounds=2, rewind_iterations=[0], **NONE_PERTURBED)
-    results = project.folder / "results"
-    leftovers = [
-        results / "imp/synthetic/tiny/seed0/supervised/it0/round1/mask.safetensors.resume",
-        results / "imp/synthetic/tiny/seed0/supervised/it0/round1/mask.safetensors.resume.lock",
-        results / "imp/synthetic/tiny/seed0/supervised/it0/round1/.metrics.csv.123.part",
-    ]
-    for path in leftovers:
-        path.write_text("")
-    (results / "my own notes.txt").write_text("keep")
-    listed = project.command("tidy")
-    per_round, seeds = 4, 2
-    not_needed = seeds * (3 + 1) * per_round + seeds  # rounds of k = 4, round 3 of k = 0; the state at 4
-    not_needed += 8 + 1 - seeds  # perturbed tickets and their table; curvature needs the state at 4
-    assert listed.count(": not in the study") == not_needed
-    assert all(path.exists() for path in leftovers)
-    project.command("tidy", "--delete")
-    assert not any(path.exists() for path in leftovers)
-    assert (results / "my own notes.txt").exists()
-    assert not (results / "imp/synthetic/tiny/seed0/supervised/it4").exists()
-    assert not (results / "imp/synthetic/tiny/seed0/supervised/it0/round3").exists()
-    # all that is left to do is what reads the removed rounds
-    assert project.planned() == TABLES
+    leftover = project.folder / "results/imp/leftover.csv"
+    leftover.write_text("")
+    listed = {
+        line for line in project.snakemake("figures", "--list-untracked").splitlines() if "results/" in line
+    }
+    leftover.unlink()
+    assert "results/imp/leftover.csv" in listed
+    assert f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4/round1/mask.safetensors" in listed
+    assert f"results/imp/synthetic/tiny/seed0/{CHAIN}/it0/round3/mask.safetensors" in listed
+    assert not any("it0/round2" in path or path.startswith("results/data") for path in listed)
+
+
+def test_a_figure_asks_for_what_it_reads_alone(tmp_path):
+    project = Project(tmp_path)
+    expected = {"data": 1, "dense": 2, "checkpoint": 6, "imp_round": 12, "collect": 2, "figure": 1}
+    assert project.planned("results/figures/synthetic/tiny/rewinding.svg") == expected
+    expected = {"data": 1, "dense": 2, "telemetry": 2, "collect": 3, "figure": 1}
+    assert project.planned("results/figures/synthetic/tiny/telemetry.svg") == expected
 
 
 def test_the_default_study_plans(tmp_path):

@@ -1,3 +1,31 @@
-"""The early phase of neural network training, as a graph of files."""
+"""The early phase of neural network training, as a graph of files.
+
+What a plugin needs is offered here: the decorators `branch`, `dataset`, `figure`, `network` and `task`; what
+their functions take and return, `Ticket`, `DataSet`, `Images` and `Task`; `generator`, an independent random
+stream for each purpose; and `InvalidInput`, the exception whose message is shown to the user.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+PUBLIC = {  # name -> module below this package
+    "branch": "registry",
+    "dataset": "registry",
+    "figure": "registry",
+    "network": "registry",
+    "task": "registry",
+    "Ticket": "core.branches",
+    "DataSet": "datasets",
+    "Images": "core.images",
+    "Task": "core.tasks",
+    "generator": "core.streams",
+    "InvalidInput": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for, so that nobody waits for torch who does not train."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{PUBLIC[name]}"), name)

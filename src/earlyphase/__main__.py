@@ -1,29 +1,20 @@
 """The command line: one subcommand for each stage of the workflow."""
 
 import argparse
+import ast
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.preload import run_preloaded
 
-COMMANDS = {  # name -> what it does; the module of that name under `commands` is imported when called
-    "data": "prepare a data set",
-    "dense": "train the dense network",
-    "checkpoint": "take the state at iteration k out of a dense run",
-    "imp_round": "prune, rewind, train: one round",
-    "perturb": "perturb a ticket, train it once",
-    "telemetry": "replay a dense run and write down how its state changes",
-    "curvature": "find the Hessian's top subspace at one state",
-    "pairs": "compare the states of a dense run at two times each",
-    "collect": "concatenate metrics tables",
-    "figure": "draw a figure",
-    "claims": "judge the paper's claims",
-    "status": "show how far the configured study is",
-    "explain": "say why a file would be made again, or why not",
-    "tidy": "list or remove what the configured study does not use",
-    "fingerprint": "list the code that a stage runs",
-}
+FOLDER = Path(__file__).parent / "commands"
+
+
+def purpose(name: str) -> str:
+    """What a subcommand does, in its module's own words; read, not imported, because some take seconds."""
+    return ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())).split("\n")[0]
 
 
 def main(words: list[str]) -> int:
@@ -35,9 +26,10 @@ def main(words: list[str]) -> int:
             return status
     parser = argparse.ArgumentParser(prog="python -m earlyphase", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
     chosen = words[0] if words else ""
-    for name, purpose in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=purpose, description=purpose)
+    for name in [chosen] if chosen in names else names:
+        subparser = subparsers.add_parser(name, help=purpose(name), description=purpose(name))
         if name == chosen:
             module = import_module(f"earlyphase.commands.{name}")
             module.add_arguments(subparser)

@@ -19,7 +19,7 @@ ON_CLUSTER = (
 )
 TABLES = (
     "--",
-    *(f"results/tables/{stage}_synthetic_tiny.csv" for stage in ("imp", "perturbed")),
+    *(f"results/tables/synthetic/tiny/{stage}.csv" for stage in ("imp", "perturbed")),
 )  # of the chain
 LOCALLY = ("--workflow-profile", ROOT / "profiles/default", "--cores", "1")
 
@@ -139,5 +139,5 @@ class Workflow:
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in sorted((self.folder / "results").rglob("*"))
-            if path.is_file() and path.name != "run.json"
+            if path.is_file() and path.suffix != ".json"
         }

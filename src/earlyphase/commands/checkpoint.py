@@ -6,7 +6,8 @@ from the nearest kept one before it, with its momentum: the same bytes at the le
 
 import argparse
 
-from earlyphase.commands.options import add_training_arguments, begin
+from earlyphase.commands._options import add_training_arguments, begin
+from earlyphase.core.masks import Weights
 from earlyphase.runtime.storage import load_tensors, save_weights
 
 
@@ -25,13 +26,22 @@ def run(args: argparse.Namespace) -> None:
     nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
     weights, velocity = part(tensors, f"{nearest}/weights/"), part(tensors, f"{nearest}/velocity/")
     if nearest < k:
-        from earlyphase.commands.job import train_on  # imports torch, which the other case does not need
-
         print(f"iteration {k} was not kept: training on from {nearest}", flush=True)
-        weights = train_on(args, weights, velocity, nearest, k)
+        weights = train_on(args, weights, velocity, range(nearest, k))
     save_weights(args.out, weights, iteration=k)
 
 
-def part(tensors: dict, prefix: str) -> dict:
+def part(tensors: Weights, prefix: str) -> Weights:
     """Tensors whose name begins with `prefix`, without it."""
     return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
+def train_on(args: argparse.Namespace, weights: Weights, velocity: Weights, span: range) -> Weights:
+    """Continue the dense run from its state at the start of `span`; return its state dict at the end."""
+    from earlyphase.commands._job import training_job  # imports torch, which most checkpoints do not need
+
+    with training_job(args, trajectory=args.trajectory) as job:
+        training = job.training(weights, span, velocity=velocity)
+        progress = job.carry_out(training, job.network(), evaluates_at=lambda iteration: False)
+        job.resume.remove()
+        return progress.weights

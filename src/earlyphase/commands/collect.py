@@ -2,9 +2,9 @@
 
 import argparse
 
-from earlyphase.commands.options import add_job_arguments, begin
+from earlyphase.commands._options import add_job_arguments, begin
 from earlyphase.runtime.storage import load_rows, save_rows
-from earlyphase.study.study import table_paths
+from earlyphase.study.stages import table_paths
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

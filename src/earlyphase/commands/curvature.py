@@ -4,14 +4,11 @@ import argparse
 
 import numpy as np
 
-from earlyphase.commands.job import Job, training_job
-from earlyphase.commands.options import add_training_arguments
+from earlyphase.commands._job import Job, training_job
+from earlyphase.commands._options import add_training_arguments, load_state_at
 from earlyphase.core.curvature import Diverged, Eigenpairs, SampleLoss, fixed_sample, measure, parameters_of
-from earlyphase.core.images import shuffled_batches
 from earlyphase.core.networks.state import load_state
-from earlyphase.errors import InvalidInput
-from earlyphase.runtime.storage import Row, load_weights, save_rows, save_tensors
-from earlyphase.study.fingerprints import versions
+from earlyphase.runtime.storage import Row, save_rows, save_tensors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     """Find the eigenvectors; a state that is not finite is recorded as diverged.
 
     Raises:
-        InvalidInput: the state is of another iteration or network, the sample larger than the set.
+        InvalidInput: the state is of another iteration or network.
     """
     with training_job(args, state=args.state, initial=args.initial) as job:
         k = job.spec["columns"]["k"]
@@ -35,36 +32,40 @@ def run(args: argparse.Namespace) -> None:
             row, pairs = measured(job, args, k)
         except Diverged as error:
             print(f"recorded as diverged: {error}", flush=True)
-            row, pairs = diverged(job.classes)
+            row, pairs = diverged(job.task.classes)
         save_tensors(
             args.out_eigenpairs, "eigenpairs",
             {"values": pairs.values, "vectors": pairs.vectors.astype(np.float32)}, iteration=k,
         )  # fmt: skip
         chosen = {name: job.spec["curvature"][name] for name in ("sample", "statistics", "tolerance")}
-        produced = job.execution.record() | {"torch": versions()["torch"]}
-        save_rows(args.out_row, [job.spec["columns"] | {"iteration": k} | chosen | row | produced])
+        chosen["sample"] = sample_size(job)
+        save_rows(args.out_row, job.described([{"iteration": k} | chosen | row]))
         job.resume.remove()
+
+
+def sample_size(job: Job) -> int:
+    """Images that the Hessian is computed on: as many as asked for, or all that there are."""
+    return min(job.spec["curvature"]["sample"], len(job.task.train))
 
 
 def measured(job: Job, args: argparse.Namespace, k: int) -> tuple[Row, Eigenpairs]:
     """Measure the curvature at the state after k iterations."""
     model = job.network()
     vectors = []
-    for path in (args.initial, args.state):
-        weights, iteration = load_weights(path)
-        load_state(model, weights)
+    for path, iteration in ((args.initial, 0), (args.state, k)):
+        load_state(model, load_state_at(path, iteration))
         vectors.append(parameters_of(model))
-    if iteration != k:
-        raise InvalidInput(f"{args.state} is the state at iteration {iteration}, not {k}")
     settings, chosen = job.settings, job.spec["curvature"]
-    sample = fixed_sample(job.train_images, chosen["sample"])
+    sample = fixed_sample(job.task.train, sample_size(job))
+    if len(sample) < chosen["sample"]:
+        print(
+            f"sample: all {len(sample)} training images, where {chosen['sample']} were asked for", flush=True
+        )
     loss = SampleLoss(model, sample, statistics=chosen["statistics"])
-    batch_at = shuffled_batches(
-        job.train_images, job.seed, settings.batch_size, settings.crop_padding, settings.flip
-    )
+    batch_at = job.task.batches(job.seed, settings.batch_size, settings.augmentation_at)
     row, pairs = measure(
         loss, vectors[1] - vectors[0], loss.gradient_on(*batch_at(k)),
-        count=job.classes, seed=job.seed, tolerance=chosen["tolerance"],
+        count=job.task.classes, seed=job.seed, tolerance=chosen["tolerance"],
     )  # fmt: skip
     return {"diverged": 0} | row | spectrum(pairs), pairs
 

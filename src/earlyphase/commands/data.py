@@ -1,10 +1,13 @@
 """Prepare a data set: one file of tensors, which is all that training reads."""
 
 import argparse
+from pathlib import Path
 
-from earlyphase.commands.options import add_job_arguments, begin
+from earlyphase.commands._options import add_job_arguments, begin
 from earlyphase.datasets import dataset
+from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import save_tensors
+from earlyphase.study.study import digest_of_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Make the data set and write it."""
     begin(args)
-    arguments = dict(args.spec)
+    arguments = dict(args.spec["data"])
     data = dataset.named(arguments.pop("function"))(**arguments)
+    if digest_of_files(args.spec["data"], Path(args.out).stem) != args.spec.get("contents"):
+        raise InvalidInput("the files changed while the workflow was running; run Snakemake again")
     tensors = {
         "train_images": data.train_images,
         "train_labels": data.train_labels,

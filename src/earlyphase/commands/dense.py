@@ -2,10 +2,10 @@
 
 import argparse
 
-from earlyphase.commands.job import training_job
-from earlyphase.commands.options import add_training_arguments
-from earlyphase.core.networks.state import initial_state, load_state
-from earlyphase.runtime.resume import named, train_resumably
+from earlyphase.commands._job import training_job
+from earlyphase.commands._options import add_training_arguments
+from earlyphase.core.networks.state import initial_state
+from earlyphase.runtime.resume import named
 from earlyphase.runtime.storage import save_rows, save_tensors
 
 
@@ -21,18 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train from iteration 0 to the end."""
     with training_job(args) as job:
-        if job is None:
-            return
-        model = job.network()
-        load_state(model, initial_state(model, job.seed))
-        keep = {*args.keep, job.settings.iterations}
-        progress = train_resumably(
-            model, None, job.settings, job.train_images, job.test_images, job.resume, job.execution,
-            seed=job.seed, start=0, keep=keep,
-        )  # fmt: skip
+        model, end = job.network(), job.settings.iterations
+        training = job.training(initial_state(model, job.seed), range(end))
+        progress = job.carry_out(training, model, keep={*args.keep, end})
         tensors = {}
         for iteration, (weights, velocity) in progress.states.items():
             tensors |= named(f"{iteration}/weights", weights) | named(f"{iteration}/velocity", velocity)
         save_tensors(args.out_trajectory, "trajectory", tensors, iterations=list(progress.states))
         save_rows(args.out_metrics, job.metrics(progress, density=1.0))
-        job.finish(args.out_run, progress.seconds)
+        job.finish(args.out_run)

@@ -8,11 +8,12 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from pathlib import Path
 
-from earlyphase.commands.options import add_study_arguments, code_record, load_study
+from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
-from earlyphase.study.fingerprints import canonical, definitions, fingerprint
-from earlyphase.study.jobs import Job, identify, inputs, jobs
-from earlyphase.study.study import Study, closest
+from earlyphase.study.configuration import closest
+from earlyphase.study.fingerprints import canonical, code_record, definitions, fingerprint
+from earlyphase.study.jobs import Job, inputs, jobs, roots, spec
+from earlyphase.study.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +26,14 @@ def run(args: argparse.Namespace) -> None:
     """Print the reasons of a file's own job, or those of the jobs it depends on.
 
     Raises:
-        InvalidInput: no rule makes such a file, or the configured study does not use it.
+        InvalidInput: the configured study makes no such file.
     """
     study = load_study(args)
-    one = identify(args.file, study)
     wanted = {path: made_by for made_by in jobs(study) for path in made_by.outputs}
-    if one is None:
-        raise InvalidInput(f"no rule makes {args.file}{closest(args.file, list(wanted))}")
     if args.file not in wanted:
-        raise InvalidInput(f"the configured study does not use {args.file}{closest(args.file, list(wanted))}")
+        raise InvalidInput(
+            f"the configured study makes no file {args.file}{closest(args.file, list(wanted))}"
+        )
     found = causes(wanted[args.file], study, wanted)
     if not found:
         print(f"{args.file} is up to date: its spec, code and inputs are those it was made from")
@@ -63,10 +63,7 @@ def causes(one: Job, study: Study, wanted: dict[str, Job]) -> dict[Job, list[str
         seen.add(made_by)
         if reasons := reasons_of(made_by, study):
             found[made_by] = reasons
-        paths = [
-            path for role in inputs(study, made_by.rule, **dict(made_by.wildcards)).values() for path in role
-        ]
-        waiting += [wanted[path] for path in paths]
+        waiting += [wanted[path] for paths in inputs(study, made_by).values() for path in paths]
     return dict(reversed(found.items()))  # upstream first
 
 
@@ -81,15 +78,13 @@ def reasons_of(one: Job, study: Study) -> list[str]:
     if None in records.values():
         return []  # Snakemake did not make it, and then asks for its time stamp alone
     record = records[one.outputs[0]]
-    wildcards = dict(one.wildcards)
-    spec = study.spec(one.rule, **wildcards)
-    code = study.roots(one.rule, **wildcards)
+    read, code = spec(study, one.rule, one.names), roots(study, one.rule, one.names)
     made_from = [ast.literal_eval(value) for value in record["params"] or []]
     old_spec = next((value for value in made_from if value.startswith("{")), "{}")
     old_code = next((value for value in made_from if value.startswith("commands.")), "")
     reasons = []
-    if old_spec != canonical(spec):
-        reasons += [f"the configuration changed: {change}" for change in changes(json.loads(old_spec), spec)]
+    if old_spec != canonical(read):
+        reasons += [f"the configuration changed: {change}" for change in changes(json.loads(old_spec), read)]
     if old_code != fingerprint(*code):
         reasons += code_changes(old_code, definitions(*code))
     return reasons + input_changes(one, study, record)
@@ -126,7 +121,7 @@ def code_changes(old_code: str, new: dict[str, str]) -> list[str]:
 
 def input_changes(one: Job, study: Study, record: dict) -> list[str]:
     """Inputs that were added, removed, or have other content than the job read."""
-    needed = inputs(study, one.rule, **dict(one.wildcards))
+    needed = inputs(study, one)
     now = {path for paths in needed.values() for path in paths}
     before = set(record["input"] or [])
     reasons = [f"input {path} was added" for path in sorted(now - before)]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from earlyphase.commands.options import add_job_arguments, add_table_arguments, begin, read_tables
+from earlyphase.commands._options import add_job_arguments, add_table_arguments, begin, read_tables
 from earlyphase.results.figures import figure, render
 from earlyphase.results.summaries import mixtures
 from earlyphase.runtime.storage import write_bytes

@@ -2,12 +2,10 @@
 
 import argparse
 
-from earlyphase.commands.job import training_job
-from earlyphase.commands.options import add_training_arguments
+from earlyphase.commands._job import training_job
+from earlyphase.commands._options import add_training_arguments, load_state_at
 from earlyphase.core.masks import density, full_mask, prune_by_magnitude
-from earlyphase.core.networks.state import load_state, prunable_names
-from earlyphase.errors import InvalidInput
-from earlyphase.runtime.resume import train_resumably
+from earlyphase.core.networks.state import prunable_names
 from earlyphase.runtime.storage import load_mask, load_weights, save_mask, save_rows, save_weights
 
 
@@ -29,21 +27,14 @@ def run(args: argparse.Namespace) -> None:
     if args.mask:
         inputs["mask"] = args.mask
     with training_job(args, **inputs) as job:
-        if job is None:
-            return
-        rewound, k = load_weights(args.rewind)
-        if k != job.spec["columns"]["k"]:
-            raise InvalidInput(f"{args.rewind} is the state at iteration {k}, not {job.spec['columns']['k']}")
+        k, end = job.spec["columns"]["k"], job.settings.iterations
+        rewound = load_state_at(args.rewind, k)  # normalisation statistics included; momentum starts at zero
         trained, _ = load_weights(args.weights)
         model = job.network()
-        load_state(model, rewound)  # normalisation statistics included; momentum starts at zero
         previous = load_mask(args.mask) if args.mask else full_mask(trained, prunable_names(model))
         mask = prune_by_magnitude(trained, previous, job.spec["prune_fraction"])
-        progress = train_resumably(
-            model, mask, job.settings, job.train_images, job.test_images, job.resume, job.execution,
-            seed=job.seed, start=k,
-        )  # fmt: skip
+        progress = job.carry_out(job.training(rewound, range(k, end), mask), model)
         save_mask(args.out_mask, mask)
-        save_weights(args.out_weights, progress.weights, job.settings.iterations)
+        save_weights(args.out_weights, progress.weights, end)
         save_rows(args.out_metrics, job.metrics(progress, density(mask)))
-        job.finish(args.out_run, progress.seconds, density=density(mask))
+        job.finish(args.out_run, density=density(mask))

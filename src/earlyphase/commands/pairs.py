@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from earlyphase.commands.options import add_job_arguments, begin
+from earlyphase.commands._options import add_job_arguments, begin
 from earlyphase.core.masks import Weights
 from earlyphase.core.subspaces import subspace_overlap
 from earlyphase.runtime.storage import load_tensors, load_weights, save_rows

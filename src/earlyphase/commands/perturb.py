@@ -1,14 +1,13 @@
-"""Perturb the ticket of one round at iteration k and train it once; it is never pruned further."""
+"""Change the ticket of one round at iteration k and train it once; it is never pruned further."""
 
 import argparse
 
-from earlyphase.commands.job import training_job
-from earlyphase.commands.options import add_training_arguments
-from earlyphase.core.branches import Ticket, branch, effective_std
+from earlyphase.commands._job import training_job
+from earlyphase.commands._options import add_training_arguments, load_state_at
+from earlyphase.core.branches import Ticket, apply, size_of_change
 from earlyphase.core.masks import density
-from earlyphase.core.networks.state import load_state
-from earlyphase.runtime.resume import train_resumably
-from earlyphase.runtime.storage import load_mask, load_weights, save_rows
+from earlyphase.errors import InvalidInput
+from earlyphase.runtime.storage import load_mask, save_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,25 +15,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training_arguments(parser)
     parser.add_argument("--rewind", required=True, help="dense state at iteration k, .safetensors")
     parser.add_argument("--initial", required=True, help="dense state at iteration 0, .safetensors")
+    parser.add_argument("--final", required=True, help="dense state at the end of training, .safetensors")
     parser.add_argument("--mask", required=True, help="mask of the round, .safetensors")
-    parser.add_argument("--out", required=True, help="evaluations, .csv")
+    parser.add_argument("--out-metrics", required=True, help="evaluations, .csv")
+    parser.add_argument("--out-run", required=True, help="run record, .json; written last")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Perturb, train, evaluate; each row also says how large the perturbation was."""
-    with training_job(args, rewind=args.rewind, initial=args.initial, mask=args.mask) as job:
-        rewound, k = load_weights(args.rewind)
-        initial, _ = load_weights(args.initial)
-        before = Ticket(rewound, initial, load_mask(args.mask), k)
-        entry = dict(job.spec["perturbation"])
-        after = branch.named(entry.pop("function"))(before, job.seed, **entry)
-        mean, std = effective_std(before.weights, after.weights, before.mask)
-        model = job.network()
-        load_state(model, after.weights)
-        progress = train_resumably(
-            model, after.mask, job.settings, job.train_images, job.test_images, job.resume, job.execution,
-            seed=job.seed, start=after.iteration,
-        )  # fmt: skip
+    """Perturb, train, evaluate; each row also says how large the perturbation was.
+
+    Raises:
+        InvalidInput: a state is of another iteration, or a branch set the clock to a time that its
+            decorator does not name.
+    """
+    inputs = {"rewind": args.rewind, "initial": args.initial, "final": args.final, "mask": args.mask}
+    with training_job(args, **inputs) as job:
+        k, end = job.spec["columns"]["k"], job.settings.iterations
+        rewound, initial, final = (
+            load_state_at(path, iteration)
+            for path, iteration in ((args.rewind, k), (args.initial, 0), (args.final, end))
+        )
+        before = Ticket(rewound, initial, final, load_mask(args.mask), k, job.spec["round"])
+        after = apply(job.spec["perturbation"], before, job.seed)
+        if after.iteration != job.spec["start"]:
+            raise InvalidInput(
+                f"the branch sets the clock to {after.iteration}, not to {job.spec['start']}; where it is "
+                "to be another iteration than k, its decorator says so: @branch(clock=0)"
+            )
+        mean, std = size_of_change(before, after)
+        training = job.training(after.weights, range(after.iteration, end), after.mask)
+        progress = job.carry_out(training, job.network())
         size = {"effective_mean": mean, "effective_std": std}
-        save_rows(args.out, [row | size for row in job.metrics(progress, density(after.mask))])
-        job.resume.remove()
+        save_rows(args.out_metrics, [row | size for row in job.metrics(progress, density(after.mask))])
+        job.finish(args.out_run)

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from earlyphase.commands.options import add_study_arguments, load_study
-from earlyphase.core.schedules import sampled_iterations
+from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.runtime.locks import only_local
 from earlyphase.study.jobs import Job, job, jobs
+from earlyphase.study.stages import CRITERION, STAGES, left_out
 from earlyphase.study.status import State, duration, space_used, state_of_job
-from earlyphase.study.study import Study
+from earlyphase.study.study import Run, Study
 
 MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}
 
@@ -21,44 +21,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table; reads files only, so it works while Snakemake runs."""
     study = load_study(args)
-    states = {one: state_of_job(one, *span(study, one)) for one in jobs(study)}
+    states = {one: state_of_job(study, one) for one in jobs(study)}
     for network in study.runs:
-        print(f"{network.model} on {network.dataset}")
-        print(f"  {'':15} dense  rounds 1 to {network.rounds}")
-        for seed in network.seeds:
-            names = {
-                "dataset": network.dataset,
-                "model": network.model,
-                "seed": seed,
-                "task": "supervised",
-            }
-            dense = MARKS[states[job("dense", **names)].name]
-            for k in network.rewind_iterations:
-                rounds = (
-                    states[job("imp_round", **names, k=k, round=number)].name
-                    for number in range(1, network.rounds + 1)
-                )
-                print(f"  seed {seed:<3} k {k:<5} {dense:^6} {''.join(MARKS[name] for name in rounds)}")
+        print_chains(study, network, states)
     print("  " + "  ".join(f"{mark} {name}" for name, mark in MARKS.items()))
     for one, state in states.items():
         if state.name in ("running", "resumable", "failed"):
             print(f"{state.name}: {one.outputs[0]}{details(study, one, state)}")
     counts = {name: sum(state.name == name for state in states.values()) for name in MARKS}
     print(f"jobs: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}")
+    for sentence in left_out(study):
+        print(f"note: {sentence}")
     if doubt := only_local(Path()):
         print(f"warning: {doubt}; docs/cluster.md says what follows")
     print(f"space: {', '.join(f'{folder} {size / 1e6:.1f} MB' for folder, size in space_used().items())}")
 
 
-def span(study: Study, one: Job) -> tuple[int, int]:
-    """First and last iteration that a job trains for; only training jobs have any."""
-    names = dict(one.wildcards)
-    if one.rule not in ("dense", "imp_round", "telemetry"):
-        return 0, int(names.get("k", 0))
-    end = study.training(names["dataset"], names["model"])["iterations"]
-    if one.rule == "telemetry":
-        return 0, sampled_iterations(study.config["telemetry"]["schedule"], end)[-1]
-    return (int(names["k"]) if one.rule == "imp_round" else 0), end
+def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
+    """Print a line for each chain of rounds of a network."""
+    print(network)
+    print(f"  {'':15} dense  rounds 1 to {network.rounds}")
+    shared = {"dataset": network.dataset, "model": network.model, "task": network.task}
+    for seed in network.seeds:
+        names = shared | {"seed": seed, "criterion": CRITERION}
+        dense = MARKS[states[job(study, "dense", **names)].name]
+        for k in network.rewind_iterations:
+            rounds = (
+                states[job(study, "imp_round", **names, k=k, round=number)].name
+                for number in range(1, network.rounds + 1)
+            )
+            print(f"  seed {seed:<3} k {k:<5} {dense:^6} {''.join(MARKS[name] for name in rounds)}")
 
 
 def details(study: Study, one: Job, state: State) -> str:
@@ -67,5 +59,6 @@ def details(study: Study, one: Job, state: State) -> str:
         return f"\n  {one.log}: {state.last_line}"
     if state.iteration is None:
         return ""
+    end = STAGES[one.rule].trains(study, one.names).stop
     left = "" if state.seconds_left is None else f", about {duration(state.seconds_left)} left"
-    return f"\n  iteration {state.iteration} of {span(study, one)[1]} saved{left}"
+    return f"\n  iteration {state.iteration} of {end} saved{left}"

@@ -1,4 +1,4 @@
-"""Perturbations of a ticket: which property of its weights at iteration k does training need?
+"""Branches: changes to a ticket at iteration k. Which property of its weights does training need?
 
 A perturbation changes the kept, prunable weights and nothing else: batch norm, biases and running
 statistics stay at k unless it says otherwise, and pruned weights are zero in its result. Random
@@ -16,7 +16,9 @@ the reshuffled ones need a ticket of k = 0:
 | constant     | constant(signs="0")                    | constant(signs="fresh")                    |
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -25,6 +27,9 @@ from earlyphase.core.masks import Mask, Weights, gather_kept, scatter_kept
 from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import branch
+
+State = Literal["k", "0", "fresh"]  # at the rewind iteration, at iteration 0, a new draw from the initial law
+Scope = Literal["global", "layer", "filter", "kernel", "incoming", "outgoing"]
 
 # Axes of a weight (out, in, height, width) that tell the groups of a scope apart.
 SCOPE_AXES: dict[str, tuple[int, ...]] = {
@@ -38,12 +43,43 @@ SCOPE_AXES: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Ticket:
-    """A sub-network at its starting point; perturbations map Ticket to Ticket."""
+    """A sub-network at its starting point, and what a branch may want to know of where it comes from.
 
-    weights: Weights  # dense state at the rewind iteration k, the whole state dict
-    initial: Weights  # dense state at iteration 0
+    Attributes:
+        weights: the dense network's whole state dict at the rewind iteration k.
+        initial: the same at iteration 0.
+        final: the same at the end of training.
+        mask: found by IMP that rewound to k.
+        iteration: the clock at which training starts: k.
+        round: of pruning, that found the mask; at least 1.
+        reference: what the size of a change is measured against; None is `weights` before the first branch.
+    """
+
+    weights: Weights
+    initial: Weights
+    final: Weights
     mask: Mask
-    iteration: int = 0  # the clock at which training starts: k
+    iteration: int
+    round: int
+    reference: Weights | None = None
+
+
+def apply(entries: Sequence[Mapping], ticket: Ticket, seed: int) -> Ticket:
+    """Apply configured branches one after the other.
+
+    Args:
+        entries: of each branch its `function` and that function's arguments.
+    """
+    for entry in entries:
+        arguments = {name: value for name, value in entry.items() if name != "function"}
+        ticket = branch.named(entry["function"])(ticket, seed, **arguments)
+    return ticket
+
+
+def size_of_change(before: Ticket, after: Ticket) -> tuple[float, float]:
+    """Mean and standard deviation of what branches changed in the kept weights: see `effective_std`."""
+    reference = before.weights if after.reference is None else after.reference
+    return effective_std(reference, after.weights, after.mask)
 
 
 def effective_std(before: Weights, after: Weights, mask: Mask) -> tuple[float, float]:
@@ -63,7 +99,7 @@ def rewind(ticket: Ticket, seed: int) -> Ticket:
     return _with_kept(ticket, ticket.weights)
 
 
-@branch
+@branch(clock=0)
 def rewind_to_0(ticket: Ticket, seed: int) -> Ticket:
     """Take the whole state of iteration 0, batch norm too, under the mask of k, and train from 0.
 
@@ -79,7 +115,7 @@ def batch_norm_from_0(ticket: Ticket, seed: int) -> Ticket:
 
 
 @branch
-def combine(ticket: Ticket, seed: int, *, signs: str | int, magnitudes: str | int) -> Ticket:
+def combine(ticket: Ticket, seed: int, *, signs: State, magnitudes: State) -> Ticket:
     """Give each weight the sign it has in one state and the magnitude it has in another.
 
     A state is "k", "0" or "fresh": a new draw from the law of initial weights. Fresh signs with fresh
@@ -91,7 +127,7 @@ def combine(ticket: Ticket, seed: int, *, signs: str | int, magnitudes: str | in
 
 
 @branch
-def constant(ticket: Ticket, seed: int, *, signs: str | int) -> Ticket:
+def constant(ticket: Ticket, seed: int, *, signs: State) -> Ticket:
     """Give every weight the initial standard deviation of its layer, with the sign of a state.
 
     Source: Zhou et al. 2019, section 4.
@@ -103,7 +139,7 @@ def constant(ticket: Ticket, seed: int, *, signs: str | int) -> Ticket:
 
 
 @branch
-def shuffle(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = False) -> Ticket:
+def shuffle(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False) -> Ticket:
     """Permute the kept weights within each group of `scope`.
 
     The filters of the paper are probably the scope "kernel": in an untrained network its shuffle moves
@@ -124,7 +160,7 @@ def shuffle(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = False) 
 
 
 @branch
-def shuffle_magnitudes(ticket: Ticket, seed: int, *, scope: str = "layer", signs: str | int = "0") -> Ticket:
+def shuffle_magnitudes(ticket: Ticket, seed: int, *, scope: Scope = "layer", signs: State = "0") -> Ticket:
     """Permute the kept magnitudes within `scope`; each position then has its sign in the state `signs`.
 
     Unlike `shuffle` with `keep_signs`, this mixes the magnitudes of positive and negative weights.
@@ -137,7 +173,7 @@ def shuffle_magnitudes(ticket: Ticket, seed: int, *, scope: str = "layer", signs
 
 
 @branch
-def gaussian_noise(ticket: Ticket, seed: int, *, scale: float) -> Ticket:
+def gaussian_noise(ticket: Ticket, seed: int, *, scale: Annotated[float, {"minimum": 0}]) -> Ticket:
     """Add Gaussian noise, `scale` times the initial standard deviation of each layer.
 
     Source: Frankle, Schwab & Morcos 2020, Figure 7.
@@ -148,7 +184,7 @@ def gaussian_noise(ticket: Ticket, seed: int, *, scale: float) -> Ticket:
 
 
 @branch
-def matched_noise(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = False) -> Ticket:
+def matched_noise(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False) -> Ticket:
     """Add Gaussian noise as large, layer by layer, as the change that a shuffle makes.
 
     Set against that shuffle, it tells the size of a perturbation from the structure it destroys.
@@ -160,22 +196,25 @@ def matched_noise(ticket: Ticket, seed: int, *, scope: str, keep_signs: bool = F
     return _with_noise(ticket, seed, std)
 
 
-@branch
+@branch(networks=("resnet",))
 def permute_channels(ticket: Ticket, seed: int) -> Ticket:
-    """Rename the hidden channels: mask, batch norm and iteration 0 follow, so the function is the same.
+    """Rename the hidden channels: mask, batch norm and other states follow, so the function is the same.
 
-    A shuffle that destroys nothing: training must not notice it, up to rounding.
+    A shuffle that destroys nothing: training must not notice it, up to rounding. Nor is it a change of any
+    size: weights are compared under their new names.
 
     Raises:
         InvalidInput: the network is not the residual network of this package.
     """
     channels = _channels(ticket.weights)
     _check_channels(ticket.weights, channels)
-    weights, initial, mask = (
+    reference = ticket.weights if ticket.reference is None else ticket.reference
+    weights, initial, final, mask, reference = (
         {name: _permute_axes(tensor, channels[_layer(name)], seed) for name, tensor in tensors.items()}
-        for tensors in (ticket.weights, ticket.initial, ticket.mask)
+        for tensors in (ticket.weights, ticket.initial, ticket.final, ticket.mask, reference)
     )
-    return rewind(Ticket(weights, initial, mask), seed)
+    renamed = replace(ticket, weights=weights, initial=initial, final=final, mask=mask, reference=reference)
+    return rewind(renamed, seed)
 
 
 def scope_groups(mask: Mask, scope: str) -> np.ndarray:
@@ -213,7 +252,7 @@ def _with_kept(ticket: Ticket, values: Weights) -> Ticket:
     return replace(ticket, weights=ticket.weights | pruned)
 
 
-def _with_signs(ticket: Ticket, seed: int, magnitudes: Weights, signs: str | int) -> Ticket:
+def _with_signs(ticket: Ticket, seed: int, magnitudes: Weights, signs: State) -> Ticket:
     """Put `magnitudes` on the kept weights, with the signs of the state `signs`; 0 has a sign too."""
     signed = _state(ticket, seed, signs)
     return _with_kept(ticket, {name: np.copysign(magnitudes[name], signed[name]) for name in ticket.mask})
@@ -228,12 +267,12 @@ def _with_noise(ticket: Ticket, seed: int, std: dict[str, float]) -> Ticket:
     return _with_kept(ticket, noisy)
 
 
-def _state(ticket: Ticket, seed: int, source: str | int) -> Weights:
-    """Prunable weights at "k", at "0" (which YAML may read as a number) or of a "fresh" draw."""
+def _state(ticket: Ticket, seed: int, source: State) -> Weights:
+    """Prunable weights at "k", at "0" or of a "fresh" draw."""
     match source:
         case "k":
             return ticket.weights
-        case "0" | 0:
+        case "0":
             return ticket.initial
         case "fresh":
             return {

@@ -7,7 +7,6 @@ A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from earlyphase.core.images import Images
+from earlyphase.core.precision import full_precision
 from earlyphase.core.streams import generator
 from earlyphase.core.subspaces import random_subspace, share_in
 from earlyphase.errors import InvalidInput
@@ -116,11 +116,6 @@ def prepared(model: nn.Module, sample: Images, statistics: str, batch: int) -> n
         raise InvalidInput(f"unknown statistics {statistics!r} (known: batch, running, sample)")
     fix_norms(copied)
     return copied.eval()
-
-
-def full_precision() -> AbstractContextManager:
-    """Context in which convolutions on a GPU keep all bits of float32, and repeat them."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def flatten(tensors: Sequence[torch.Tensor]) -> np.ndarray:

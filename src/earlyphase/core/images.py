@@ -6,7 +6,8 @@ run from 0 saw there.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,19 @@ import torch
 from earlyphase.core.streams import generator
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (B, C, H, W) float32, labels (B,) int64
+BatchAt = Callable[[int], Batch]
+
+
+class Augmentation(NamedTuple):
+    """How the images of one mini-batch are varied."""
+
+    crop_padding: int = 0  # pixels of black around an image before a crop of its own size is taken
+    flip: bool = False  # whether each image is mirrored left to right with probability 1/2
+
+
+def unaugmented(iteration: int) -> Augmentation:
+    """Vary nothing, at any iteration."""
+    return Augmentation()
 
 
 @dataclass(frozen=True)
@@ -59,8 +73,13 @@ class Images:
 
 
 def iterations_per_epoch(examples: int, batch_size: int) -> int:
-    """Iterations in which each example is seen once; the last partial batch is kept."""
-    return -(-examples // batch_size)
+    """Iterations in which each example is seen once; the last, smaller batch is kept.
+
+    A last batch of a single example is left out: batch norm cannot normalise one. Since every epoch has
+    its own order, that is another example each time.
+    """
+    whole, left_over = divmod(examples, batch_size)
+    return whole + (left_over > 1)
 
 
 def epoch_order(epoch: int, seed: int, examples: int) -> np.ndarray:
@@ -68,7 +87,7 @@ def epoch_order(epoch: int, seed: int, examples: int) -> np.ndarray:
     return generator(seed, "order", epoch).permutation(examples)
 
 
-def augmentation_at(iteration: int, seed: int, batch: int, crop_padding: int, flip: bool) -> np.ndarray:
+def augmentation_of(iteration: int, seed: int, batch: int, crop_padding: int, flip: bool) -> np.ndarray:
     """Draw the augmentation of one mini-batch: int64 (3, batch).
 
     Returns:
@@ -103,32 +122,36 @@ def crop_windows(pixels: torch.Tensor, padding: int) -> torch.Tensor:
 
 
 def shuffled_batches(
-    images: Images, seed: int, batch_size: int, crop_padding: int = 0, flip: bool = False
-) -> Callable[[int], Batch]:
+    images: Images, seed: int, batch_size: int, augmentation_at: Callable[[int], Augmentation] = unaugmented
+) -> BatchAt:
     """Return `batch_at`: iteration -> normalised, augmented mini-batch.
 
     The last mini-batch of an epoch may be smaller than `batch_size`.
 
     Args:
-        crop_padding: pixels of black around an image before a crop of its own size is taken.
-        flip: mirror each image left to right with probability 1/2.
+        seed: of the order of images and of their augmentation; another seed is another data order.
+        augmentation_at: iteration -> how its mini-batch is augmented.
     """
     per_epoch = iterations_per_epoch(len(images), batch_size)
     device = images.pixels.device
-    windows = crop_windows(images.pixels, crop_padding)
 
     @lru_cache(maxsize=1)  # iterations come in order, so one epoch at a time is enough
     def order_of(epoch: int) -> torch.Tensor:
         return torch.from_numpy(epoch_order(epoch, seed, len(images))).to(device)
 
+    @cache
+    def windows_of(crop_padding: int) -> torch.Tensor:
+        return crop_windows(images.pixels, crop_padding)
+
     def batch_at(iteration: int) -> Batch:
         epoch, step = divmod(iteration, per_epoch)
         chosen = order_of(epoch)[step * batch_size : (step + 1) * batch_size]
+        crop_padding, flip = augmentation_at(iteration)
         if not crop_padding and not flip:
             return images.normalise(images.pixels[chosen]), images.labels[chosen]
-        drawn = augmentation_at(iteration, seed, len(chosen), crop_padding, flip)
+        drawn = augmentation_of(iteration, seed, len(chosen), crop_padding, flip)
         row, column, mirrored = torch.from_numpy(drawn).to(device, non_blocking=True)
-        pixels = windows[chosen, row, column]
+        pixels = windows_of(crop_padding)[chosen, row, column]
         if flip:
             pixels = torch.where(mirrored.bool().view(-1, 1, 1, 1), pixels.flip(2), pixels)
         return images.normalise(pixels), images.labels[chosen]

@@ -1,17 +1,19 @@
-"""Training: settings, learning-rate schedule, the loop, evaluation."""
+"""Training: its settings as functions of the iteration, the loop, evaluation."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from earlyphase.core.images import Batch, Images
+from earlyphase.core.images import Augmentation, BatchAt, Images
 from earlyphase.core.masks import Mask, Weights
+from earlyphase.core.networks.state import load_state, state_of
 from earlyphase.errors import InvalidInput
 
 EVALUATION_BATCH = 500  # images; bounds memory, and fixes the order in which losses are summed
@@ -48,9 +50,37 @@ class TrainingSettings:
         """Step size of the step that leads from `iteration` to the next."""
         return self.learning_rate * self.decay ** bisect_right(self.milestones, iteration)
 
+    def weight_decay_at(self, iteration: int) -> float:
+        """Weight decay of the step that leads from `iteration` to the next."""
+        return self.weight_decay
+
+    def augmentation_at(self, iteration: int) -> Augmentation:
+        """How the mini-batch of the step from `iteration` is augmented."""
+        return Augmentation(self.crop_padding, self.flip)
+
     def evaluates_at(self, iteration: int) -> bool:
         """Whether the state after `iteration` steps is evaluated: at the cadence and at the end."""
         return iteration % self.evaluate_every == 0 or iteration == self.iterations
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that determines a run, but for the device and its precision.
+
+    Attributes:
+        start: the whole state dict at the first iteration of `span`.
+        span: the iterations whose steps are taken; training ends after the last of them, at `span.stop`.
+        batch_at: iteration -> mini-batch.
+        mask: of the sub-network; None trains the dense one.
+        velocity: momentum buffers at the start; None starts them at zero.
+    """
+
+    start: Weights
+    span: range
+    batch_at: BatchAt
+    settings: TrainingSettings
+    mask: Mask | None = None
+    velocity: Weights | None = None
 
 
 class MaskedSGD:
@@ -62,9 +92,9 @@ class MaskedSGD:
     because making one imports torch's compiler: two seconds, in every job.
     """
 
-    def __init__(self, model: nn.Module, mask: Mask | None, momentum: float, weight_decay: float) -> None:
+    def __init__(self, model: nn.Module, mask: Mask | None, momentum: float) -> None:
         """Take over the parameters of `model`; `mask` of None keeps every weight."""
-        self._momentum, self._weight_decay = momentum, weight_decay
+        self._momentum = momentum
         self._parameters = dict(model.named_parameters())
         size = sum(parameter.numel() for parameter in self._parameters.values())
         device = next(model.parameters()).device
@@ -99,11 +129,14 @@ class MaskedSGD:
         if self._kept is not None:
             self._weights.mul_(self._kept)
 
-    def step(self, loss: torch.Tensor, learning_rate: float) -> None:
-        """Take one step down the gradient of `loss`, which stays in `.grad`, without weight decay."""
+    def step(self, loss: torch.Tensor, learning_rate: float, weight_decay: float) -> None:
+        """Take one step down the gradient of `loss`, which stays in `.grad`, without weight decay.
+
+        Weight decay pulls on all parameters, batch norm and biases included.
+        """
         self._gradient.zero_()
         loss.backward()
-        decayed = self._gradient.add(self._weights, alpha=self._weight_decay)
+        decayed = self._gradient.add(self._weights, alpha=weight_decay)
         self._velocity.mul_(self._momentum).add_(decayed)
         self._weights.add_(self._velocity, alpha=-learning_rate)
         self._apply_mask()
@@ -124,12 +157,10 @@ class MaskedSGD:
 def train(
     model: nn.Module,
     optimizer: MaskedSGD,
-    batch_at: Callable[[int], Batch],
-    learning_rate_at: Callable[[int], float],
-    *,
-    start: int,
-    stop: int,
+    training: Training,
     autocast: Callable[[], AbstractContextManager],
+    *,
+    start: int | None = None,
 ) -> Iterator[int]:
     """Train `model` in place; yield the iteration before every step and once after the last.
 
@@ -137,21 +168,20 @@ def train(
     are exactly zero.
 
     Args:
-        optimizer: holds the parameters, the mask and the momentum.
-        batch_at: iteration -> images (B, C, H, W), labels (B,).
-        learning_rate_at: iteration -> step size.
-        start: steps already taken.
-        stop: steps taken when training ends.
+        model: in the state of the first iteration; `optimizer` holds its parameters, mask and momentum.
+        training: its batches, rates and span.
         autocast: the context of forward passes; sets their precision.
+        start: steps already taken, where that is more than the start of the span.
     """
-    for iteration in range(start, stop):
+    settings = training.settings
+    for iteration in range(training.span.start if start is None else start, training.span.stop):
         yield iteration
-        images, labels = batch_at(iteration)
+        images, labels = training.batch_at(iteration)
         model.train()  # the observer may have left it in eval mode
         with autocast():
             loss = F.cross_entropy(model(images), labels)
-        optimizer.step(loss, learning_rate_at(iteration))
-    yield stop
+        optimizer.step(loss, settings.learning_rate_at(iteration), settings.weight_decay_at(iteration))
+    yield training.span.stop
 
 
 @torch.no_grad()
@@ -168,6 +198,97 @@ def evaluate(
         correct += int((logits.argmax(dim=1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     return {"accuracy": correct / len(images), "loss": loss / len(images)}
+
+
+class Observer(Protocol):
+    """Looks at a run and keeps something of it; `state` is saved with the progress, and given back."""
+
+    state: Weights
+
+    def observe(self, iteration: int, model: nn.Module) -> None:
+        """See the network after `iteration` steps; it must be left as it is."""
+
+
+@dataclass
+class Progress:
+    """A run as far as it has come: all that is needed to go on from here, bit for bit."""
+
+    iteration: int
+    weights: Weights = field(default_factory=dict)  # the whole state dict
+    velocity: Weights = field(default_factory=dict)  # momentum buffers
+    rows: list[dict[str, int | float]] = field(default_factory=list)  # an evaluation each
+    states: dict[int, tuple[Weights, Weights]] = field(default_factory=dict)  # kept: weights, velocity
+    seen: Weights = field(default_factory=dict)  # what the observer keeps
+
+
+class Run:
+    """A training under way: iterate to advance it; it can be set down at any iteration and taken up again.
+
+    Attributes:
+        rows: the evaluations so far: `iteration`, `accuracy`, `loss`.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        model: nn.Module,
+        test_images: Images,
+        autocast: Callable[[], AbstractContextManager],
+        *,
+        keep: Collection[int] = (),
+        observer: Observer | None = None,
+        evaluates_at: Callable[[int], bool] | None = None,
+    ) -> None:
+        """Put `model` at the start of `training`.
+
+        Args:
+            keep: iterations whose state is kept; those outside the span are ignored.
+            observer: sees every iteration once, however often the run is set down.
+            evaluates_at: iteration -> whether to evaluate there; None leaves it to the settings.
+        """
+        load_state(model, training.start)
+        self.training, self._model, self._test_images, self._autocast = training, model, test_images, autocast
+        self._optimizer = MaskedSGD(model, training.mask, training.settings.momentum)
+        if training.velocity is not None:
+            self._optimizer.velocity = training.velocity
+        self._keep, self._observer = keep, observer
+        self._evaluates_at = evaluates_at or training.settings.evaluates_at
+        self._iteration, self._taken_up_at = training.span.start, None
+        self.rows, self._states = [], {}
+
+    def take_up(self, progress: Progress) -> None:
+        """Go on from where an earlier run of the same training was set down."""
+        load_state(self._model, progress.weights)
+        self._optimizer.velocity = progress.velocity
+        if self._observer is not None:
+            self._observer.state = progress.seen
+        self._iteration = self._taken_up_at = progress.iteration
+        self.rows, self._states = list(progress.rows), dict(progress.states)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield every iteration, after all that is to be seen of it has been seen."""
+        for iteration in train(
+            self._model, self._optimizer, self.training, self._autocast, start=self._iteration
+        ):
+            self._iteration = iteration
+            if iteration != self._taken_up_at:  # otherwise this state was seen before it was set down
+                self._look(iteration)
+            yield iteration
+
+    def _look(self, iteration: int) -> None:
+        if iteration in self._keep:
+            self._states[iteration] = (state_of(self._model), self._optimizer.velocity)
+        if self._observer is not None:
+            self._observer.observe(iteration, self._model)
+        if self._evaluates_at(iteration):
+            measured = evaluate(self._model, self._test_images, self._autocast)
+            self.rows.append({"iteration": iteration, **measured})
+
+    def progress(self) -> Progress:
+        """Set the run down at the iteration that was yielded last."""
+        seen = {} if self._observer is None else self._observer.state
+        weights, velocity = state_of(self._model), self._optimizer.velocity
+        return Progress(self._iteration, weights, velocity, self.rows, self._states, seen)
 
 
 def pruned_weights_are_zero(weights: Weights, mask: Mask) -> bool:

@@ -1,20 +1,74 @@
-"""Image files in folders or a zip as arrays."""
+"""Images of one's own, in folders or a zip."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+from unicodedata import normalize
 
 import numpy as np
 
+from earlyphase.datasets.data_set import DataSet, assembled, check_least, moments_function
 from earlyphase.datasets.sampling import Arrays
 from earlyphase.errors import InvalidInput
+from earlyphase.registry import dataset
+from earlyphase.runtime.contents import IMAGE_SUFFIXES, Listing, listing, located
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
+
+    from PIL import Image
 
 Tree = dict[str, dict[str, list[str]]]  # split -> class -> files
+Reader = Callable[[str], bytes]  # path of a file -> its content
+BACKGROUNDS = ("white", "black")
 
 
-def read_image_files(place: Path, size: int) -> tuple[Arrays, Arrays, tuple[str, ...], str]:
-    """Read `train/<class>/...` and `test/<class>/...` below `place`.
+@dataset(contents="path", channels=3)
+def imagefolder(
+    *,
+    path: Annotated[str, {"minLength": 1}],
+    size: Annotated[int, {"minimum": 1, "description": "height and width in pixels"}],
+    normalisation: Literal["own", "imagenet"] = "own",
+    background: Literal["white", "black"] = "white",
+) -> DataSet:
+    """Images in a folder or .zip as `train/<class>/...` and `test/<class>/...`, (3, size, size).
+
+    The two folders may also be inside a single one. A zip is read without unpacking. Classes and files are
+    taken in sorted order. Passed over are hidden files, what systems put into folders (`__MACOSX`, `@eaDir`,
+    ...), what is in no class's folder, and files without an image's extension; the last are counted in what
+    is printed. Links are followed, except back to a folder that they lie in.
+
+    An image is turned upright as its EXIF orientation says, laid over the background where it is transparent,
+    made RGB and, where it has another size, stretched to size x size (bilinear). Of an animation the first
+    frame is taken, of colours of 16 bits a channel the upper 8.
+
+    Args:
+        path: the folder or zip.
+        size: height and width in pixels, at least 1.
+        normalisation: "own" or "imagenet".
+        background: the colour behind transparent pixels, "white" or "black".
+
+    Raises:
+        InvalidInput: there is no such folder or zip, it is not laid out as above, a class is missing or
+            empty, or an image is broken, of a kind that Pillow does not know, or grey of more than 8 bits.
+    """
+    check_least(1, size=size)
+    moments = moments_function(normalisation)
+    if background not in BACKGROUNDS:
+        raise InvalidInput(f"background is {background!r}, known are {', '.join(BACKGROUNDS)}")
+    place = located(path)
+    train, test, classes, sha256 = read_image_files(place, size, background)
+    provenance = {
+        "source": f"{place.resolve().name}, SHA-256 {sha256}",
+        "licence": "as its source states",
+        "made": f"RGB, {size}x{size}, upright, over {background}, in the order of sorted paths",
+    }
+    return assembled(train, test, classes, provenance, moments)
+
+
+def read_image_files(place: Path, size: int, background: str) -> tuple[Arrays, Arrays, tuple[str, ...], str]:
+    """Read `train/<class>/...` and `test/<class>/...` below `place`; print what is passed over.
 
     Returns:
         Images uint8 (N, 3, size, size) and labels for training, the same for testing, the classes, and
@@ -23,99 +77,204 @@ def read_image_files(place: Path, size: int) -> tuple[Arrays, Arrays, tuple[str,
     Raises:
         InvalidInput: `place` or a file in it cannot be used.
     """
-    with _opened(place) as (names, read):
-        tree = _class_tree(names, place)
-        train, test = (_decoded(list(tree[split].values()), read, size, place) for split in ("train", "test"))
-    return train, test, tuple(tree["train"]), _sha256(place, tree)
+    import hashlib
+
+    found = listing(place, IMAGE_SUFFIXES)
+    tree = _class_tree(found, place)
+    digest = hashlib.sha256()
+    with _opened(place, found) as read:
+
+        def read_into_digest(file: str) -> bytes:
+            content = read(file)
+            digest.update(f"{file}\n{len(content)}\n".encode(errors="surrogateescape") + content)
+            return content
+
+        train, test = (
+            _decoded(list(tree[split].values()), read_into_digest, place, size, background) for split in tree
+        )
+    if place.is_file():
+        with place.open("rb") as archive:
+            digest = hashlib.file_digest(archive, "sha256")
+    return train, test, tuple(tree["train"]), digest.hexdigest()
 
 
 @contextmanager
-def _opened(place: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """Yield the name of every file and folder (these end in "/") in `place`, and a function to read one."""
-    import zipfile
-
+def _opened(place: Path, found: Listing) -> Iterator[Reader]:
+    """Yield a function to read a file of `found`; what it raises says why it cannot, for people."""
     if place.is_dir():
-        found = []
-        for folder, folders, files in os.walk(place, followlinks=True):
-            found += [Path(folder, name).relative_to(place).as_posix() + "/" for name in folders]
-            found += [Path(folder, name).relative_to(place).as_posix() for name in files]
-        yield found, lambda name: (place / name).read_bytes()
-    elif not place.exists():
-        raise InvalidInput(f"{place} does not exist; path must name a folder or a .zip with train/ and test/")
-    elif not zipfile.is_zipfile(place):
-        raise InvalidInput(f"{place} is neither a folder nor a whole .zip archive")
-    else:
-        with zipfile.ZipFile(place) as archive:
-            yield archive.namelist(), archive.read
+        yield lambda file: _file_content(place / file)
+        return
+    from zipfile import ZipFile
+
+    with ZipFile(place) as archive:
+        yield lambda file: _member_content(archive, found.files[file])
 
 
-def _class_tree(names: list[str], place: Path) -> Tree:
-    """Return split -> class -> files, all sorted, from the names of everything in `place`.
+def _file_content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InvalidInput("it is a link to nothing") from None
+    except OSError as error:
+        raise InvalidInput(f"it cannot be read: {error.strerror}") from None
+
+
+def _member_content(archive: "ZipFile", entry: "ZipInfo") -> bytes:
+    import stat
+
+    if entry.flag_bits & 1:
+        raise InvalidInput("it is encrypted; pack the zip without a password")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise InvalidInput("it is a link; pack the zip with the files that links lead to")
+    try:
+        return archive.read(entry)
+    except Exception as error:  # zipfile and its decompressors raise nearly anything
+        raise InvalidInput(f"the zip is damaged there, or packed in a way unknown here: {error}") from None
+
+
+def _class_tree(found: Listing, place: Path) -> Tree:
+    """Return split -> class -> image files, all sorted; print which other files were passed over.
 
     Raises:
         InvalidInput: a split or class is missing or empty.
     """
-    paths = [name.split("/") for name in sorted(set(names))]
-    paths = [
-        parts for parts in paths if not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    ]
-    tops = sorted({parts[0] for parts in paths if len(parts) > 1})
-    depth = 1 if len(tops) == 1 and tops[0] not in ("train", "test") else 0
-    tree = {"train": {}, "test": {}}
-    for parts in paths:
-        if len(parts) > depth + 2 and parts[depth] in tree:
-            files = tree[parts[depth]].setdefault(parts[depth + 1], [])
-            if parts[-1]:  # not a folder
-                files.append("/".join(parts))
+    folders = sorted(found.folders)
+    tops = [folder for folder in folders if "/" not in folder]
+    top = f"{tops[0]}/" if len(tops) == 1 and tops[0] not in ("train", "test") else ""
+    tree: Tree = {"train": {}, "test": {}}
     for split, classes in tree.items():
+        above = f"{top}{split}/"
+        for folder in folders:
+            if folder.startswith(above) and "/" not in folder[len(above) :]:
+                classes[folder[len(above) :]] = []
         if not classes:
-            raise InvalidInput(
-                f"{place} has no folders {split}/<class>/; its own folders: {', '.join(tops) or 'none'}"
-            )
+            own = [folder for folder in folders if folder.count("/") == top.count("/")]
+            shown = ", ".join(own) or "none"
+            raise InvalidInput(f"{place} has no folders {split}/<class>/; its own folders: {shown}")
+    others: Tree = {split: {name: [] for name in classes} for split, classes in tree.items()}
+    for files, into in ((found.files, tree), (found.others, others)):
+        for file in sorted(files):
+            parts = file[len(top) :].split("/", 2)
+            if len(parts) == 3 and parts[0] in into:
+                into[parts[0]][parts[1]].append(file)
+    _check_classes(tree, others, place)
+    passed_over = [file for classes in others.values() for files in classes.values() for file in files]
+    if passed_over:
+        print(_passed_over(passed_over))
+    return tree
+
+
+def _check_classes(tree: Tree, others: Tree, place: Path) -> None:
+    """Raise `InvalidInput` unless every class has an image in both splits."""
     for split, other in (("train", "test"), ("test", "train")):
-        for name, files in sorted(tree[split].items()):
+        for name, files in tree[split].items():
             if name not in tree[other]:
+                alike = [known for known in tree[other] if _letters(known) == _letters(name)]
+                hint = f"; {other}/ has {alike[0]!r}, which is written differently" if alike else ""
                 raise InvalidInput(
-                    f"{place}: class {name!r} is in {split}/ but not in {other}/; both need every class"
+                    f"{place}: class {name!r} is in {split}/ but not in {other}/; both need every class{hint}"
                 )
             if not files:
-                raise InvalidInput(f"{place}: {split}/{name}/ holds no images; every class needs some")
-    return {split: dict(sorted(tree[split].items())) for split in tree}
+                why = f" ({_passed_over(others[split][name])})" if others[split][name] else ""
+                raise InvalidInput(f"{place}: {split}/{name}/ holds no images; every class needs some{why}")
 
 
-def _decoded(by_class: list[list[str]], read: Callable[[str], bytes], size: int, place: Path) -> Arrays:
+def _letters(name: str) -> str:
+    """What is left of a name without capitals and without the two ways to write an accented letter."""
+    return normalize("NFC", name).strip().casefold()
+
+
+def _passed_over(files: list[str]) -> str:
+    """Say how many files were passed over, and the names of some."""
+    names = sorted({file.rsplit("/", 1)[-1] for file in files})
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    shown = shown.encode(errors="backslashreplace").decode()  # a name need not be text that can be printed
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return f"{count} without an image's extension {'was' if len(files) == 1 else 'were'} passed over: {shown}"
+
+
+def _decoded(by_class: list[list[str]], read: Reader, place: Path, size: int, background: str) -> Arrays:
     """Read the image files of every class; return uint8 (N, 3, size, size) and int64 labels."""
+    labels = np.repeat(np.arange(len(by_class)), [len(files) for files in by_class])
+    images = np.empty((len(labels), 3, size, size), np.uint8)
+    for position, file in enumerate(file for files in by_class for file in files):
+        content = b""
+        try:
+            content = read(file)
+            images[position] = _pixels(content, size, background)
+        except Exception as error:  # a broken file makes PIL raise nearly anything
+            reason = _reason(content, error)
+            raise InvalidInput(
+                f"{place}: {file} cannot be used as an image ({reason}); replace or remove it"
+            ) from error
+    return images, labels.astype(np.int64)
+
+
+def _pixels(content: bytes, size: int, background: str) -> np.ndarray:
+    """Decode an image file; return uint8 (3, size, size)."""
     import io
 
     from PIL import Image
 
-    labels = np.repeat(np.arange(len(by_class)), [len(files) for files in by_class])
-    images = np.empty((len(labels), 3, size, size), np.uint8)
-    for position, file in enumerate(file for files in by_class for file in files):
-        try:
-            with Image.open(io.BytesIO(read(file))) as image:
-                if image.mode[0] in "IF":  # PIL would clip them
-                    raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
-                colour = image.convert("RGB")
-            if colour.size != (size, size):
-                colour = colour.resize((size, size), Image.Resampling.BILINEAR)
-        except Exception as error:  # a broken file makes PIL and zipfile raise nearly anything
-            raise InvalidInput(
-                f"{place}: {file} cannot be used as an image ({error}); replace or remove it"
-            ) from error
-        images[position] = np.asarray(colour).transpose(2, 0, 1)
-    return images, labels.astype(np.int64)
+    with Image.open(io.BytesIO(content)) as image:
+        if image.mode[0] in "IF":  # PIL would clip them
+            raise InvalidInput(f"mode {image.mode} has more than 8 bits a channel")
+        image.load()
+        colour = _opaque(_upright(image), background)
+    if colour.size != (size, size):
+        colour = colour.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(colour).transpose(2, 0, 1)
 
 
-def _sha256(place: Path, tree: Tree) -> str:
-    """SHA-256 of a zip, or over the path, size and content of each of a folder's files in `tree`."""
-    import hashlib
+def _upright(image: "Image.Image") -> "Image.Image":
+    """Turn and mirror a loaded image as its EXIF orientation says.
 
-    if place.is_file():
-        with place.open("rb") as archive:
-            return hashlib.file_digest(archive, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for file in (file for classes in tree.values() for files in classes.values() for file in files):
-        content = (place / file).read_bytes()
-        digest.update(f"{file}\n{len(content)}\n".encode(errors="surrogateescape") + content)
-    return digest.hexdigest()
+    As PIL's ImageOps.exif_transpose, which also writes the EXIF anew, and fails where another tag is broken.
+    """
+    from PIL.ExifTags import Base
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    try:
+        turn = turns.get(image.getexif().get(Base.Orientation))
+    except Exception:  # broken EXIF says nothing of how the camera was held; the image itself is whole
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _opaque(image: "Image.Image", background: str) -> "Image.Image":
+    """Lay an image over a background where it is transparent; return it in RGB."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    over = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")
+
+
+def _reason(content: bytes, error: Exception) -> str:
+    """Say why a file cannot be used, without what means something to programmers only."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, InvalidInput):
+        return str(error)
+    if not content:
+        return "it is empty"
+    start = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "it holds an HTML page, not an image"
+    if start.startswith(b"version https://git-lfs"):
+        return "it holds where Git LFS keeps the image, not the image; `git lfs pull` fetches it"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is in no image format that Pillow knows"
+    if "truncated" in str(error).lower():
+        return "it is cut short"
+    return f"Pillow cannot decode it: {str(error) or type(error).__name__}"

@@ -1,56 +1,76 @@
-"""Where and how precisely a job computes: device, threads, precision, memory allocation.
+"""Where a job computes: device, threads, memory allocation. Its precision is `core.precision`.
 
 None of these is part of an experiment's identity; all are recorded with its results.
 """
 
 import ctypes
-import fcntl
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
 
 import torch
 
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.locks import private_folder, try_lock
 
 
 @dataclass(frozen=True)
 class Execution:
-    """The choices one job runs under."""
+    """The device, precision and number of threads that one job computes with."""
 
     device: torch.device
-    precision: str  # "float32" or "bfloat16" (autocast: weights and updates stay float32)
+    precision: str  # one of `core.precision.PRECISIONS`
     threads: int
 
-    def autocast(self) -> AbstractContextManager:
-        """Context of a forward pass."""
-        if self.precision == "bfloat16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     def record(self) -> dict[str, str | int]:
-        """What the run record says of it."""
+        """Columns that every table of results carries, and part of a job's identity."""
         return {"device": self.device.type, "precision": self.precision, "threads": self.threads}
+
+    def machine(self) -> dict[str, str]:
+        """What the run record says of the processor; results of two kinds may differ in the last bits.
+
+        Returns:
+            `instructions`, the instruction set in use; `processor` and `gpu`, the model's name, where
+            there is one.
+        """
+        found = {"instructions": instructions()}
+        if model := processor_model():
+            found["processor"] = model
+        if self.device.type == "cuda":
+            found["gpu"] = torch.cuda.get_device_name(self.device)
+        return found
+
+
+def instructions() -> str:
+    """Instruction set of torch's own kernels ("AVX2", "AVX512", ...), and the limit set for oneDNN's."""
+    used = torch.backends.cpu.get_cpu_capability()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
+    return f"{used}, oneDNN limited to {limit}" if limit else used
+
+
+def processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Name of the first processor, such as "AMD EPYC 7763"; None where `cpuinfo` does not tell."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return None  # not Linux
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(filter(None, names), None)
 
 
 def prepare(device: str, precision: str) -> Execution:
-    """Set up this process and say what it computes on.
-
-    Threads come from OMP_NUM_THREADS, which Snakemake sets to what a rule was granted; without it,
-    one. More threads than granted cores slow every job on the machine several times over.
+    """Set up this process, but for its precision, and choose the device it computes on.
 
     Args:
         device: "cpu", "cuda", or "auto" (CUDA where there is any).
-        precision: "float32" or "bfloat16".
+        precision: one of `core.precision.PRECISIONS`.
 
     Raises:
-        InvalidInput: CUDA was asked for and there is none.
+        InvalidInput: CUDA was asked for and there is none; OMP_NUM_THREADS is no number of threads.
     """
     keep_freed_memory()
-    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    threads = granted_threads()
     torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -58,6 +78,20 @@ def prepare(device: str, precision: str) -> Execution:
         raise InvalidInput("device 'cuda' was asked for, but torch sees no CUDA device; use 'cpu' or 'auto'")
     chosen = claim_gpu() if device == "cuda" else torch.device("cpu")
     return Execution(chosen, precision, threads)
+
+
+def granted_threads() -> int:
+    """Number of threads in OMP_NUM_THREADS, which Snakemake sets to what a rule was granted; otherwise 1.
+
+    More threads than granted cores slow every job on the machine several times over.
+
+    Raises:
+        InvalidInput: it is not a whole number of at least 1.
+    """
+    text = os.environ.get("OMP_NUM_THREADS", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidInput(f"OMP_NUM_THREADS is {text!r}; it must be a whole number of at least 1")
+    return int(text)
 
 
 def keep_freed_memory() -> None:
@@ -75,29 +109,24 @@ def keep_freed_memory() -> None:
 
 
 SHARES = 64  # jobs on one GPU that are told apart
-_claimed: list[int] = []  # file descriptors; a lock lives as long as its descriptor
+_claimed: list[int] = []  # descriptors of locked files; a lock lasts as long as its descriptor
 
 
 def claim_gpu() -> torch.device:
     """Take the GPU that the fewest other jobs of this user hold, until the process ends.
 
-    Snakemake counts GPUs but names none. Only visible ones count: a job of a cluster sees its own, and
-    where that is one there is nothing to choose. Numbers mean the same devices only within an
-    allocation (`SLURM_JOB_ID`), so only jobs of the same one are told apart.
+    Snakemake counts GPUs but does not choose one. Only visible GPUs count: a job of a cluster sees those
+    that it was granted. Numbers mean the same devices only within an allocation (`SLURM_JOB_ID`), so jobs
+    of different allocations use different locks.
     """
     count = torch.cuda.device_count()
     if count == 1:
         return torch.device("cuda:0")
-    place = f"{os.getuid()}-{os.environ.get('SLURM_JOB_ID', 'all')}"
+    allocation = os.environ.get("SLURM_JOB_ID", "all")
     for share in range(SHARES):
         for index in range(count):
-            lock = Path(gettempdir()) / f"earlyphase-{place}-gpu{index}-{share}.lock"
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            _claimed.append(descriptor)
-            return torch.device(f"cuda:{index}")
+            descriptor = try_lock(private_folder() / f"{allocation}-gpu{index}-{share}.lock")
+            if descriptor is not None:
+                _claimed.append(descriptor)
+                return torch.device(f"cuda:{index}")
     return torch.device(f"cuda:{os.getpid() % count}")

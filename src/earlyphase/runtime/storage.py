@@ -1,7 +1,8 @@
 """The only module that reads or writes artifacts.
 
-Every file appears by rename: whole or not at all. Tensors are safetensors with a format version and
-a checksum in the header, both verified on loading; their bytes depend on their content alone.
+A file is written under another name and then renamed, so it is there whole or not at all. Tensors are stored
+as safetensors, with a format version and a checksum in the header, and loading verifies both. The bytes of a
+file depend on its content alone.
 """
 
 import csv
@@ -20,16 +21,16 @@ from safetensors import SafetensorError
 from earlyphase.core.masks import Mask, Weights
 from earlyphase.errors import InvalidInput
 
-FORMAT = 1  # raise when a reader of the old layout would misread the new one
+FORMAT = 1  # to be raised when a reader of the old layout would misread the new one
 
 Row = dict[str, str | int | float]
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name beside `path`, then rename it.
+    """Write a file under a temporary name beside `path`, then rename it; folders are created.
 
     Raises:
-        InvalidInput: the disk is full, the folder read-only, ...; nothing is left behind.
+        InvalidInput: the disk is full, the folder read-only, ...; the temporary file is removed.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -59,10 +60,10 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def checksum(tensors: dict[str, np.ndarray], header: dict) -> str:
-    """SHA-256 over names, types, shapes and values of tensors, and over the header."""
+    """SHA-256 over the header, and over name, type, shape and values of each tensor, whatever their order."""
     digest = hashlib.sha256(json.dumps(header).encode())
     for name in sorted(tensors):
-        array = np.asarray(tensors[name], order="C")
+        array = np.asarray(tensors[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -72,21 +73,24 @@ def save_tensors(path: str | Path, kind: str, tensors: dict[str, np.ndarray], **
     """Write tensors and a JSON header.
 
     Args:
-        kind: what the file is ("mask", "checkpoint", ...); loading asks for the same.
+        kind: what the file holds ("mask", "checkpoint", ...); it has to be given again on loading.
         header: JSON values that belong to the tensors.
     """
     fields = {"format": FORMAT, "kind": kind, **header}
     fields["sha256"] = checksum(tensors, fields)
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    # one metadata entry, because safetensors does not fix the order of several
+    # one metadata entry, because safetensors writes several in no fixed order
     write_bytes(path, safetensors.numpy.save(arrays, {"earlyphase": json.dumps(fields)}))
 
 
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict]:
     """Read tensors and their header, and verify both.
 
+    Returns:
+        name -> array; the header, with its checksum as "sha256".
+
     Raises:
-        InvalidInput: the file is missing, truncated, altered, of another kind or format.
+        InvalidInput: the file is missing, truncated, altered, or of another kind or format.
     """
     content = read_bytes(path)
     remedy = "delete it and run Snakemake again, which makes it anew"
@@ -107,10 +111,10 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], di
 
 
 def stored_header(path: str | Path) -> dict:
-    """Header of an artifact, without reading its tensors.
+    """Read the header of an artifact without its tensors; it is not verified.
 
     Raises:
-        InvalidInput: there is no such header.
+        InvalidInput: the file is missing, or does not begin with such a header.
     """
     try:
         with Path(path).open("rb") as file:
@@ -128,7 +132,7 @@ def save_weights(path: str | Path, weights: Weights, iteration: int) -> None:
 
 
 def load_weights(path: str | Path) -> tuple[Weights, int]:
-    """Read a state dict and its iteration.
+    """Read the state dict of a network and its iteration.
 
     Raises:
         InvalidInput: as `load_tensors`.
@@ -163,6 +167,8 @@ def save_rows(path: str | Path, rows: Iterable[Row]) -> None:
         ValueError: a row has other columns than the first.
     """
     rows = list(rows)
+    if unlike := [row for row in rows if row.keys() != rows[0].keys()]:
+        raise ValueError(f"a table of the columns {list(rows[0])} cannot hold a row of {list(unlike[0])}")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -174,13 +180,15 @@ def load_rows(path: str | Path) -> list[dict[str, str]]:
     """Read a table, every value as text.
 
     Raises:
-        InvalidInput: it cannot be read, or is cut short in the middle of a row.
+        InvalidInput: the file is missing, no table, or cut short in the middle of a row.
     """
-    rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
-    if any(None in row or None in row.values() for row in rows):
-        raise InvalidInput(
-            f"{path} is damaged: a row has another length than the header; delete it and run Snakemake again"
-        )
+    content = read_bytes(path)
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        if any(None in row or None in row.values() for row in rows):
+            raise ValueError("a row has another length than the header")
+    except (ValueError, csv.Error) as error:
+        raise InvalidInput(f"{path} is damaged: {error}; delete it and run Snakemake again") from None
     return rows
 
 

@@ -8,7 +8,8 @@ on from its progress with more (see `minutes`), so a bad guess costs a restart a
 import math
 from collections.abc import Mapping
 
-from earlyphase.core.schedules import sampled_iterations
+from earlyphase.study.signatures import registered
+from earlyphase.study.stages import STAGES
 from earlyphase.study.study import Study
 
 START = 4  # minutes: a busy file system, two starts of Snakemake, importing torch
@@ -20,21 +21,17 @@ GPU_LAYER_STEP = 0.001  # seconds an iteration and layer, of launching kernels: 
 EVALUATED_AT_ONCE = 500  # images, as in training.EVALUATION_BATCH
 CPU_BASE, GPU_BASE = 1000, 4000  # MB: Python with torch (measured: 510), the same with CUDA (assumed)
 
-IMAGES = {  # function of a data set -> what its arguments leave open: images, width, channels
-    "photo_digits": {"train": 8192, "test": 2000, "size": 16, "channels": 3},
-    "digits": {"train": 1437, "test": 360, "size": 8, "channels": 1},
-    "synthetic": {"train": 256, "test": 128, "size": 8, "channels": 3},
-    "cifar10": {"train": 50_000, "test": 10_000, "size": 32, "channels": 3},
-    "cifar100": {"train": 50_000, "test": 10_000, "size": 32, "channels": 3},
-    "fashion_mnist": {"train": 60_000, "test": 10_000, "size": 28, "channels": 1},
-}
 UNKNOWN = {"train": 60_000, "test": 10_000, "size": 32, "channels": 3}  # a folder of images is not counted
 
 
 def images_of(entry: Mapping) -> dict[str, int]:
-    """Numbers of training and test images of a configured data set, their width in pixels, channels."""
-    known = IMAGES.get(entry["function"], UNKNOWN)
-    return {name: entry.get(name, value) for name, value in known.items()}
+    """Numbers of training and test images of a configured data set, their width in pixels, channels.
+
+    They are what the entry says or, where it is silent, the function's defaults and what it says of itself.
+    """
+    described = registered("datasets")[entry["function"]]
+    known = UNKNOWN | described.facts | described.defaults | entry
+    return {name: known[name] for name in UNKNOWN}
 
 
 def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
@@ -59,7 +56,8 @@ def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
 
 def training_seconds(study: Study, dataset: str, model: str, iterations: int, *, gpu: bool) -> float:
     """Seconds to ask for `iterations` of training with the evaluations that fall among them."""
-    images, settings = images_of(study.config["datasets"][dataset]), study.training(dataset, model)
+    run = study.run({"dataset": dataset, "model": model})
+    images, settings = images_of(study.config["datasets"][dataset]), run.training
     network = study.config["models"][model]
     depth, width = network.get("depth", 20), network.get("width", 16)
     forward = multiply_adds(depth, width, images["size"], images["channels"])
@@ -75,27 +73,13 @@ def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> f
     images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
     depth, width = network.get("depth", 20), network.get("width", 16)
     forward = multiply_adds(depth, width, images["size"], images["channels"])
-    work = HESSIAN_PRODUCTS * 9 * study.config["curvature"]["sample"] * forward
+    sample = study.run({"dataset": dataset, "model": model}).curvature["sample"]
+    work = HESSIAN_PRODUCTS * 9 * sample * forward
     return work / GPU_RATE + HESSIAN_PRODUCTS * 9 * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE
 
 
-def iterations_of(study: Study, rule: str, wildcards: Mapping[str, str]) -> int:
-    """Iterations that a job trains for, at most.
-
-    A state at k is taken out of the dense run, or, where k was added later, trained for.
-    """
-    end = study.training(wildcards["dataset"], wildcards["model"])["iterations"]
-    k = int(wildcards.get("k", 0))
-    if rule == "checkpoint":
-        return 0 if k == end else k
-    if rule == "telemetry":
-        schedules = (study.config["telemetry"][name] for name in ("schedule", "evaluations"))
-        return min(end, 1 + max(sampled_iterations(schedule, end)[-1] for schedule in schedules))
-    return end - k
-
-
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
-    """Time to ask for; each attempt asks for once more of it.
+    """Time to ask for; attempt n requests n times the estimate.
 
     Progress survives, so after n attempts n (n + 1) / 2 times the first request has been used.
 
@@ -105,20 +89,20 @@ def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int,
     network = wildcards["dataset"], wildcards["model"]
     if rule == "curvature":
         return attempt * (START + math.ceil(curvature_seconds(study, *network, gpu=gpu) / 60))
-    trained = iterations_of(study, rule, wildcards)
+    trained = len(STAGES[rule].trains(study, dict(wildcards)))
     seconds = training_seconds(study, *network, trained, gpu=gpu)
     return attempt * (START + math.ceil(seconds / 60)) if trained else attempt
 
 
 def megabytes(study: Study, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
-    """Main memory to ask for, in steps of 500 MB; each attempt asks for once more of it.
+    """Main memory to ask for, in steps of 500 MB; attempt n requests n times the estimate.
 
     The images are held three times while they are loaded, as bytes. Without a GPU, activations come on
     top: each layer's, kept for the way back, and a few of an evaluation.
     """
     network = study.config["models"][wildcards["model"]]
     images = images_of(study.config["datasets"][wildcards["dataset"]])
-    settings = study.training(wildcards["dataset"], wildcards["model"])
+    settings = study.run(dict(wildcards)).training
     pixels = images["size"] ** 2
     needed = 3 * (images["train"] + images["test"]) * images["channels"] * pixels / 1e6
     if gpu:

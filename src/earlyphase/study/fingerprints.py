@@ -1,25 +1,27 @@
-"""What an artifact was made from: its spec, the code that made it, versions and device.
+"""Fingerprints of code: what a job runs, and so what an edit makes again.
 
 A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in
 whatever module of this package they stand, and nothing else. So a comment, a docstring or a reformat
 changes no fingerprint, an edit of one figure changes that figure's alone, and an edit of pruning
-leaves dense training as it was.
+leaves dense training as it was. Names are followed in the rooms that determine a result, and in plugins;
+`runtime` and `study` cannot change one.
 """
 
 import ast
 import hashlib
 import json
-import platform
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
+from earlyphase import PUBLIC
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.plugins import plugin_files
 
 PACKAGE = "earlyphase"
 SOURCE = Path(__file__).parents[1]
-FOLLOWED = ("commands", "core", "datasets", "results")  # what stands elsewhere cannot change a result
+FOLLOWED = ("commands", "core", "datasets", "results", "plugins")
+LOOSE = "(loose)"  # the name of what runs and defines nothing
 Name = tuple[str, str]  # module below the package, definition in it
 
 
@@ -37,6 +39,7 @@ class Module:
     loose: list[ast.stmt] = field(default_factory=list)  # statements that run and define nothing
 
 
+@cache
 def fingerprint(*roots: str) -> str:
     """Name the code that `roots` run: the roots themselves, then a hash of all they reach.
 
@@ -53,22 +56,31 @@ def definitions(*roots: str) -> dict[str, str]:
     waiting = [tuple(root.rsplit(".", 1)) for root in roots]
     while waiting:
         module_name, name = waiting.pop()
+        if module_name == PACKAGE:
+            module_name = PUBLIC.get(name, "")
         if module_name.split(".")[0] not in FOLLOWED or f"{module_name}.{name}" in reached:
             continue
-        module = _parse(module_name)
-        if name not in module.definitions:
-            if name in module.imports:  # a name passed on by another module
-                waiting.append(module.imports[name])
-                continue
-            raise InvalidInput(f"{PACKAGE}.{module_name} defines no {name!r}")
-        text, needed = _describe(module_name, module, module.definitions[name])
-        reached[f"{module_name}.{name}"] = _digest(text)[:8]
-        waiting.extend(needed)
-        if module.loose and f"{module_name}.(loose)" not in reached:
-            text, needed = _describe(module_name, module, module.loose)
-            reached[f"{module_name}.(loose)"] = _digest(text)[:8]
-            waiting.extend(needed)
+        module = parse(module_name)
+        if name not in module.definitions and name in module.imports:  # a name passed on by another module
+            waiting.append(module.imports[name])
+            continue
+        for described in (name, LOOSE) if module.loose else (name,):
+            digest, needed = _described(module_name, described)
+            if f"{module_name}.{described}" not in reached:
+                reached[f"{module_name}.{described}"] = digest
+                waiting.extend(needed)
     return reached
+
+
+@cache
+def _described(module_name: str, name: str) -> tuple[str, list[Name]]:
+    """Hash of a definition, or of all loose statements of a module, and the package's names that it uses."""
+    module = parse(module_name)
+    statements = module.loose if name == LOOSE else module.definitions.get(name)
+    if statements is None:
+        raise InvalidInput(f"{module_name} defines no {name!r}")
+    text, needed = _describe(module_name, module, statements)
+    return _digest(text)[:8], needed
 
 
 def _digest(text: str) -> str:
@@ -76,7 +88,15 @@ def _digest(text: str) -> str:
 
 
 def source_file(module_name: str) -> Path:
-    """File that holds a module of this package: "commands.dense", "datasets"."""
+    """File that holds a module: "commands.dense", "datasets", "plugins.mine".
+
+    Raises:
+        InvalidInput: it is a plugin that the study does not name.
+    """
+    if module_name.startswith("plugins."):
+        if module_name not in plugin_files():
+            raise InvalidInput(f"{module_name} is no plugin of this study")
+        return plugin_files()[module_name]
     path = SOURCE.joinpath(*module_name.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
@@ -89,9 +109,18 @@ def modules_of(module_name: str) -> list[str]:
 
 
 @cache
-def _parse(module_name: str) -> Module:
-    module = Module()
-    for statement in _strip_docstrings(ast.parse(source_file(module_name).read_text())).body:
+def parse(module_name: str) -> Module:
+    """Read the top level of a module, without docstrings; do not run it.
+
+    Raises:
+        InvalidInput: it is a plugin that is no Python.
+    """
+    module, path = Module(), source_file(module_name)
+    try:
+        tree = ast.parse(path.read_text())
+    except SyntaxError as error:
+        raise InvalidInput(f"plugin {path}, line {error.lineno}: {error.msg}") from None
+    for statement in _strip_docstrings(tree).body:
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 module.definitions.setdefault(name, []).append(statement)
@@ -120,13 +149,16 @@ def _imported(statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
     for alias in statement.names:
         bound = alias.asname or alias.name
         if isinstance(statement, ast.Import):
+            if alias.name == PACKAGE:
+                found[bound] = (PACKAGE, "*")
+                continue
             if alias.name.startswith(f"{PACKAGE}."):
                 raise InvalidInput(
                     f"write `from {PACKAGE} import x`, not `import {alias.name}`: it is not traced"
                 )
             found[bound.split(".")[0] if alias.asname is None else bound] = ("", f"import {alias.name}")
         elif statement.module == PACKAGE:
-            found[bound] = (alias.name, "*")
+            found[bound] = (PACKAGE, alias.name) if alias.name in PUBLIC else (alias.name, "*")
         elif statement.module and statement.module.startswith(f"{PACKAGE}."):
             origin = statement.module.removeprefix(f"{PACKAGE}.")
             below = SOURCE.joinpath(*origin.split("."), alias.name)
@@ -175,8 +207,11 @@ def _strip_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def verify_code(planned: str) -> dict[str, str]:
-    """Return the definitions behind a fingerprint, after checking that they are still the planned ones.
+def confirm(planned: str) -> set[str]:
+    """Check that the code behind a fingerprint is still the planned one; note what it consists of.
+
+    Returns:
+        Names of the modules in which its roots stand.
 
     Raises:
         InvalidInput: the code was edited after this job was planned, so that its results would be
@@ -187,31 +222,13 @@ def verify_code(planned: str) -> dict[str, str]:
         raise InvalidInput(
             f"the code of {', '.join(roots)} changed while the workflow was running; run Snakemake again"
         )
-    return definitions(*roots)
+    if not (record := code_record(planned)).exists():
+        from earlyphase.runtime.storage import save_json  # imports NumPy, which planning does not need
+
+        save_json(record, definitions(*roots))
+    return {root.rpartition(".")[0] for root in roots}
 
 
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    libraries = ("numpy", "safetensors", "torch")
-    return {"python": platform.python_version(), PACKAGE: version(PACKAGE)} | {
-        library: version(library) for library in libraries
-    }
-
-
-def run_record(spec: dict, code: str, inputs: dict[str, str], **measured: object) -> dict:
-    """What `run.json` says: everything needed to know what made an artifact, and on what.
-
-    Args:
-        spec: what the job read of the configuration.
-        code: fingerprint; `logs/code` lists what is behind it.
-        inputs: role -> checksum.
-        measured: device, precision, threads, seconds, ...
-    """
-    return {
-        "spec": spec,
-        "code": code,
-        "inputs": inputs,
-        "versions": versions(),
-        "machine": {"processor": platform.machine(), "system": platform.system()},
-        **measured,
-    }
+def code_record(code: str) -> Path:
+    """File that lists the definitions behind a fingerprint, so that a later change can be named."""
+    return Path("logs/code") / f"{code.rsplit(' ', 1)[-1]}.json"

@@ -1,13 +1,15 @@
 """How far each job of a study is, from files alone."""
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.locks import is_held
 from earlyphase.runtime.storage import stored_header
 from earlyphase.study.jobs import Job
+from earlyphase.study.stages import STAGES
+from earlyphase.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,11 @@ class State:
     last_line: str = ""  # of the log
 
 
-def state_of_job(one: Job, first: int, last: int) -> State:
-    """Find out from files alone how far a job is.
-
-    Args:
-        one: the job.
-        first: iteration at which its training starts.
-        last: iteration at which its training ends.
-    """
+def state_of_job(study: Study, one: Job) -> State:
+    """Find out from files alone how far a job is."""
     if all(map(os.path.exists, one.outputs)):
         return State("done")
-    iteration, seconds_left = _progress(Path(one.resume), first, last)
+    iteration, seconds_left = _progress(Path(one.resume), STAGES[one.rule].trains(study, one.names))
     if is_held(Path(f"{one.resume}.lock")):
         return State("running", iteration, seconds_left)
     if iteration is not None:
@@ -39,28 +35,17 @@ def state_of_job(one: Job, first: int, last: int) -> State:
     return State("failed", last_line=last_line) if last_line else State("missing")
 
 
-def _progress(resume: Path, first: int, last: int) -> tuple[int | None, float | None]:
+def _progress(resume: Path, span: range) -> tuple[int | None, float | None]:
+    """Last iteration that was saved, and the seconds of training that are left at the speed so far."""
     if not resume.exists():
         return None, None
     try:
         header = stored_header(resume)
     except InvalidInput:
         return None, None  # being replaced, or damaged: the job starts anew
-    done = header["iteration"] - first
-    left = header["seconds"] * (last - header["iteration"]) / done if done > 0 else None
+    done = header["iteration"] - span.start
+    left = header["seconds"] * (span.stop - header["iteration"]) / done if done > 0 else None
     return header["iteration"], left
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a live process holds a lock file."""
-    try:
-        with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def last_line_of(log: Path) -> str:

@@ -1,11 +1,16 @@
 """The residual networks of the CIFAR design."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import network
+
+Depth = Annotated[int, {"enum": list(range(8, 1209, 6)), "description": "6n + 2: 8, 14, 20, 26, 32, ..."}]
+Width = Annotated[int, {"minimum": 1, "description": "channels of the first stage"}]
 
 
 class Pointwise(nn.Conv2d):
@@ -70,7 +75,7 @@ class ResNet(nn.Module):
 
 
 @network
-def resnet(channels: int, classes: int, *, depth: int, width: int = 16) -> nn.Module:
+def resnet(channels: int, classes: int, *, depth: Depth, width: Width = 16) -> nn.Module:
     """CIFAR ResNet of `depth` = 6n + 2 layers whose stages are `width`, 2 and 4 times `width` wide.
 
     Depth 20 with width 16 is the paper's ResNet-20: 272,474 parameters, 270,896 of them prunable.

@@ -1,30 +1,17 @@
 """Tables to figures.
 
-A figure is a registered function: tables by name -> (figure, the points it shows). Each section of the
-paper has its module; importing it registers what it draws.
+A figure is a registered function: tables by name -> (figure, the points it shows). `reads` are the tables
+that it needs, `uses` those that it also draws where there are any; it is given these and no others.
+Importing this package imports each of its modules, which registers what they draw.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from earlyphase.registry import figure
-from earlyphase.results.figures import (
-    effective_std,
-    one_round,
-    perturbed,
-    rewinding,
-    subspace,
-    telemetry,
-    timeline,
-)
 from earlyphase.results.figures.style import render
 
-__all__ = [
-    "FIGURES",
-    "effective_std",
-    "figure",
-    "one_round",
-    "perturbed",
-    "render",
-    "rewinding",
-    "subspace",
-    "telemetry",
-    "timeline",
-]
+__all__ = ["figure", "render"]
+
+for module in iter_modules(__path__):
+    import_module(f"{__name__}.{module.name}")

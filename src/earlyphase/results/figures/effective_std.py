@@ -1,33 +1,42 @@
 """Figure 8: accuracy of a perturbed ticket against the size of the perturbation."""
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from numpy.typing import ArrayLike
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
+from earlyphase.results.figures.labels import Families, Round, drawable, names_by_label
 from earlyphase.results.figures.style import (
     SMALL_PRINT,
     Tables,
     add_legend,
     curve_styles,
     house_style,
-    in_order,
     new_axes,
     plain,
     seeds_note,
 )
-from earlyphase.results.figures.tickets import results, rewind_label
+from earlyphase.results.figures.tickets import nothing_to_show, results, rewind_label
 from earlyphase.results.summaries import NETWORK, fit_line, perturbation_means
 
+MARKER = 6  # size of a point with its surroundings, in points of 1/72 inch
+LABEL = 5  # how often the area of another label counts; of thin things it counts once to three times
+FIRM = 30  # and that of markers, of the corner text, of lines to points and beyond the panel
+NEAR = 4  # distance of a label that needs no line to its point, likewise
+ANGLES = np.pi * np.arange(0, 2, 1 / 8)
+DIRECTIONS = np.tile(np.column_stack([np.cos(ANGLES), np.sin(ANGLES)]), (7, 1))  # of a label's places
+DISTANCES = np.repeat([NEAR, 7, 11, 16, 22, 29, 37], len(ANGLES))  # of the same places
+ALONG = np.linspace(0.3, 1, 12)[:, None, None]  # places along a line
 
-@figure
-def effective_std(
-    tables: Tables, *, round: int, families: list[dict[str, list[str]]]
-) -> tuple[Figure, DataFrame]:
+
+@figure(reads=("perturbed",))
+def effective_std(tables: Tables, *, round: Round, families: Families) -> tuple[Figure, DataFrame]:
     """Draw mean accuracy of perturbed tickets against the size of the perturbation, a panel for each k.
 
     The line and Pearson's r are over the means, one for each perturbation: runs of one perturbation are
@@ -41,51 +50,55 @@ def effective_std(
     Returns:
         The figure, and a row per point as from `effective_std_points`.
 
+    Raises:
+        InvalidInput: none of these perturbations is in the table at this round, or a label is too long.
+
     Source: Frankle, Schwab & Morcos 2020, Figure 8 (A8 for other networks).
     """
-    names = in_order(families)
+    names = names_by_label("effective_std", families)
     points = effective_std_points(tables, round, names)
-    panels = [key for key, _ in points.groupby([*NETWORK, "k"])]
+    panels = [panel for _, panel in points.groupby([*NETWORK, "k"])]
     with house_style():
-        figure, axes = new_axes(max(len(panels), 1), height=3.6)
+        figure, axes = new_axes(len(panels), height=3.6)
         styles = curve_styles(list(names))
-        for ax, (dataset, model, k) in zip(axes, panels, strict=False):
-            shown = points[(points[[*NETWORK, "k"]] == [dataset, model, k]).all(axis=1)]
-            weights = f"{plain(100 * shown['density'].mean())} % of weights"
-            ax.set_title(f"{model}, {dataset}: {rewind_label(k)}, {weights}", loc="left")
-            accuracy_by_size(ax, shown, styles)
-        for ax in axes:
-            ax.set_xlabel("Effective standard deviation of the perturbation")
-            ax.set_ylabel("Test accuracy (%)")
-        if panels:
-            add_legend(figure, axes, "Perturbation of")
-            figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
-            figure.draw_without_rendering()  # settles the layout, which the labels need
-            for ax, panel in zip(axes, panels, strict=True):
-                label_points(ax, points[(points[[*NETWORK, "k"]] == list(panel)).all(axis=1)])
-        else:
-            axes[0].text(
-                0.5, 0.5, f"No perturbed ticket of round {round}", ha="center", transform=axes[0].transAxes
-            )
+        for ax, panel in zip(axes, panels, strict=True):
+            draw_panel(ax, panel, styles)
+        add_legend(figure, axes, "Perturbation of")
+        figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
+        figure.draw_without_rendering()  # settles the layout, which the labels need
+        for ax, panel in zip(axes, panels, strict=True):
+            label_points(ax, panel[panel["n"] > 0])
     return figure, points
 
 
-def effective_std_points(tables: Tables, imp_round: int, families: dict[str, list[str]]) -> DataFrame:
+def draw_panel(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
+    """Draw the points of one network and k, under their title."""
+    dataset, model, k = points[[*NETWORK, "k"]].iloc[0]
+    weights = f"{plain(100 * points['density'].mean())} % of weights"
+    ax.set_title(f"{model}, {dataset}: {rewind_label(k)}, {weights}", loc="left")
+    accuracy_by_size(ax, points, styles)
+    ax.set_xlabel("Effective standard deviation of the perturbation")
+    ax.set_ylabel("Test accuracy (%)")
+
+
+def effective_std_points(tables: Tables, imp_round: Round, families: dict[str, list[str]]) -> DataFrame:
     """Return the points of `effective_std`: a row per k and perturbation, families in their order.
 
     Columns: `dataset`, `model`, `k`, `family`, `perturbation`, `density`, `effective_std` and
     `effective_std_spread` (its standard deviation over seeds), `mean`, `std`, `n`, `diverged`; `fitted`
     by the line and `residual` = mean - fitted; `r` and `p`, the same for all points of a k. Accuracies
     are fractions.
+
+    Raises:
+        InvalidInput: there is no such point.
     """
     place = [*NETWORK, "k", "family", "perturbation"]
     family = {name: label for label, names in families.items() for name in names}
     runs = results(tables, "perturbed", "perturbation", "k", "round", "seed")
     runs = runs[(runs["round"] == imp_round) & runs["perturbation"].isin(family)]
     columns = [*place, "density", "effective_std", "effective_std_spread", "mean", "std", "n", "diverged"]
-    fitted = ["fitted", "residual", "r", "p"]
     if runs.empty:
-        return DataFrame(columns=[*columns, *fitted])
+        raise nothing_to_show("effective_std", family, imp_round)
     runs = runs.assign(family=runs["perturbation"].map(family))
     density = runs.groupby(place)["density"].mean().reset_index()
     points = perturbation_means(runs, place).merge(density, on=place)[columns]
@@ -114,7 +127,7 @@ def accuracy_by_size(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> No
             100 * shown["mean"],
             100 * shown["std"] if shown["std"].notna().any() else None,
             shown["effective_std_spread"] if shown["effective_std_spread"].notna().any() else None,
-            label=family,
+            label=drawable(family),
             linestyle="none",
             markersize=4.5,
             markeredgewidth=0.8,
@@ -150,62 +163,102 @@ def p_value(p: float) -> str:
 def label_points(ax: Axes, points: DataFrame) -> None:
     """Name every point, each label where it covers least; the layout must be settled.
 
-    Labels are placed one by one, then each again with all others in place. One that stands away from
-    its point is tied to it by a thin line.
+    Labels are placed one by one, then each again, twice, with all others in place. One that stands away
+    from its point is tied to it by a thin line.
+
+    Args:
+        ax: panel with the points, their line and the text in the corner.
+        points: those that are drawn, a row each.
     """
-    points = points[points["n"] > 0]
     if points.empty:
         return
-    to_pixels, pt = ax.transData.transform, ax.figure.dpi / 72
-    x, y, spread, fitted = (points[name] for name in ("effective_std", "mean", "std", "fitted"))
-    centres, low, high, line = (
-        to_pixels(np.column_stack([x, 100 * at])) for at in (y, y - spread, y + spread, fitted)
-    )
-    corner = [text.get_window_extent().extents for text in ax.texts]
+    point = ax.figure.dpi / 72  # in pixels, as all that follows
+    centres = ax.transData.transform(points[["effective_std", "mean"]] * [1, 100])
+    covered = obstacles(ax, points, point)
     panel = ax.get_window_extent().extents
-    labels = [
+    labels = write_labels(ax, points)
+    sizes = np.array([Text.get_window_extent(label).size for label in labels]) + point
+    places: dict[int, Place] = {}
+    for i in [*range(len(labels))] * 3:
+        others = [place for j, place in places.items() if j != i]
+        markers = boxes(np.delete(centres, i, 0), MARKER * point)
+        places[i] = best_place(centres[i], sizes[i], point, panel, covered, markers, others)
+        labels[i].set_position(places[i].shift / point)
+        labels[i].arrow_patch.set_visible(len(places[i].tie) > 0)
+
+
+def write_labels(ax: Axes, points: DataFrame) -> list[Annotation]:
+    """Write the name of each point onto it, with a line to the point for when it is moved away."""
+    places = points[["effective_std", "mean"]].to_numpy() * [1, 100]
+    return [
         ax.annotate(
-            readable(name), place, (0, 0), textcoords="offset points", ha="center", va="center",
+            drawable(readable(name)), place, (0, 0), textcoords="offset points", ha="center", va="center",
             fontsize=5.5, color="0.2", gid="label", zorder=4,
             path_effects=[withStroke(linewidth=1.2, foreground="white")],
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.4", "shrinkA": 0, "shrinkB": 2.2},
         )
-        for name, place in zip(points["perturbation"], np.column_stack([x, 100 * y]), strict=True)
+        for name, place in zip(points["perturbation"], places, strict=True)
     ]  # fmt: skip
-    sizes = np.array([Text.get_window_extent(label).size for label in labels]) + pt
 
-    # What a label should not cover. All in pixels; a box is (left, bottom, right, top).
-    markers = boxes(centres, 6 * pt)
-    half = np.array([pt, 0])
+
+def obstacles(ax: Axes, points: DataFrame, point: float) -> np.ndarray:
+    """Boxes (n, 4) that no label should cover, in pixels: corner text, markers, error bars, fitted line.
+
+    What must stay readable or is thin is there several times, so that its area counts as often.
+    """
+    x, y, spread, fitted = (points[name] for name in ("effective_std", "mean", "std", "fitted"))
+    centres, low, high, line = (
+        ax.transData.transform(np.column_stack([x, 100 * at])) for at in (y, y - spread, y + spread, fitted)
+    )
+    corner = [text.get_window_extent().extents for text in ax.texts]
+    half = np.array([point, 0])
     bars = np.hstack([low - half, high + half])[spread.notna()]
     ends = line[[line[:, 0].argmin(), line[:, 0].argmax()]]
-    line = boxes(np.linspace(*ends, 100 if np.isfinite(ends).all() else 0), 2 * pt)
-    fixed = np.vstack([*10 * corner, markers, bars, bars, bars, line])  # a bar is thin, so it counts thrice
+    line = boxes(np.linspace(*ends, 100 if np.isfinite(ends).all() else 0), 2 * point)
+    markers = boxes(centres, MARKER * point)
+    return np.vstack([*FIRM * corner, *FIRM * [markers], *3 * [bars], line])
 
-    angles = np.pi * np.arange(0, 2, 1 / 8)
-    directions = np.column_stack([np.cos(angles), np.sin(angles)])
-    distances = np.repeat([4, 7, 11, 16, 22, 29, 37], len(angles))
-    directions = np.tile(directions, (7, 1))
-    along = np.linspace(0.3, 1, 12)[:, None, None]
-    covered: dict[int, np.ndarray] = {}  # label -> its box
-    tied: dict[int, np.ndarray] = {}  # label -> boxes along its line
-    for i in [*range(len(labels))] * 3:
-        others = [box for j, box in covered.items() if j != i]
-        crossing = [dots for j, dots in tied.items() if j != i]
-        shifts = directions * (sizes[i] / 2 + distances[:, None] * pt)
-        candidates = boxes(centres[i] + shifts, sizes[i])
-        cost = 2 * pt**2 * distances + 3 * (sizes[i].prod() - overlap(candidates, panel))
-        cost += overlap(candidates, np.vstack([fixed, *others, *10 * crossing]))
-        ties = boxes(centres[i] + along * directions * distances[:, None] * pt, pt)
-        for dots in ties:
-            cost += np.where(
-                distances > 4, 20 * overlap(dots, np.vstack([np.delete(markers, i, 0), *others])), 0
-            )
-        best = int(cost.argmin())
-        covered[i] = candidates[best : best + 1]
-        tied[i] = ties[:, best] if distances[best] > 4 else np.empty((0, 4))
-        labels[i].set_position(shifts[best] / pt)
-        labels[i].arrow_patch.set_visible(len(tied[i]) > 0)
+
+class Place(NamedTuple):
+    """Where a label stands; in pixels."""
+
+    shift: np.ndarray  # (2,), from its point to its middle
+    box: np.ndarray  # (1, 4)
+    tie: np.ndarray  # (n, 4), boxes along the line to its point, if it has one
+
+
+def best_place(
+    centre: np.ndarray,
+    size: np.ndarray,
+    point: float,
+    panel: np.ndarray,
+    covered: np.ndarray,
+    markers: np.ndarray,
+    others: list[Place],
+) -> Place:
+    """Find the place around `centre` where a label covers least: near, in the panel, its line crossing none.
+
+    Args:
+        centre: of the marker, (2,), in pixels as all others.
+        size: of the label, (2,).
+        point: 1/72 inch.
+        panel: box (4,) to stay in.
+        covered: boxes (n, 4) not to cover, from `obstacles`.
+        markers: boxes (n, 4) of the other points.
+        others: labels in place.
+    """
+    shifts = DIRECTIONS * (size / 2 + DISTANCES[:, None] * point)
+    candidates = boxes(centre + shifts, size)
+    labels, ties = ([place[part] for place in others] for part in (1, 2))
+    cost = 2 * point**2 * DISTANCES + FIRM * (size.prod() - overlap(candidates, panel))
+    cost += overlap(candidates, np.vstack([covered, *LABEL * labels, *FIRM * ties]))
+    along = boxes(centre + ALONG * DIRECTIONS * DISTANCES[:, None] * point, point)
+    for dots in along:
+        crossed = 20 * overlap(dots, np.vstack([markers, *labels]))
+        cost += np.where(DISTANCES > NEAR, crossed, 0)
+    best = int(cost.argmin())
+    tie = along[:, best] if DISTANCES[best] > NEAR else np.empty((0, 4))
+    return Place(shifts[best], candidates[best : best + 1], tie)
 
 
 def readable(name: str) -> str:

@@ -5,57 +5,62 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.perturbed import BASELINES, TO_K, perturbed_points
+from earlyphase.results.figures.labels import Labels, Round, drawable
+from earlyphase.results.figures.perturbed import BASELINES, TO_K, labels_of_curves, ticket_points
 from earlyphase.results.figures.style import (
+    LINE_INCHES,
     SMALL_PRINT,
     Tables,
     add_legend,
     house_style,
-    in_order,
+    lines_of,
     new_axes,
     plain,
     seeds_note,
 )
-from earlyphase.results.figures.tickets import rewind_label
+from earlyphase.results.figures.tickets import nothing_to_show, rewind_label
 from earlyphase.results.summaries import NETWORK
 
 INCHES = 0.24  # height of a row
 
 
-@figure
-def one_round(tables: Tables, *, round: int, show: list[dict[str, str]]) -> tuple[Figure, DataFrame]:
+@figure(reads=("perturbed",), uses=("imp",))
+def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, DataFrame]:
     """Draw final accuracy of perturbed tickets of one round, a row for each, a panel for each k.
 
     Vertical lines are the unperturbed ticket of k, with a band of one standard deviation, and both
     readings of "rewind to 0", as in Figures 4 to 7.
 
     Args:
-        tables: `perturbed` and `imp`, a row per evaluation. What is missing is not drawn.
+        tables: `perturbed`; `imp`, where there is one: a row per evaluation.
         round: of pruning.
         show: perturbation and label of each row, from the top.
 
     Returns:
-        The figure, and its points as from `perturbed_points`.
+        The figure, and its points as from `ticket_points`.
+
+    Raises:
+        InvalidInput: none of these perturbations is in the table at this round, or a label cannot be used.
     """
-    labels = in_order(show)
-    points = perturbed_points(tables, labels)
-    points = points[points["k"].notna() & (points["round"] == round)].reset_index(drop=True)
-    panels = list(points.groupby([*NETWORK, "k"]).size().index)
+    labels = labels_of_curves("one_round", show)
+    points = ticket_points(tables, labels)
+    points = points[points["round"] == round].reset_index(drop=True)
     rows = [label for label in labels.values() if label in set(points["curve"])]
+    if not rows:
+        raise nothing_to_show("one_round", labels, round)
+    panels = list(points.groupby([*NETWORK, "k"]).size().index)
+    row_height = max(INCHES, LINE_INCHES * max(lines_of(drawable(label)) for label in rows))
     with house_style():
-        figure, axes = new_axes(max(len(panels), 1), height=0.5 + INCHES * max(len(rows), 3))
-        for place, (ax, (dataset, model, k)) in enumerate(zip(axes, panels, strict=False)):
+        figure, axes = new_axes(len(panels), height=0.5 + row_height * max(len(rows), 3))
+        for place, (ax, (dataset, model, k)) in enumerate(zip(axes, panels, strict=True)):
             shown = points[(points[[*NETWORK, "k"]] == [dataset, model, k]).all(axis=1)]
             accuracy_by_row(ax, shown.set_index("curve"), rows)
             if place % 2:  # right of a panel with the same rows
                 ax.tick_params(labelleft=False)
             ax.set_title(f"{model}, {dataset}: {rewind_label(k)}", loc="left")
             ax.set_xlabel(f"Test accuracy (%) at {plain(100 * shown['density'].mean())} % of weights")
-        if panels:
-            add_legend(figure, axes, "Unperturbed")
-            figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
-        else:
-            axes[0].text(0.5, 0.5, f"No ticket of round {round}", ha="center", transform=axes[0].transAxes)
+        add_legend(figure, axes, "Unperturbed")
+        figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
     return figure, points
 
 
@@ -83,7 +88,7 @@ def accuracy_by_row(ax: Axes, points: DataFrame, rows: list[str]) -> None:
     )  # fmt: skip
     lost = [place[label] for label in drawn.index[drawn["diverged"] > 0]]
     ax.plot([0.02] * len(lost), lost, "x", color="black", markersize=4, transform=ax.get_yaxis_transform())
-    ax.set_yticks(list(place.values()), rows)
+    ax.set_yticks(list(place.values()), [drawable(label) for label in rows])
     ax.set_ylim(-len(rows) + 0.4, 0.6)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")

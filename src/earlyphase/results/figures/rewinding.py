@@ -18,7 +18,7 @@ from earlyphase.results.figures.tickets import accuracy_by_density, dense_line, 
 from earlyphase.results.summaries import NETWORK, last_evaluations, over_seeds
 
 
-@figure
+@figure(reads=("imp", "dense"))
 def rewinding(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw final accuracy of IMP tickets against density, a curve for each rewind iteration k.
 
@@ -26,14 +26,14 @@ def rewinding(tables: Tables) -> tuple[Figure, DataFrame]:
         tables: `imp` and `dense`, a row per evaluation. Each network gets a panel.
 
     Raises:
-        InvalidInput: no supervised IMP run is in the table.
+        InvalidInput: no IMP run is in the table.
 
     Source: Frankle, Schwab & Morcos 2020, Figure 1 (A2 for other networks).
     """
     points = rewinding_points(tables)
     ks = sorted(points["k"].dropna().unique())
     if not ks:
-        raise InvalidInput("figure rewinding: the table imp holds no supervised run")
+        raise InvalidInput("figure rewinding: the table imp holds no run")
     networks = points[points["k"].notna()].groupby(NETWORK).size().index
     with house_style():
         figure, axes = new_axes(len(networks))
@@ -56,11 +56,12 @@ def rewinding_points(tables: Tables) -> DataFrame:
     Columns: `dataset`, `model`, `k`, `round`, `density`, `mean`, `std`, `n`, `diverged`; density and
     accuracy are fractions.
     """
-    imp, dense = (tables[name][tables[name]["task"] == "supervised"] for name in ("imp", "dense"))
     place = [*NETWORK, "k", "round"]
-    tickets = last_evaluations(imp, [*place, "seed"])
+    tickets = last_evaluations(tables["imp"], [*place, "seed"])
     density = tickets.groupby(place)["density"].mean().reset_index()
     tickets = over_seeds(tickets, place).merge(density, on=place)
-    whole = over_seeds(last_evaluations(dense, [*NETWORK, "seed"]), NETWORK).assign(round=0, density=1.0)
+    whole = over_seeds(last_evaluations(tables["dense"], [*NETWORK, "seed"]), NETWORK).assign(
+        round=0, density=1.0
+    )
     points = concat([whole, tickets.astype({"k": "Int64"})]).sort_values(place, na_position="first")
     return points[[*place, "density", "mean", "std", "n", "diverged"]].reset_index(drop=True)

@@ -44,6 +44,7 @@ STYLE = {
 MARKERS = "osD^v"  # filled, then open
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 SMALL_PRINT = {"fontsize": 6.5, "color": "0.3"}
+LINE_INCHES = 0.125  # height of a line of a legend or of a tick's label
 
 
 def house_style() -> AbstractContextManager:
@@ -73,11 +74,6 @@ def render(figure: Figure, file_format: str) -> bytes:
     return content.getvalue()
 
 
-def in_order(labelled: list[dict]) -> dict:
-    """Join the one-entry mappings of a list: a configuration's mappings have no order, its lists do."""
-    return {key: value for entry in labelled for key, value in entry.items()}
-
-
 def curve_styles(labels: list[str]) -> dict[str, dict]:
     """Line style of each label, for up to ten curves in a meaningful order.
 
@@ -99,19 +95,31 @@ def curve_styles(labels: list[str]) -> dict[str, dict]:
 def add_legend(figure: Figure, axes: list[Axes], title: str) -> None:
     """Put one legend for all panels outside the data.
 
-    It stands right of a single panel, the last curve on top as it mostly is in the data; else above.
+    It stands right of a single panel, the last curve on top as it mostly is in the data; else above. The
+    figure grows by what labels of several lines need. Without labels there is no legend.
     """
     entries = {}
     for ax in axes:
         handles, labels = ax.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
+    if not entries:
+        return
     if len(axes) == 1:
         entries, place = dict(reversed(entries.items())), {"loc": "outside right upper"}
+        needed = 0.8 + LINE_INCHES * sum(map(lines_of, entries))
+        figure.set_figheight(max(figure.get_figheight(), needed))
     else:
-        longest = 0.7 + 0.048 * max(map(len, entries))  # inches
-        rows = -(-len(entries) // min(int(6.8 / longest), 5))
+        longest = 0.7 + 0.048 * max(len(line) for label in entries for line in label.split("\n"))  # inches
+        rows = -(-len(entries) // max(min(int(6.8 / longest), 5), 1))
         place = {"loc": "outside upper center", "ncols": -(-len(entries) // rows)}
+        added = rows * (max(map(lines_of, entries)) - 1)
+        figure.set_figheight(figure.get_figheight() + LINE_INCHES * added)
     figure.legend(entries.values(), entries.keys(), title=title, alignment="left", **place)
+
+
+def lines_of(label: str) -> int:
+    """Number of lines on which a label is drawn."""
+    return label.count("\n") + 1
 
 
 def seeds_note(points: DataFrame) -> str:
@@ -161,6 +169,13 @@ def curve_with_band(ax: Axes, curve: DataFrame, scale: float = 1, label: str | N
     ax.fill_between(
         curve["iteration"], mean - std, mean + std, color=line.get_color(), alpha=0.22, linewidth=0
     )
+
+
+def leaves_foot(ax: Axes) -> bool:
+    """Whether a line or a band goes on below the panel, as those of zero or less do on a logarithmic axis."""
+    heights = [np.asarray(line.get_ydata(), float) for line in ax.lines]
+    heights += [path.vertices[:, 1] for band in ax.collections for path in band.get_paths()]
+    return any((values < ax.get_ylim()[0]).any() for values in heights)
 
 
 def plain(percent: float) -> str:

@@ -14,6 +14,7 @@ from earlyphase.results.figures.style import (
     curve_with_band,
     house_style,
     iteration_axis,
+    leaves_foot,
     new_axes,
     seeds_note,
 )
@@ -25,10 +26,14 @@ SHARES = {
     "displacement_share": "displacement from start",
     "random_share": "gradient, in a random subspace",
 }
+LEAVES = (
+    "Bands and lines that end at the foot of a or b go on below it; what is zero or less has no place on a "
+    "logarithmic axis"
+)
 COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
 
 
-@figure
+@figure(reads=("curvature", "pairs"))
 def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw shares of squared length in the top subspace, its eigenvalues, and overlaps between times.
 
@@ -62,6 +67,8 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
         )
         if lost:
             note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        if leaves_foot(axes[0]) or leaves_foot(axes[1]):
+            note += f"\n{LEAVES}"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, points[COLUMNS]
 
@@ -75,7 +82,7 @@ def draw_shares(ax: Axes, curvature: DataFrame) -> DataFrame:
         curve_with_band(ax, curve, label=label, markersize=3, **look)
         parts.append(curve.assign(panel="share", curve=column))
     ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
-    ax.set_yscale("log")
+    ax.set_yscale("log", nonpositive="clip")
     ax.set_ylim(curvature["chance"].mean() / 300, 1.5)  # room below for the legend
     ax.set_ylabel("Share, in [0, 1]")
     ax.legend(loc="lower right", handlelength=3)
@@ -97,11 +104,15 @@ def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:
             label = f"number {len(names)}" if number == len(names) - 1 else None
             ax.plot(curve["iteration"], curve["mean"], color=shade, linewidth=0.7, label=label)
         parts.append(curve.assign(panel="eigenvalue", curve=name))
-    ax.set_yscale("log")
+    points = concat(parts)
+    ax.set_yscale("log", nonpositive="clip")  # what is zero or less is far below the foot
+    # A band that ends just above zero leaves the panel too: it would press all else flat.
+    lowest = points["mean"].where(points["mean"] > 0).min()
+    ax.set_ylim(bottom=max(ax.get_ylim()[0], lowest / 10))
     ax.set_ylabel("Eigenvalue (nats)")
     ax.legend(loc="best", handlelength=2)
     iteration_axis(ax, curvature["iteration"].max())
-    return concat(parts)
+    return points
 
 
 def draw_matrix(ax: Axes, pairs: DataFrame) -> DataFrame:

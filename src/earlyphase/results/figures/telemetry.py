@@ -38,7 +38,7 @@ PANELS = (  # title, label of y, factor to its unit, table, column -> label of i
 )  # fmt: skip
 
 
-@figure
+@figure(reads=("telemetry", "evaluations", "traces"))
 def telemetry(tables: Tables, *, layer: str = "all") -> tuple[Figure, DataFrame]:
     """Draw eight panels over iterations: what the weights, the gradients and the accuracy do.
 
@@ -62,31 +62,37 @@ def telemetry(tables: Tables, *, layer: str = "all") -> tuple[Figure, DataFrame]
         known = ", ".join(state["layer"].unique())
         raise InvalidInput(f"figure telemetry: layer is {layer!r}, which is not one of {known}")
     lost = diverged_seeds(state, tables["evaluations"])
-    sources = dict(tables) | {"telemetry": state[state["layer"] == layer]}
-    last = state["iteration"].max()
-    parts = []
+    chosen = {"telemetry": state[state["layer"] == layer]}
+    chosen |= {name: tables[name] for name in ("evaluations", "traces")}
     with house_style():
         figure, axes = new_axes(len(PANELS), columns=4, height=1.75)
-        for ax, (title, label, scale, source, curves) in zip(axes, PANELS, strict=True):
-            ax.set_title(title, loc="left")
-            ax.set_ylabel(label)
-            if source == "traces":
-                parts.append(draw_traces(ax, sources[source], lost))
-            for column, name in curves.items():
-                look = {"color": LIGHT, "linestyle": DASHES[1]} if "final" in column else {"color": DARK}
-                parts.append(draw_measure(ax, sources[source], column, lost, scale, label=name, **look))
-            if len(curves) > 1:
-                ax.legend(loc="best", handlelength=2)
-            iteration_axis(ax, last)
+        points = draw_panels(axes, chosen, lost)
+        for ax in axes:
+            iteration_axis(ax, state["iteration"].max())
         network = state.iloc[0]
         what = "all layers" if layer == "all" else layer
         figure.suptitle(f"{network['model']}, {network['dataset']}: {what}", x=0.01, ha="left", fontsize=8)
-        points = concat(parts, ignore_index=True)
         note = seeds_note(points[points["panel"] != "traces"].assign(diverged=0)).replace("bars", "bands")
         if lost:
             note += f"; dotted, ending in ×: diverged, in no mean (seeds {', '.join(map(str, lost))})"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, points
+
+
+def draw_panels(axes: list[Axes], tables: Tables, lost: list[int]) -> DataFrame:
+    """Draw each of `PANELS`, the seeds in `lost` apart; return the points of all."""
+    parts = []
+    for ax, (title, label, scale, source, curves) in zip(axes, PANELS, strict=True):
+        ax.set_title(title, loc="left")
+        ax.set_ylabel(label)
+        if source == "traces":
+            parts.append(draw_traces(ax, tables[source], lost))
+        for column, name in curves.items():
+            look = {"color": LIGHT, "linestyle": DASHES[1]} if "final" in column else {"color": DARK}
+            parts.append(draw_measure(ax, tables[source], column, lost, scale, label=name, **look))
+        if len(curves) > 1:
+            ax.legend(loc="best", handlelength=2)
+    return concat(parts, ignore_index=True)
 
 
 def diverged_seeds(state: DataFrame, evaluations: DataFrame) -> list[int]:

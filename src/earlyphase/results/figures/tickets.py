@@ -1,10 +1,14 @@
 """What figures of sub-networks share: accuracy against density, and the runs it is read from."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 from pandas import DataFrame, concat
 
+from earlyphase.errors import InvalidInput
+from earlyphase.results.figures.labels import drawable
 from earlyphase.results.figures.style import Tables, plain
 from earlyphase.results.summaries import NETWORK, last_evaluations
 
@@ -28,7 +32,7 @@ def accuracy_by_density(ax: Axes, curves: dict[str, DataFrame], styles: dict[str
             density,
             100 * curve["mean"],
             bars,
-            label=label,
+            label=drawable(label),
             **{
                 "linewidth": 1.0,
                 "markersize": 3.2,
@@ -80,9 +84,17 @@ def rewind_label(k: int) -> str:
 
 
 def results(tables: Tables, name: str, *run: str) -> DataFrame:
-    """Results of the supervised runs of a table, a row per run; without rows where it is missing."""
+    """Results of the runs in a table, a row per run; without rows where there is no such table."""
     columns = [*NETWORK, *run, "iteration", "accuracy", "loss", "density"]
     if name not in tables or tables[name].empty:
         return DataFrame(columns=columns)
-    table = tables[name]
-    return last_evaluations(table[table["task"] == "supervised"], [*NETWORK, *run])
+    return last_evaluations(tables[name], [*NETWORK, *run])
+
+
+def nothing_to_show(figure: str, names: Iterable[str], imp_round: int | None = None) -> InvalidInput:
+    """Say that a figure finds none of its perturbations in the table; `imp_round` where it shows one only."""
+    of_round = "" if imp_round is None else f" of round {imp_round}"
+    wanted = ", ".join(map(str, names)) or "none is named"
+    return InvalidInput(
+        f"figure {figure}: the table perturbed holds no run{of_round} of the perturbations to show ({wanted})"
+    )

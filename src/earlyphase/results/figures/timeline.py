@@ -28,15 +28,18 @@ LABELS = {
     "subspace_formed": "Hessian subspace formed",
     "rewinding_matches": "IMP matches dense from k =",
 }
+TOGETHER = (("curvature", "pairs"), ("imp", "dense"))  # tables of no use without each other
+NARROW = 30  # iterations; left of there is no room for a text
 PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
 
 
-@figure
+@figure(reads=("telemetry", "evaluations"), uses=("curvature", "pairs", "imp", "dense"))
 def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw every event of early training on one axis of iterations, below the gradient's course.
 
     Args:
-        tables: of one network, as `earlyphase.timeline.timeline` takes them, and `evaluations`.
+        tables: of one network: `telemetry` and `evaluations`; `curvature` with `pairs`, and `imp` with
+            `dense`, where there are both.
 
     Returns:
         The figure, and the table of events.
@@ -44,7 +47,7 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     Source: Frankle, Schwab & Morcos 2020, Figure 2, whose boxes were drawn by hand.
     """
     lost = diverged_seeds(tables["telemetry"], tables["evaluations"])
-    sound = {name: table[~table["seed"].isin(lost)] for name, table in tables.items()}
+    sound = {name: tables[name][~tables[name]["seed"].isin(lost)] for name in measured(tables)}
     events = timeline_of(sound).assign(diverged=len(lost))
     window = before_decay(sound["telemetry"])
     last = max(window["iteration"].max(), events["high"].max())
@@ -60,16 +63,27 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         above.set_xlabel("")
         network = tables["telemetry"].iloc[0]
         above.set_title(f"{network['model']}, {network['dataset']}", loc="left")
-        n = window["seed"].nunique()
-        note = f"Dots and line: means over {n} seeds; bars and band: ± sample standard deviation"
-        note = note if n > 1 else "One seed: no error bars"
-        note += (
-            "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
-        )
-        if lost:
-            note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        note = describe(events, window["seed"].nunique(), lost)
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, events
+
+
+def measured(tables: Tables) -> list[str]:
+    """Names of the tables that events are found in: of two that need each other, both or none."""
+    pairs = [pair for pair in TOGETHER if all(name in tables for name in pair)]
+    return ["telemetry", *(name for pair in pairs for name in pair)]
+
+
+def describe(events: DataFrame, seeds: int, lost: list[int]) -> str:
+    """Say what dots, bars and shading are, and which seeds are left out."""
+    note = f"Dots and line: means over {seeds} seeds; bars and band: ± sample standard deviation"
+    note = note if seeds > 1 else "One seed: no error bars"
+    if (events["mean"] - events["std"] < 0).any():
+        note += "; bars without an end on the left go on below 0"
+    note += "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
+    if lost:
+        note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+    return note
 
 
 def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
@@ -100,16 +114,22 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
             continue
         spread = event["std"] if np.isfinite(event["std"]) else 0
         ax.errorbar(
-            event["mean"], place, xerr=[[min(spread, event["mean"])], [spread]], fmt="o", color=DARK,
-            markersize=4, elinewidth=0.9, capsize=2,
+            event["mean"], place, xerr=spread, fmt="o", color=DARK, markersize=4, elinewidth=0.9, capsize=2,
         )  # fmt: skip
         text = f"{event['mean']:,.0f}" + (f" ± {spread:,.0f}" if np.isfinite(event["std"]) else "")
         text += f"  ({event['n']} of {seeds} seeds)" if event["not_found"] else ""
-        late = event["mean"] > ax.get_xlim()[1] / 5
-        end = max(event["mean"] - spread, 0) if late else event["mean"] + spread
-        side, shift = ("right", -6) if late else ("left", 6)
-        ax.annotate(
-            text, (end, place), (shift, 0), textcoords="offset points", va="center", ha=side, fontsize=7
-        )
+        annotate_bar(ax, text, event["mean"], spread, place)
     ax.set_ylim(len(events) - 0.5, -0.5)
     ax.grid(visible=False)
+
+
+def annotate_bar(ax: Axes, text: str, mean: float, spread: float, place: int) -> None:
+    """Write `text` right of a bar, left of one that is late, above one that leaves no room on the left."""
+    last = ax.get_xlim()[1]
+    if mean <= last / 5:
+        end, shift, alignment = mean + spread, (6, 0), {"ha": "left", "va": "center"}
+    elif mean - spread > NARROW:
+        end, shift, alignment = mean - spread, (-6, 0), {"ha": "right", "va": "center"}
+    else:
+        end, shift, alignment = mean, (0, 4), {"ha": "right", "va": "bottom"}
+    ax.annotate(text, (end, place), shift, textcoords="offset points", fontsize=7, **alignment)

@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earlyphase.runtime.storage import save_json
-from earlyphase.study.fingerprints import verify_code
+from earlyphase.core.masks import Weights
+from earlyphase.errors import InvalidInput
+from earlyphase.runtime.plugins import load
+from earlyphase.runtime.storage import load_weights
+from earlyphase.study.fingerprints import confirm
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,20 +25,24 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def begin(args: argparse.Namespace) -> None:
-    """Check that the code is still what the job was planned with, and note what it consists of.
+    """Check that the code is still what the job was planned with; import the plugins that it needs.
 
     Raises:
-        InvalidInput: the code was edited since.
+        InvalidInput: the code was edited since, or a plugin cannot be imported.
     """
-    parts = verify_code(args.code)
-    record = code_record(args.code)
-    if not record.exists():
-        save_json(record, parts)
+    load(confirm(args.code))
 
 
-def code_record(code: str) -> Path:
-    """File that lists the definitions behind a fingerprint, so that a later change can be named."""
-    return Path("logs/code") / f"{code.rsplit(' ', 1)[-1]}.json"
+def load_state_at(path: str, iteration: int) -> Weights:
+    """Read a state dict that must be that of an iteration.
+
+    Raises:
+        InvalidInput: it is of another one, or the file is damaged.
+    """
+    weights, found = load_weights(path)
+    if found != iteration:
+        raise InvalidInput(f"{path} is the state at iteration {found}, not {iteration}")
+    return weights
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,27 +53,27 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume-interval", type=float, default=30.0, help="seconds of work a kill may cost")
     parser.add_argument("--preload", action="store_true", help="fork from a process that has imported torch")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
 
 
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the collected tables that figures and claims read."""
     parser.add_argument(
         "--tables",
-        required=True,
-        nargs="+",
-        help="collected tables, .csv; the first word of a name is its stage",
+        nargs="*",
+        default=[],
+        help="collected tables: dataset/model/TABLE.csv; one may be missing",
     )
 
 
 def read_tables(args: argparse.Namespace) -> "dict[str, DataFrame]":
-    """Read those tables, by stage; those of several networks become one."""
+    """Read those tables, by name; those of several networks become one."""
     from pandas import concat, read_csv
 
     paths: dict[str, list[str]] = {}
     for path in args.tables:
-        paths.setdefault(Path(path).name.split("_")[0], []).append(path)
-    return {stage: concat(map(read_csv, files), ignore_index=True) for stage, files in paths.items()}
+        paths.setdefault(Path(path).stem, []).append(path)
+    return {name: concat(map(read_csv, files), ignore_index=True) for name, files in paths.items()}
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +84,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_study(args: argparse.Namespace) -> "Study":
-    """Read the configuration as Snakemake would, and change to the study's directory.
+    """Read the study as Snakemake would, and change to its directory.
 
     Raises:
         InvalidInput: a file is missing, not YAML, or the configuration is invalid.
@@ -85,6 +92,6 @@ def load_study(args: argparse.Namespace) -> "Study":
     from earlyphase.study.study import read_study
 
     home = Path(args.snakefile).resolve().parent
-    study = read_study([home / "config.yaml", *map(Path, args.configfile)], home / "config.schema.yaml")
+    paths = [home / "config.yaml", *(Path(path).resolve() for path in args.configfile)]
     os.chdir(args.directory)
-    return study
+    return read_study(paths, home)

@@ -1,0 +1,128 @@
+"""What every training command does around its one call into the core."""
+
+import argparse
+import hashlib
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from earlyphase.commands._options import begin
+from earlyphase.core.images import Images
+from earlyphase.core.masks import Mask, Weights
+from earlyphase.core.networks import network
+from earlyphase.core.precision import autocast, use_precision
+from earlyphase.core.tasks import Task, task
+from earlyphase.core.training import Progress, Run, Training, TrainingSettings
+from earlyphase.runtime.execution import Execution, prepare
+from earlyphase.runtime.record import is_done, run_record, versions
+from earlyphase.runtime.resume import ResumeFile, finish
+from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
+from earlyphase.study.fingerprints import canonical
+
+
+@dataclass
+class Job:
+    """A training job that holds its lock: its task and settings, and where progress is kept."""
+
+    spec: dict
+    settings: TrainingSettings
+    task: Task
+    execution: Execution
+    resume: ResumeFile
+    record: dict  # of the run, without what is measured
+
+    @property
+    def seed(self) -> int:
+        """The replicate."""
+        return self.spec["columns"]["seed"]
+
+    def network(self) -> nn.Module:
+        """Build the network that the spec names; its weights are not yet meaningful."""
+        entry = dict(self.spec["model"])
+        build = network.named(entry.pop("function"))
+        channels = self.task.train.pixels.shape[-1]
+        return build(channels, self.task.classes, **entry).to(self.execution.device)
+
+    def training(
+        self, start: Weights, span: range, mask: Mask | None = None, velocity: Weights | None = None
+    ) -> Training:
+        """A training on the job's task, with its settings and its data order."""
+        settings = self.settings
+        batch_at = self.task.batches(self.seed, settings.batch_size, settings.augmentation_at)
+        return Training(start, span, batch_at, settings, mask, velocity)
+
+    def carry_out(self, training: Training, model: nn.Module, **options: object) -> Progress:
+        """Train to the end, or on from where an earlier attempt was killed; `options` are those of `Run`."""
+        precision = partial(autocast, self.execution.precision, self.execution.device.type)
+        run = Run(training, model, self.task.test, precision, **options)
+        return finish(run, self.resume)
+
+    def metrics(self, progress: Progress, density: float) -> list[Row]:
+        """Rows of the metrics table: an evaluation each, with what identifies and produced it."""
+        return list(self.described({"density": density} | row for row in progress.rows))
+
+    def described(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Put what identifies the run before each row, and what produced it behind."""
+        produced = self.execution.record() | {"torch": versions()["torch"]}
+        for row in rows:
+            yield self.spec["columns"] | row | produced
+
+    def finish(self, path: str, **measured: object) -> None:
+        """Write the run record, the sign that all outputs are there, and forget the progress."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        measured |= {"seconds": round(self.resume.seconds, 3), "peak_memory_mb": round(peak)}
+        save_json(path, self.record | measured)
+        self.resume.remove()
+
+
+@contextmanager
+def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
+    """Set up a job and hold its lock.
+
+    Args:
+        args: the parsed options of `add_training_arguments`, and `out_run` where there is a run record.
+        inputs: role -> path of the other artifacts that the result depends on.
+
+    Raises:
+        SystemExit: another process has just done the same job, so that nothing is left to do.
+    """
+    begin(args)
+    use_precision(args.precision)
+    execution = prepare(args.device, args.precision)
+    data, header = load_tensors(args.data, "data set")
+    checksums = {"data": header["sha256"]} | {
+        role: stored_header(path)["sha256"] for role, path in inputs.items()
+    }
+    determining = [args.spec, args.code, checksums, execution.record()]
+    identity = hashlib.sha256(canonical(determining).encode()).hexdigest()
+    resume = ResumeFile(args.resume, identity, args.resume_interval)
+    with resume.lock() as waited:
+        outputs = [Path(path) for option, path in vars(args).items() if option.startswith("out_")]
+        if waited and "out_run" in args and is_done(args.out_run, outputs, identity):
+            print("the other process finished this job", flush=True)
+            raise SystemExit(0)
+        settings = TrainingSettings.from_spec(args.spec["training"])
+        record = run_record(
+            args.spec, args.code, checksums, execution.machine(), identity=identity, **execution.record()
+        )
+        yield Job(
+            args.spec, settings, set_task(args.spec, data, header, execution), execution, resume, record
+        )
+
+
+def set_task(spec: dict, data: Weights, header: dict, execution: Execution) -> Task:
+    """The task that the spec names, made of the images of a data set."""
+    train, test = (
+        Images.from_arrays(
+            data[f"{part}_images"], data[f"{part}_labels"], data["mean"], data["std"], execution.device
+        )
+        for part in ("train", "test")
+    )
+    given = Task(train, test, len(header["classes"]))
+    entry = dict(spec["task"])
+    return task.named(entry.pop("function"))(given, spec["columns"]["seed"], **entry)

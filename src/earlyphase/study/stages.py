@@ -1,0 +1,350 @@
+"""What the rule of the same name cannot say of a stage: its jobs, what they read of the configuration.
+
+Paths, logs and literal inputs stand in the rules. Wildcards say which experiment, never how:
+
+    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`,
+                 with a deficit in a window `{name}-{first}-{end}`
+    {criterion}  by which the rounds of a chain prune: `magnitude`
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by
+
+Names = dict[str, str]  # wildcards of a job
+Block = dict[str, list]  # wildcard -> values; stands for all combinations
+Inputs = dict[str, list[str]]  # role -> paths
+
+NUMBERS = ("seed", "k", "round")  # wildcards whose values are integers
+PATH_ONLY = ("criterion",)  # wildcards that are no column of a table
+CRITERION = "magnitude"
+
+
+def nothing(study: Study, names: Names) -> range:
+    """Train for no iteration."""
+    return range(0)
+
+
+def no_inputs(study: Study, names: Names) -> Inputs:
+    """Need nothing but the literal inputs of the rule."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the rule of the same name cannot say.
+
+    Attributes:
+        grid: which jobs a run asks for, in blocks; data set, model and task are those of the run.
+        spec: what a job reads of the configuration.
+        trains: the iterations that a job trains for, at most: for status, time limits and the command.
+        needs: inputs that the rule does not name literally.
+        looks_up: sections of the configuration whose functions a job looks up by name.
+        tables: name of a table -> the output that it is collected of, over all jobs of a run.
+    """
+
+    grid: Callable[[Study, Run], Iterable[Block]]
+    spec: Callable[[Study, Names], dict]
+    trains: Callable[[Study, Names], range] = nothing
+    needs: Callable[[Study, Names], Inputs] = no_inputs
+    looks_up: tuple[str, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+
+# Grids
+
+
+def once(study: Study, run: Run) -> list[Block]:
+    """One job for whatever the wildcards of the rule tell apart."""
+    return [{}]
+
+
+def each_seed(study: Study, run: Run) -> list[Block]:
+    """One job for each replicate."""
+    return [{"seed": run.seeds}]
+
+
+def checkpoints(study: Study, run: Run) -> list[Block]:
+    """The states that the dense run keeps, and its end."""
+    return [{"seed": run.seeds, "k": [*run.kept_iterations, run.iterations]}]
+
+
+def curvatures(study: Study, run: Run) -> list[Block]:
+    """Every time of curvature."""
+    return [{"seed": run.seeds, "k": run.curvature_times}]
+
+
+def pairs(study: Study, run: Run) -> list[Block]:
+    """One job for each replicate whose curvature is measured."""
+    return each_seed(study, run) if run.curvature_times else []
+
+
+def rounds(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain."""
+    return [{"seed": run.seeds, "k": run.rewind_iterations, "round": list(range(1, run.rounds + 1))}]
+
+
+def branches(study: Study, run: Run) -> list[Block]:
+    """Every perturbed ticket."""
+    return [{"seed": run.seeds, **block} for block in branches_of(run)]
+
+
+def tables(study: Study, run: Run) -> list[Block]:
+    """One job for each table that the run fills."""
+    return [{"table": tables_of(study, run)}]
+
+
+def figures(study: Study, run: Run) -> list[Block]:
+    """One job for each figure that has something to show."""
+    drawn = [name for name, figure in run.figures.items() if nothing_to_show(study, run, figure) is None]
+    return [{"figure": drawn}]
+
+
+# Specs
+
+
+def columns(names: Names) -> dict[str, str | int]:
+    """Columns of a table that name the run."""
+    return {
+        name: int(value) if name in NUMBERS else value
+        for name, value in names.items()
+        if name not in PATH_ONLY
+    }
+
+
+def of_data(study: Study, names: Names) -> dict:
+    """The entry of the data set, and what its files contain where it is made of any."""
+    entry = study.entry("datasets", names)
+    arguments = {key: value for key, value in entry.items() if key != "flip"}
+    return {"data": arguments} | study.contents(names["dataset"])
+
+
+def of_training(study: Study, names: Names) -> dict:
+    """Network, task and settings of a training, and the columns that name it."""
+    network = study.entry("models", names)
+    return {
+        "model": {key: value for key, value in network.items() if key != "training"},
+        "task": study.entry("tasks", names),
+        "training": study.run(names).training,
+        "columns": columns(names),
+    }
+
+
+def of_round(study: Study, names: Names) -> dict:
+    """A training, and how a round prunes."""
+    return of_training(study, names) | {"prune_fraction": study.run(names).prune_fraction}
+
+
+def of_branch(study: Study, names: Names) -> dict:
+    """A training, what is done to the ticket first, and the iteration at which its clock then stands."""
+    entry = study.entry("perturbations", names)
+    return of_training(study, names) | {
+        "perturbation": entry if isinstance(entry, list) else [entry],
+        "round": int(names["round"]),
+        "start": branch_span(study, names).start,
+    }
+
+
+def of_telemetry(study: Study, names: Names) -> dict:
+    """A training, when it is looked at, and where the replay ends."""
+    return of_training(study, names) | {
+        "telemetry": study.run(names).telemetry,
+        "stop": study.run(names).watched.stop,
+    }
+
+
+def of_curvature(study: Study, names: Names) -> dict:
+    """A training, and how the Hessian is measured."""
+    chosen = {key: value for key, value in study.run(names).curvature.items() if key != "iterations"}
+    return of_training(study, names) | {"curvature": chosen}
+
+
+def of_columns(study: Study, names: Names) -> dict:
+    """The columns that name the run, and nothing else."""
+    return {"columns": columns(names)}
+
+
+def of_table(study: Study, names: Names) -> dict:
+    """Path of the parts of a table with {wildcards} in it, and blocks of values for these.
+
+    A list of the paths would do the same, but thousands do not fit on a command line.
+    """
+    rule, output = source_of(names["table"])
+    run = study.run(names)
+    fixed = {"dataset": run.dataset, "model": run.model, "task": run.task, "criterion": CRITERION}
+    blocks = list(STAGES[rule].grid(study, run))
+    free = {name: f"{{{name}}}" for block in blocks for name in block}
+    return {"parts": study.rules[rule].outputs[output].format(**fixed | free), "values": blocks}
+
+
+def of_figure(study: Study, names: Names) -> dict:
+    """The entry of the figure."""
+    return study.entry("figures", names)
+
+
+def of_claims(study: Study, names: Names) -> dict:
+    """Whether the study is of the paper's scale, and where each table lies."""
+    path = study.rules["collect"].outputs["table"]
+    there = {table for run in study.runs for table in tables_of(study, run)}
+    sources = {table: path.replace("{table}", table) for table in all_tables() if table in there}
+    return {"full_scale": study.config["full_scale"], "sources": sources}
+
+
+# Iterations
+
+
+def from_start(study: Study, names: Names) -> range:
+    """Train from iteration 0 to the end."""
+    return range(study.run(names).iterations)
+
+
+def to_checkpoint(study: Study, names: Names) -> range:
+    """Train to k where k was added later and no earlier state was kept; the end is always kept."""
+    k = int(names["k"])
+    return range(0 if k == study.run(names).iterations else k)
+
+
+def from_k(study: Study, names: Names) -> range:
+    """Train from k to the end."""
+    return range(int(names["k"]), study.run(names).iterations)
+
+
+def branch_span(study: Study, names: Names) -> range:
+    """Train from where the clock of a branch stands to the end."""
+    start = study.starts_at(names["perturbation"], int(names["k"]))
+    return range(start, study.run(names).iterations)
+
+
+def replay(study: Study, names: Names) -> range:
+    """Train once more as far as telemetry looks."""
+    return study.run(names).watched
+
+
+# Inputs that a rule does not name
+
+
+def outputs(study: Study, rule: str, output: str, names: Names, **others: object) -> str:
+    """Path of an output of another job, with some wildcards replaced."""
+    return study.rules[rule].outputs[output].format(**names | {key: str(v) for key, v in others.items()})
+
+
+def before_round(study: Study, names: Names) -> Inputs:
+    """What a round prunes: the trained dense network first, which has no mask; later the round before."""
+    previous = int(names["round"]) - 1
+    if previous == 0:
+        end = study.run(names).iterations
+        return {"weights": [outputs(study, "checkpoint", "state", names, k=end)], "mask": []}
+    return {role: [outputs(study, "imp_round", role, names, round=previous)] for role in ("weights", "mask")}
+
+
+def dense_ends(study: Study, names: Names) -> Inputs:
+    """The trained dense network, which branches may look at."""
+    end = study.run(names).iterations
+    return {"final": [outputs(study, "checkpoint", "state", names, k=end)]}
+
+
+def at_all_times(study: Study, names: Names) -> Inputs:
+    """States and eigenpairs at every time of curvature."""
+    times = study.run(names).curvature_times
+    return {
+        "eigenpairs": [outputs(study, "curvature", "eigenpairs", names, k=k) for k in times],
+        "states": [outputs(study, "checkpoint", "state", names, k=k) for k in times],
+    }
+
+
+def parts_of_table(study: Study, names: Names) -> Inputs:
+    """The tables that a collected one is made of."""
+    return {"parts": table_paths(of_table(study, names))}
+
+
+def tables_of_figure(study: Study, names: Names) -> Inputs:
+    """The tables that a figure reads."""
+    reads, uses = study.reads(study.entry("figures", names))
+    there = tables_of(study, study.run(names))
+    wanted = [table for table in there if table in reads or table in uses]
+    return {"tables": [outputs(study, "collect", "table", names, table=table) for table in wanted]}
+
+
+def tables_of_study(study: Study, names: Names) -> Inputs:
+    """The tables of all runs."""
+    path = study.rules["collect"].outputs["table"]
+    return {
+        "tables": [
+            path.format(dataset=run.dataset, model=run.model, table=table)
+            for run in study.runs
+            for table in tables_of(study, run)
+        ]
+    }
+
+
+STAGES = {  # in the order of the graph
+    "data": Stage(once, of_data, looks_up=("datasets",)),
+    "dense": Stage(
+        each_seed, of_training, from_start, looks_up=("models", "tasks"), tables={"dense": "metrics"}
+    ),
+    "checkpoint": Stage(checkpoints, of_training, to_checkpoint, looks_up=("models", "tasks")),
+    "telemetry": Stage(
+        each_seed, of_telemetry, replay, looks_up=("models", "tasks"),
+        tables={"telemetry": "state", "traces": "traces", "evaluations": "evaluations"},
+    ),
+    "curvature": Stage(curvatures, of_curvature, looks_up=("models", "tasks"), tables={"curvature": "row"}),
+    "pairs": Stage(pairs, of_columns, needs=at_all_times, tables={"pairs": "table"}),
+    "imp_round": Stage(
+        rounds, of_round, from_k, before_round, looks_up=("models", "tasks"), tables={"imp": "metrics"}
+    ),
+    "perturb": Stage(
+        branches, of_branch, branch_span, dense_ends, looks_up=("models", "tasks", "perturbations"),
+        tables={"perturbed": "metrics"},
+    ),
+    "collect": Stage(tables, of_table, needs=parts_of_table),
+    "figure": Stage(figures, of_figure, needs=tables_of_figure, looks_up=("figures",)),
+    "claims": Stage(once, of_claims, needs=tables_of_study),
+}  # fmt: skip
+
+
+def all_tables() -> list[str]:
+    """Names of all tables, in the order of the graph."""
+    return [table for stage in STAGES.values() for table in stage.tables]
+
+
+def source_of(table: str) -> tuple[str, str]:
+    """The rule, and its output, that a table is collected of."""
+    return next((rule, stage.tables[table]) for rule, stage in STAGES.items() if table in stage.tables)
+
+
+def tables_of(study: Study, run: Run) -> list[str]:
+    """Tables that a run fills: those of stages with a job in it."""
+    return [
+        table
+        for stage in STAGES.values()
+        if stage.tables and any(all(block.values()) for block in stage.grid(study, run))
+        for table in stage.tables
+    ]
+
+
+def nothing_to_show(study: Study, run: Run, figure: dict) -> str | None:
+    """Why a figure would have nothing to show in a run; None where it has something."""
+    there = tables_of(study, run)
+    if missing := [table for table in study.reads(figure)[0] if table not in there]:
+        return f"the study makes no table {' or '.join(missing)} of it"
+    shown, rounds = shown_by(figure), {figure["round"]} if "round" in figure else None
+    if shown and not perturbs(run, shown, rounds):
+        return "none of the perturbations that it shows is applied"
+    return None
+
+
+def left_out(study: Study) -> list[str]:
+    """What is configured and cannot be, a sentence each, for people."""
+    return study.left_out + [
+        f"{run}: figure {name} is left out: {reason}"
+        for run in study.runs
+        for name, figure in run.figures.items()
+        if (reason := nothing_to_show(study, run, figure))
+    ]
+
+
+def table_paths(spec: dict) -> list[str]:
+    """Paths of the parts of a table, each once, from the spec that `of_table` gives."""
+    paths = (spec["parts"].format(**values) for block in spec["values"] for values in combinations_of(block))
+    return list(dict.fromkeys(paths))

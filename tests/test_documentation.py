@@ -1,0 +1,158 @@
+"""What the documentation tells people to write works as it stands there."""
+
+import re
+import shlex
+from contextlib import ExitStack
+from runpy import run_path
+from unittest.mock import patch
+
+import pytest
+import yaml
+
+from test_workflow import ROOT, SMOKE, Project
+
+# As long as the pages need: they rewind to iteration 20 and perturb the ticket of round 3.
+SHORT = {"seeds": [0], "rewind_iterations": [20], "rounds": 3, "curvature": {"iterations": []}}
+TRAINING = SMOKE["training"] | {"iterations": 32}
+DENSE = "bright/small/seed0/blurred_until_10"
+OUTCOMES = ["results/figures/bright/small/last.svg", "results/tables/bright/small/norm.csv"]
+
+
+def blocks(page, heading=""):
+    """Code blocks of a page, from a heading or a bold beginning on: language, file that it belongs to, text."""
+    text = (ROOT / page).read_text()
+    assert heading in text
+    for language, code in re.findall(r"^```(\w+)\n(.*?)^```$", text[text.index(heading) :], re.M | re.S):
+        first, _, rest = code.partition("\n")
+        yield (language, "", code) if language == "sh" else (language, first.removeprefix("# "), rest)
+
+
+def written(project, found):
+    """Write blocks to the files that they belong to; return what stands in blocks of the shell."""
+    commands = []
+    for language, file, code in found:
+        path = project.folder / file.split(",")[0]
+        if language == "sh":
+            commands += code.splitlines()
+        elif file.endswith(", in STAGES"):
+            project.edit(file.split(",")[0], "\nSTAGES = {", f"\nSTAGES = {{\n{code.rstrip()}")
+        else:
+            path.write_text((path.read_text() + "\n\n" if path.exists() else "") + code)
+    return commands
+
+
+def test_every_block_says_where_it_belongs():
+    found = list(blocks("docs/extending.md"))
+    assert len(found) == (ROOT / "docs/extending.md").read_text().count("\n```") / 2
+    assert [file for _, file, _ in found] == [
+        "mine.yaml", "mine.py", "", "rules/telemetry.smk", "src/earlyphase/study/stages.py, in STAGES",
+        "src/earlyphase/commands/norm.py",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """The study of `docs/extending.md`, finished on short trainings, with the stage that it adds."""
+    project = Project(tmp_path_factory.mktemp("extended"))
+    project.commands = written(project, blocks("docs/extending.md"))
+    project.configure(training=TRAINING, **SHORT)
+    project.configuration = ["smoke.yaml", "mine.yaml"]
+    project.snakemake(*OUTCOMES, "--cores", "2")
+    return project
+
+
+def test_the_plugin_of_the_page_makes_what_it_says(extended):
+    from pandas import read_csv
+
+    from earlyphase.runtime.storage import load_mask
+
+    results = extended.folder / "results"
+    assert all((extended.folder / path).exists() for path in OUTCOMES)
+    points = read_csv(results / "figures/bright/small/last.csv")
+    assert list(points["perturbation"]) == ["signs_flipped", "signs_flipped_noise"]
+    assert set(points["iteration"]) == {32}
+    assert points["effective_std"].is_monotonic_increasing  # flipped, and noise besides
+    mask = load_mask(results / f"imp/{DENSE}/magnitude/it20/round3/mask.safetensors")
+    assert {name: kept.shape for name, kept in mask.items()} == {"0.weight": (6, 1, 3, 3), "4.weight": (2, 6)}
+
+
+def test_the_stage_of_the_page_measures_what_it_says(extended):
+    import numpy as np
+
+    from earlyphase.runtime.storage import load_rows, load_weights
+
+    rows = load_rows(extended.folder / OUTCOMES[1])
+    assert [int(row["k"]) for row in rows] == [0, 20, 32]
+    for row in rows:
+        weights, _ = load_weights(extended.folder / f"results/dense/{DENSE}/it{row['k']}.safetensors")
+        length = np.linalg.norm(np.concatenate([array.ravel() for array in weights.values()]))
+        assert float(row["norm"]) == pytest.approx(length)
+
+
+@pytest.fixture(scope="module")
+def mine(extended):
+    """What `mine.py` of the page defines; other tests do not find it registered."""
+    from earlyphase import registry
+
+    with ExitStack() as stack:
+        for known in (registry.branch, registry.network, registry.dataset, registry.task, registry.figure):
+            stack.enter_context(patch.dict(known))
+        return run_path(str(extended.folder / "mine.py"))
+
+
+def test_the_perturbation_of_the_page_turns_signs_and_nothing_else(extended, mine):
+    import numpy as np
+
+    from earlyphase.core.branches import Ticket
+    from earlyphase.runtime.storage import load_mask, load_weights
+
+    weights, k = load_weights(extended.folder / f"results/dense/{DENSE}/it20.safetensors")
+    mask = load_mask(extended.folder / f"results/imp/{DENSE}/magnitude/it20/round3/mask.safetensors")
+    ticket = Ticket(weights, weights, weights, mask, k, 3)
+    for share in (0, 0.5, 1):
+        turned = mine["flip_signs"](ticket, 0, share=share).weights
+        kept = np.concatenate([weights[name][mask[name]] for name in mask])
+        found = np.concatenate([turned[name][mask[name]] for name in mask])
+        assert np.array_equal(np.abs(found), np.abs(kept))
+        assert np.mean(found != kept) == pytest.approx(share, abs=0.3 * (share == 0.5))
+        assert not any(turned[name][~mask[name]].any() for name in mask)
+        assert all(turned[name] is weights[name] for name in weights.keys() - mask.keys())
+
+
+def test_the_task_of_the_page_blurs_until_then(mine):
+    import numpy as np
+    import torch
+
+    from earlyphase.core.images import Images
+    from earlyphase.core.tasks import Task
+
+    arrays = np.zeros((4, 1, 8, 8), np.uint8), np.arange(4) % 2, np.float32([0.5]), np.float32([0.25])
+    images = Images.from_arrays(*arrays, torch.device("cpu"))
+    change = mine["blurred"](Task(images, images, 2), 0, until=10).change
+    dot = torch.zeros(1, 1, 5, 5)
+    dot[0, 0, 2, 2] = 9.0
+    spread, _ = change((dot, None), 9)
+    assert spread[0, 0, 1:4, 1:4].allclose(torch.ones(3, 3))
+    assert change((dot, None), 10)[0] is dot
+
+
+def test_the_command_of_the_page_plans_on_the_default_study(extended):
+    """As it stands there, over `config.yaml` alone."""
+    (command,) = extended.commands
+    program, target, *options, name, file = shlex.split(command)
+    assert (program, name) == ("snakemake", "--configfile")
+    extended.configuration = [file]
+    planned = extended.planned(target, *options)
+    extended.configuration = ["smoke.yaml", "mine.yaml"]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert planned["imp_round"] == len(config["seeds"]) * len(config["rewind_iterations"]) * config["rounds"]
+    assert planned["perturb"] == len(config["seeds"]) * 2
+
+
+def test_the_recipe_of_the_readme_plans(tmp_path):
+    project = Project(tmp_path)
+    written(project, list(blocks("README.md", "**Something of your own"))[:2])
+    project.configuration = ["mine.yaml"]
+    planned = project.planned("figures")
+    assert planned["perturb"] == 3 * 2 * 2  # seeds, rewind iterations, rounds
+    assert project.command("status").startswith("small on photo_digits")

@@ -1,0 +1,245 @@
+"""Adding something: a perturbation, a network, a data set, a task or a figure in one file; a stage in three places."""
+
+import re
+import textwrap
+
+import pytest
+
+from test_workflow import Project
+
+PLUGIN = '''
+import torch
+from earlyphase import DataSet, InvalidInput, Task, Ticket, branch, dataset, figure, generator, network, task
+from dataclasses import replace
+from typing import Annotated, Literal
+import numpy as np
+
+
+class Small(torch.nn.Module):
+    def __init__(self, channels, classes, width):
+        super().__init__()
+        self.features = torch.nn.Conv2d(channels, width, 3, padding=1)
+        self.classifier = torch.nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.classifier(torch.relu(self.features(x)).mean((2, 3)))
+
+
+@network
+def small(channels: int, classes: int, *, width: Annotated[int, {"minimum": 1}] = 4) -> torch.nn.Module:
+    """A convolution without batch norm, and a linear layer."""
+    return Small(channels, classes, width)
+
+
+@branch
+def swap_halves(ticket: Ticket, seed: int, *, layer: Literal["features", "classifier"]) -> Ticket:
+    """Exchange the kept weights of the first and second half of a layer's output channels."""
+    name = f"{layer}.weight"
+    half = len(ticket.weights[name]) // 2
+    swapped = np.roll(ticket.weights[name], half, axis=0) * ticket.mask[name]
+    return replace(ticket, weights=ticket.weights | {name: swapped.astype(np.float32)})
+
+
+@branch
+def halve(ticket: Ticket, seed: int) -> Ticket:
+    """Halve the kept weights."""
+    halved = {name: np.float32(0.5) * ticket.weights[name] * kept for name, kept in ticket.mask.items()}
+    return replace(ticket, weights=ticket.weights | halved)
+
+
+@task
+def reversed_labels(task: Task, seed: int) -> Task:
+    """Number the classes from the last to the first."""
+    train, test = (replace(images, labels=task.classes - 1 - images.labels) for images in (task.train, task.test))
+    return replace(task, train=train, test=test)
+'''
+FIGURE = '''
+from earlyphase import figure
+from matplotlib.figure import Figure
+
+
+@figure(reads=("dense",))
+def last_accuracy(tables):
+    """One bar for each replicate."""
+    picture = Figure()
+    points = tables["dense"].groupby("seed")["accuracy"].last().reset_index()
+    picture.subplots().bar(points["seed"], points["accuracy"])
+    return picture, points
+'''
+STUDY = """
+plugins: [mine/networks.py, mine/figures.py]
+runs: [{dataset: synthetic, model: mine, task: reversed}]
+seeds: [0]
+rounds: 2
+models: {mine: {function: small, width: 6}}
+tasks: {reversed: {function: reversed_labels}}
+perturbations:
+  halves: {function: swap_halves, layer: features}
+  both: [{function: halve}, {function: swap_halves, layer: features}]
+perturbed:
+  - {rewind_iterations: [4], rounds: [2], perturbations: [halves, both, permuted_channels]}
+figures:
+  last: {function: last_accuracy}
+  shuffles: {function: perturbed, show: [halves: halves swapped, both: "halved, $x_{1"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A finished study of a network, branches, a task and a figure that stand in two files beside it."""
+    project = Project(tmp_path_factory.mktemp("plugins"))
+    (project.folder / "mine").mkdir()
+    (project.folder / "mine/networks.py").write_text(PLUGIN)
+    (project.folder / "mine/figures.py").write_text(FIGURE)
+    smoke = project.folder / "smoke.yaml"
+    (project.folder / "study.yaml").write_text(STUDY)
+    project.configuration = ["smoke.yaml", "study.yaml"]
+    assert smoke.exists()
+    project.printed = project.snakemake("figures", "--cores", "2")
+    return project
+
+
+def test_a_study_of_ones_own_needs_no_edit_of_the_package(extended):
+    results = extended.folder / "results"
+    chain = results / "imp/synthetic/mine/seed0/reversed/magnitude/it4"
+    assert sorted(path.name for path in chain.iterdir()) == ["round1", "round2"]
+    perturbed = results / "perturbed/synthetic/mine/seed0/reversed/magnitude/it4/round2"
+    assert sorted(path.name for path in perturbed.glob("*.csv")) == ["both.csv", "halves.csv"]
+    assert (results / "figures/synthetic/mine/last.svg").exists()
+    assert (results / "figures/synthetic/mine/shuffles.png").exists()
+    note = "mine on synthetic: perturbation permuted_channels is left out: permute_channels knows resnet, not small"
+    assert note in extended.printed
+    assert note in extended.command("status")
+
+
+def test_a_task_of_ones_own_is_what_the_network_learns(extended):
+    """Its weights differ from those of the usual labels by the order of the classes alone."""
+    from earlyphase.runtime.storage import load_rows
+
+    rows = load_rows(extended.folder / "results/tables/synthetic/mine/dense.csv")
+    assert {row["task"] for row in rows} == {"reversed"}
+    assert float(rows[-1]["accuracy"]) > 0.5  # of four classes: it has learnt what it is tested on
+
+
+def test_branches_in_a_list_are_applied_one_after_the_other(extended):
+    from earlyphase.runtime.storage import load_rows
+
+    folder = extended.folder / "results/perturbed/synthetic/mine/seed0/reversed/magnitude/it4/round2"
+    sizes = {
+        name: float(load_rows(folder / f"{name}.csv")[0]["effective_std"]) for name in ("halves", "both")
+    }
+    assert sizes["both"] != sizes["halves"]
+    assert sizes["both"] > 0
+
+
+def test_code_of_ones_own_is_fingerprinted_like_the_packages(extended):
+    assert extended.planned() == {}
+    plugin = extended.folder / "mine/networks.py"
+    plugin.write_text(
+        PLUGIN.replace('"""Halve the kept weights."""', '"""Half."""') + "\n\ndef unused():\n    pass\n"
+    )
+    assert extended.planned() == {}
+    plugin.write_text(PLUGIN.replace("np.float32(0.5)", "np.float32(0.25)"))
+    expected = {"perturb": 1, "collect": 1, "claims": 1, "figure": 1, "figures": 1}
+    assert extended.planned() == expected  # `both`, not `halves`
+    assert "code: plugins.networks.halve changed" in extended.command("explain", "results/claims.csv")
+    plugin.write_text(PLUGIN.replace("torch.relu", "torch.tanh"))
+    assert extended.planned()["dense"] == 1
+    plugin.write_text(PLUGIN)
+    (extended.folder / "mine/figures.py").write_text(FIGURE.replace(".last()", ".max()"))
+    assert extended.planned() == {"figure": 1, "figures": 1}
+    (extended.folder / "mine/figures.py").write_text(FIGURE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("width: 6", "widht: 6", "models.mine.widht: small has no such argument, did you mean 'width'"),
+        ("width: 6", "width: 0", "models.mine.width is 0"),
+        ("layer: features}\n  both", "layer: conv}\n  both", "perturbations.halves.layer is 'conv'"),
+        ("mine/figures.py", "mine/figure.py", "mine/figure.py, which is no Python file"),
+        (
+            "function: halve",
+            "function: halv",
+            "'halv', which is not registered in perturbations, did you mean 'halve'",
+        ),
+    ],
+)
+def test_a_mistake_in_an_entry_of_ones_own_is_named_at_the_start(extended, old, new, message):
+    assert old in STUDY
+    (extended.folder / "study.yaml").write_text(STUDY.replace(old, new, 1))
+    printed = extended.snakemake("figures", "-n", check=False)
+    (extended.folder / "study.yaml").write_text(STUDY)
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_a_plugin_that_cannot_be_read_is_named_with_its_line(extended):
+    (extended.folder / "mine/figures.py").write_text("def broken(:\n")
+    printed = extended.snakemake("figures", "-n", check=False)
+    (extended.folder / "mine/figures.py").write_text(FIGURE)
+    assert re.search(r"plugin .*mine/figures.py, line 1: ", printed)
+    assert "Traceback" not in printed
+
+
+def test_a_new_stage_is_a_rule_a_record_and_a_command(tmp_path):
+    """Three places; status, explain, the plan and the collected table know it then."""
+    project = Project(tmp_path)
+    rules = project.folder / "rules/dense.smk"
+    rules.write_text(
+        rules.read_text()
+        + textwrap.dedent('''
+
+        rule norm:
+            """Length of the dense network's weights at iteration k."""
+            input:
+                state="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
+            output:
+                row="results/norm/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
+            log:
+                "logs/norm/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+            params:
+                spec=spec("norm"),
+                code=code("norm"),
+            shell:
+                "python -m earlyphase norm --spec {params.spec:q} --code {params.code:q} --state {input.state:q} "
+                "--out {output.row:q} > {log:q} 2>&1"
+        ''')
+    )
+    project.edit(
+        "src/earlyphase/study/stages.py",
+        '    "collect": Stage(',
+        '    "norm": Stage(checkpoints, of_columns, tables={"norm": "row"}),\n    "collect": Stage(',
+    )
+    (project.folder / "src/earlyphase/commands/norm.py").write_text(
+        textwrap.dedent('''
+        """Measure the length of a network's weights."""
+
+        import numpy as np
+
+        from earlyphase.commands._options import add_job_arguments, begin
+        from earlyphase.runtime.storage import load_weights, save_rows
+
+
+        def add_arguments(parser):
+            add_job_arguments(parser)
+            parser.add_argument("--state", required=True)
+            parser.add_argument("--out", required=True)
+
+
+        def run(args):
+            begin(args)
+            weights, _ = load_weights(args.state)
+            length = float(np.sqrt(sum((array.astype(float) ** 2).sum() for array in weights.values())))
+            save_rows(args.out, [args.spec["columns"] | {"norm": length}])
+        ''')
+    )
+    table = "results/tables/synthetic/tiny/norm.csv"
+    assert project.planned(table) == {"data": 1, "dense": 2, "checkpoint": 6, "norm": 6, "collect": 1}
+    project.snakemake(table, "--cores", "2")
+    rows = (project.folder / table).read_text().splitlines()
+    assert rows[0] == "dataset,k,model,seed,task,norm"
+    assert len(rows) == 1 + 6
+    assert "up to date" in project.command("explain", table)
+    assert re.search(r"jobs: 16 done", project.command("status"))
+    assert "Measure the length" in project.command("norm", "--help", configured=False)

@@ -96,6 +96,22 @@ def test_a_signal_reaches_the_fork_which_saves_and_ends(server, tmp_path):
     wait_until(lambda: not forks(tmp_path))
 
 
+def test_a_forked_training_ends_with_the_bytes_of_one_by_itself(server, tmp_path):
+    """Nor does it matter how often progress is saved, or how many others hold locks."""
+    data = resumable.make_data(tmp_path / "data.safetensors")
+    plain = resumable.start(tmp_path / "plain", data, interval=1000)
+    resumable.finish(plain)
+    for name, interval in (("forked", 1000), ("saved all the time", 0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "other.resume.lock").write_text("")
+        process = resumable.start(
+            tmp_path / name, data, interval=interval, options=["--preload"], environment=server
+        )
+        printed = resumable.finish(process)
+        assert process.returncode == 0, printed
+        assert resumable.result(tmp_path / name) == resumable.result(tmp_path / "plain")
+
+
 def test_the_fork_ends_when_the_asking_process_is_killed(server, tmp_path):
     process = long_job(server, tmp_path)
     wait_until(lambda: (tmp_path / "trajectory.resume").exists())

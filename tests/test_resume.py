@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from earlyphase.runtime.resume import Progress, ResumeFile
-from earlyphase.runtime.storage import save_tensors
+from earlyphase.runtime.storage import load_tensors, save_mask, save_tensors, save_weights
 from earlyphase.study.fingerprints import canonical, fingerprint
 
 SPEC = {
@@ -199,3 +199,46 @@ def test_saving_slowly_is_done_less_often(tmp_path, monkeypatch):
     resume.save(Progress(1, {"w": np.ones(3)}, {"w": np.ones(3)}))
     assert not resume.due()  # at 140, 39 s after a save that took 1 s
     assert resume.due()  # at 152
+
+
+def test_a_second_copy_of_a_perturbed_ticket_finds_it_done(tmp_path, data, undisturbed):
+    """It has a run record, so that what the first copy finished while the second waited is not trained again."""
+    tensors, _ = load_tensors(undisturbed / "trajectory.safetensors", "trajectory")
+    for iteration in (0, 30, 200):
+        prefix = f"{iteration}/weights/"
+        state = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
+        save_weights(tmp_path / f"it{iteration}", state, iteration)
+    save_mask(
+        tmp_path / "mask", {name: np.ones(a.shape, bool) for name, a in state.items() if a.ndim in (2, 4)}
+    )
+    spec = SPEC | {
+        "columns": SPEC["columns"] | {"k": 30, "round": 1, "perturbation": "rewind"},
+        "perturbation": [{"function": "rewind"}], "round": 1, "start": 30,
+    }  # fmt: skip
+    code = fingerprint("commands.perturb.run", "core.networks.resnet.resnet", "core.branches.rewind")
+    command = [
+        *(sys.executable, "-m", "earlyphase", "perturb", "--device", "cpu", "--spec", canonical(spec)),
+        *("--code", code, "--data", str(data), "--rewind", "it30", "--initial", "it0", "--final", "it200"),
+        *("--mask", "mask", "--resume", "metrics.csv.resume", "--resume-interval", "0.1"),
+        *("--out-metrics", "metrics.csv", "--out-run", "metrics.json"),
+    ]
+
+    def start_one():
+        return subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    first = start_one()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "metrics.csv.resume").exists():
+        assert first.poll() is None, first.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    second = start_one()
+    output = finish(second)
+    assert "waiting: another process" in output and "the other process finished this job" in output
+    assert "iteration" not in output.replace("--resume-interval", "")
+    assert first.wait() == second.returncode == 0
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + 4  # evaluated at 50, 100, 150 and 200: the clock starts at k
+    assert json.loads((tmp_path / "metrics.json").read_text())["spec"]["start"] == 30

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from earlyphase.core.branches import (
     Ticket,
+    apply,
     batch_norm_from_0,
     branch,
     combine,
@@ -21,12 +23,17 @@ from earlyphase.core.branches import (
     scope_groups,
     shuffle,
     shuffle_magnitudes,
+    size_of_change,
 )
+from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.initial import draw_initial, initial_std
 from earlyphase.core.masks import full_mask, gather_kept, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.training import Run, Training, TrainingSettings
+from earlyphase.datasets.synthetic import synthetic
 from earlyphase.errors import InvalidInput
+from earlyphase.study.signatures import registered
 
 SHAPES = {"conv": (4, 3, 3, 3), "shortcut": (8, 4, 1, 1), "fc": (5, 8)}
 SCOPES = ["global", "layer", "filter", "kernel", "incoming", "outgoing"]
@@ -460,6 +467,77 @@ def test_channels_of_an_unknown_network_are_refused():
         permute_channels(replace(ticket, weights=ticket.weights | {"features.0.weight": np.zeros((4, 4))}), 0)
     with pytest.raises(InvalidInput, match=r"'fc.weight' of shape \(10, 32\) would have 16 channels, not 32"):
         permute_channels(replace(ticket, weights=ticket.weights | {"fc.weight": np.zeros((10, 32))}), 0)
+
+
+def trained(ticket, seed=0):
+    """Accuracy on separable noise of a ticket after training on from its clock, without weight decay."""
+    spec = {
+        "iterations": 90, "batch_size": 32, "learning_rate": 0.05, "milestones": [70], "decay": 0.1,
+        "momentum": 0.9, "weight_decay": 0.0, "crop_padding": 0, "flip": False, "evaluate_every": 1000,
+    }  # fmt: skip
+    settings, made = TrainingSettings.from_spec(spec), synthetic(train=256, test=400, classes=4, seed=3)
+    train_set, test_set = (
+        Images.from_arrays(pixels, labels, made.mean, made.std, torch.device("cpu"))
+        for pixels, labels in ((made.train_images, made.train_labels), (made.test_images, made.test_labels))
+    )
+    model = resnet(3, 4, depth=8, width=4)
+    batch_at = shuffled_batches(train_set, seed, settings.batch_size)
+    run = Run(
+        Training(ticket.weights, range(ticket.iteration, 90), batch_at, settings, ticket.mask),
+        model, test_set, nullcontext,
+    )  # fmt: skip
+    steps = len(list(run)) - 1
+    return run.rows[-1]["accuracy"], run.rows[-1]["loss"], steps
+
+
+def test_channels_that_are_renamed_train_as_long_and_as_well():
+    """A symmetry costs nothing: the same number of steps, and the same loss up to rounding."""
+    start = initial_state(resnet(3, 4, depth=8, width=4), 0)
+    mask = full_mask(start, prunable_names(resnet(3, 4, depth=8, width=4)))
+    ticket = Ticket(start, start, start, prune_by_magnitude(start, mask, 0.4), 40, 2)
+    accuracy, loss, steps = trained(rewind(ticket, 0))
+    assert accuracy > 0.5
+    found = trained(permute_channels(ticket, 5))
+    assert found[2] == steps == 50
+    assert found[1] == pytest.approx(loss, rel=0.02)
+    assert abs(found[0] - accuracy) < 0.01
+    shuffled = trained(shuffle(ticket, 5, scope="layer"))  # what a perturbation that is no symmetry does
+    assert abs(shuffled[1] - loss) > 0.02 * loss
+
+
+@pytest.mark.parametrize(("name", "arguments"), FIXED + RANDOM)
+def test_the_clock_is_k_unless_a_branch_says_otherwise(name, arguments):
+    ticket = network_ticket(resnet(3, 10, depth=8, width=4))
+    after = perturb(ticket, name, arguments)
+    clock = registered("perturbations")[name].facts.get("clock", ticket.iteration)
+    assert after.iteration == clock
+    assert after.round == ticket.round
+    assert (name == "rewind_to_0") == (clock == 0)
+
+
+def test_renamed_positions_are_no_change_of_any_size():
+    ticket = network_ticket(resnet(3, 10, depth=8, width=4))
+    renamed = permute_channels(ticket, 3)
+    assert size_of_change(ticket, renamed) == (0, 0)
+    assert (
+        effective_std(ticket.weights, renamed.weights, ticket.mask)[1] > 0.1
+    )  # position by position it is one
+    entries = [{"function": "permute_channels"}, {"function": "gaussian_noise", "scale": 1.0}]
+    together = size_of_change(ticket, apply(entries, ticket, 3))[1]
+    alone = size_of_change(ticket, gaussian_noise(ticket, 3, scale=1.0))[1]
+    assert together == pytest.approx(alone, rel=0.1)  # that of the noise
+
+
+def test_branches_of_a_list_are_applied_in_its_order():
+    ticket = draw_ticket(1)
+    first, second = (
+        {"function": "constant", "signs": "0"},
+        {"function": "combine", "signs": "k", "magnitudes": "k"},
+    )
+    expected = combine(constant(ticket, 4, signs="0"), 4, signs="k", magnitudes="k")
+    assert states_equal(apply([first, second], ticket, 4).weights, expected.weights)
+    assert not states_equal(apply([second, first], ticket, 4).weights, apply([second], ticket, 4).weights)
+    assert states_equal(apply([], ticket, 4).weights, ticket.weights)
 
 
 # what a configuration may get wrong

@@ -282,6 +282,11 @@ def test_mirroring_needs_the_consent_of_data_and_training():
     assert flips == {"photo_digits": False, "cifar10": True}
 
 
+def test_a_network_that_is_in_no_run_is_named():
+    with pytest.raises(InvalidInput, match="resnet20 on digits is none of the runs"):
+        Study(CONFIG, SCHEMA, RULES).run({"dataset": "digits", "model": "resnet20"})
+
+
 def test_each_setting_may_be_said_for_all_runs_or_within_one():
     own = {
         "seeds": [7], "rewind_iterations": [0, 5], "rounds": 2, "prune_fraction": 0.5,

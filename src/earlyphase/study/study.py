@@ -114,8 +114,15 @@ class Study:
             self._leave_out_perturbations(run)
 
     def run(self, names: dict[str, str]) -> Run:
-        """Return the run that a job belongs to, by its wildcards."""
-        return self._runs[names["dataset"], names["model"]]
+        """Return the run that a job belongs to, by its wildcards.
+
+        Raises:
+            InvalidInput: the study has no such run.
+        """
+        pair = names["dataset"], names["model"]
+        if pair not in self._runs:
+            raise InvalidInput(f"{pair[1]} on {pair[0]} is none of the runs of this study")
+        return self._runs[pair]
 
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]:
         """The entry of a section that a job's wildcards name."""

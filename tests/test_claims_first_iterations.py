@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from earlyphase.results.claims import CLAIMS, judge
 from earlyphase.results.claims.first_iterations import (
@@ -241,6 +241,17 @@ def test_the_subspace_is_judged_for_each_kind_of_batch_statistics():
     row = judge(tables, SHORT).query("id == 'C1'").set_index("reading").loc["sample statistics"]
     assert row["verdict"] == "not run at this scale"
     assert "not computed with sample statistics" in row["test"]
+
+
+def test_signs_between_two_times_count_each_seed_once():
+    """`pairs` has a row for each kind of batch statistics, with the same signs."""
+    tables = study()
+    once = verdicts(tables, FULL).loc["S8"]
+    pairs = tables["pairs"]
+    tables["pairs"] = concat([pairs.assign(statistics=kind) for kind in ("running", "sample")])
+    twice = verdicts(tables, FULL).loc["S8"]
+    assert once["n"] == SEEDS
+    assert twice.equals(once)
 
 
 def test_means_over_an_uneven_window_are_means_in_time():

@@ -157,16 +157,17 @@ def test_other_statistics_are_one_more_curve_and_in_no_mean(tables):
     )
     assert shares["sample"].to_numpy() == pytest.approx(shares["running"].to_numpy() / 2)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert {"gradient, sample (running statistics)", "gradient, sample (sample statistics)"} < set(labels)
-    note = figure.get_supxlabel()
-    assert "batch norm by running statistics, by sample statistics where a says so" in note
+    assert labels[:2] == ["gradient, running statistics", "gradient, sample statistics"]
+    assert "batch norm by running statistics" in figure.get_suptitle()
+    assert "In a besides: the gradient and the subspace by sample statistics" in figure.get_supxlabel()
 
 
 def test_the_statistics_that_stand_first_are_shown_in_all_panels(tables):
     both = with_sample_statistics(tables)
     later = {name: both[name].iloc[::-1] for name in ("curvature", "pairs")}
     figure, points = subspace(both | later)
-    assert "batch norm by sample statistics, by running statistics where" in figure.get_supxlabel()
+    assert "batch norm by sample statistics" in figure.get_suptitle()
+    assert "In a besides: the gradient and the subspace by running" in figure.get_supxlabel()
     assert set(points.loc[points["statistics"] == "running", "curve"]) == {"gradient_share"}
     assert points.loc[points["curve"] == "with the next", "mean"].tolist() == pytest.approx([0.9] * 4)
 

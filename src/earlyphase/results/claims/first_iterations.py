@@ -212,9 +212,7 @@ def signs_between(tables: Tables, *, earlier: int, later: int) -> DataFrame:
     rows = rows[(rows["earlier"] == earlier) & (rows["later"] == later)]
     if rows.empty:
         raise NotRun(f"iterations {earlier:,} and {later:,} were not compared")
-    once = rows.drop_duplicates(
-        "seed"
-    )  # a row for each kind of batch statistics, which signs know nothing of
+    once = rows.drop_duplicates("seed")  # kinds of batch statistics have a row each, with the same signs
     changed = 100 * once.set_index("seed")["sign_changes"]
     return DataFrame({f"signs that differ between {earlier:,} and {later:,}": changed})
 

@@ -65,26 +65,24 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
         figure, axes = new_axes(4, height=2.6)
         parts = [draw_shares(axes[0], curvature, kind, others), draw_eigenvalues(axes[1], shown)]
         parts += [draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
-        figure.suptitle(f"{chosen['model']}, {chosen['dataset']}", x=0.01, ha="left", fontsize=8)
+        title = f"{chosen['model']}, {chosen['dataset']}; batch norm by {kind} statistics"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=8)
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
         points["statistics"] = points["statistics"].fillna(kind)
         worst = curvature["residual"].max()
         note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
         note += (
-            f"; {chosen['sample']:,} training images, batch norm by {kind} statistics{but_for(others)}, "
+            f"; {chosen['sample']:,} training images, batch norm by {kind} statistics, "
             f"relative residuals up to {worst:.1g}"
         )
         if lost:
             note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        if others:
+            note += f"\nIn a besides: the gradient and the subspace by {' and by '.join(others)} statistics"
         if leaves_foot(axes[0]) or leaves_foot(axes[1]):
             note += f"\n{LEAVES}"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, points[COLUMNS]
-
-
-def but_for(others: list[str]) -> str:
-    """Say that single curves are under other statistics; empty if there are none."""
-    return f", by {' or '.join(others)} statistics where a says so" if others else ""
 
 
 def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) -> DataFrame:
@@ -100,8 +98,7 @@ def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) ->
     parts = []
     curves = [(kind, column, label) for column, label in SHARES.items()]
     if others:
-        curves[0] = (kind, GRADIENT, f"{SHARES[GRADIENT]} ({kind} statistics)")
-    curves += [(other, GRADIENT, f"{SHARES[GRADIENT]} ({other} statistics)") for other in others]
+        curves[:1] = [(each, GRADIENT, f"gradient, {each} statistics") for each in (kind, *others)]
     for (statistics, column, label), look in zip(curves, looks(len(others)), strict=True):
         rows = curvature[curvature["statistics"] == statistics]
         curve = curve_over_seeds(rows, column).dropna(subset="mean")
@@ -109,7 +106,7 @@ def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) ->
         parts.append(curve.assign(panel="share", curve=column, statistics=statistics))
     ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
     ax.set_yscale("log", nonpositive="clip")
-    ax.set_ylim(curvature["chance"].mean() / 300, 1.5)  # room below for the legend
+    ax.set_ylim(curvature["chance"].mean() / 10 ** (2.5 + 0.5 * len(others)), 1.5)  # room for the legend
     ax.set_ylabel("Share, in [0, 1]")
     ax.legend(loc="lower right", handlelength=3)
     iteration_axis(ax, curvature["iteration"].max())
@@ -117,10 +114,11 @@ def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) ->
 
 
 def looks(others: int) -> list[dict]:
-    """Line style of each share, then of the gradient's under each other kind of statistics, in red."""
+    """Line style of each curve of a: after the first, in red, the gradient under other statistics."""
     shades = colormaps["Reds"](np.linspace(0.8, 0.5, max(others, 1)))
-    own = curve_styles(list(SHARES)).values()
-    return [*own, *({"color": shades[at], "marker": "x*"[at % 2], "markersize": 4} for at in range(others))]
+    first, *rest = curve_styles(list(SHARES)).values()
+    red = [{"color": shades[at], "marker": "x*"[at % 2], "markersize": 4} for at in range(others)]
+    return [first, *red, *rest]
 
 
 def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:

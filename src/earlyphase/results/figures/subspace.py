@@ -51,14 +51,13 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
 
     Source: Gur-Ari, Roberts & Dyer 2018.
     """
-    curvature, pairs = tables["curvature"], tables["pairs"]
-    kind, *others = dict.fromkeys(curvature["statistics"])
-    lost = sorted(curvature.loc[curvature["diverged"] == 1, "seed"].unique())
-    curvature, pairs = (
-        table[~table["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
-        for table in (curvature, pairs)
-    )
     chosen = tables["curvature"].iloc[0]
+    kind, *others = dict.fromkeys(tables["curvature"]["statistics"])
+    lost = sorted(tables["curvature"].query("diverged == 1")["seed"].unique())
+    curvature, pairs = (
+        tables[name][~tables[name]["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
+        for name in ("curvature", "pairs")
+    )
     shown = curvature[curvature["statistics"] == kind]
     pairs = pairs[pairs["statistics"] == kind]
     with house_style():
@@ -69,20 +68,23 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
         figure.suptitle(title, x=0.01, ha="left", fontsize=8)
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
         points["statistics"] = points["statistics"].fillna(kind)
-        worst = curvature["residual"].max()
         note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
-        note += (
-            f"; {chosen['sample']:,} training images, batch norm by {kind} statistics, "
-            f"relative residuals up to {worst:.1g}"
-        )
-        if lost:
-            note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
-        if others:
-            note += f"\nIn a besides: the gradient and the subspace by {' and by '.join(others)} statistics"
+        note += f"; {chosen['sample']:,} training images, batch norm by {kind} statistics, "
+        note += describe(curvature["residual"].max(), lost, others)
         if leaves_foot(axes[0]) or leaves_foot(axes[1]):
             note += f"\n{LEAVES}"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, points[COLUMNS]
+
+
+def describe(residual: float, lost: list[int], others: list[str]) -> str:
+    """Say how well eigenvectors are known, which seeds are left out and which statistics are in a besides."""
+    note = f"relative residuals up to {residual:.1g}"
+    if lost:
+        note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+    if others:
+        note += f"\nIn a besides: the gradient and the subspace by {' and by '.join(others)} statistics"
+    return note
 
 
 def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) -> DataFrame:

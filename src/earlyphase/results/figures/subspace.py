@@ -108,7 +108,7 @@ def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) ->
         parts.append(curve.assign(panel="share", curve=column, statistics=statistics))
     ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
     ax.set_yscale("log", nonpositive="clip")
-    ax.set_ylim(curvature["chance"].mean() / 10 ** (2.5 + 0.5 * len(others)), 1.5)  # room for the legend
+    ax.set_ylim(curvature["chance"].mean() / 10 ** (2.5 + len(others)), 1.5)  # room for the legend
     ax.set_ylabel("Share, in [0, 1]")
     ax.legend(loc="lower right", handlelength=3)
     iteration_axis(ax, curvature["iteration"].max())

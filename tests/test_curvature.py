@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from earlyphase.core.curvature import (
     measure,
     parameters_of,
     top_eigenpairs,
+    training_gradient,
 )
 from earlyphase.core.images import Images
 from earlyphase.core.networks.resnet import resnet
@@ -160,7 +162,7 @@ def test_float32_is_as_good_as_its_rounding(model, images):
 def test_measuring_leaves_the_network_and_a_kept_graph_alone(model, images, statistics):
     before = state_of(model)
     loss = SampleLoss(model, images, statistics=statistics)
-    loss.gradient_on(images.normalise(images.pixels[:8]), images.labels[:8])
+    training_gradient(model, images.normalise(images.pixels[:8]), images.labels[:8])
     product = loss.product(loss.gradient)
     assert np.array_equal(product, SampleLoss(model, images, statistics=statistics).product(loss.gradient))
     after = state_of(model)
@@ -168,20 +170,20 @@ def test_measuring_leaves_the_network_and_a_kept_graph_alone(model, images, stat
     assert not model.training
 
 
-def test_minibatch_gradient_in_train_mode_is_that_of_a_training_step(model, images):
+def test_the_gradient_of_a_mini_batch_is_that_of_a_training_step(model, images):
+    """From the definitions, and as the plain loop of a tutorial has it."""
     inputs, labels = images.normalise(images.pixels[:16]).double(), images.labels[:16]
-    found = SampleLoss(model, images, statistics="batch").gradient_on(inputs, labels)
+    found = training_gradient(model, inputs, labels)
+    batch = replace(images, pixels=images.pixels[:16], labels=labels)
+    _, wanted, _ = dense_hessian(Reference(model, batch, "batch"))
+    assert relative_error(found, wanted) < 1e-10
+
+    in_eval_mode = SampleLoss(model, batch, statistics="running").gradient
+    assert relative_error(found, in_eval_mode) > 0.1  # so that there was something to tell apart
     model.train()
     F.cross_entropy(model(inputs), labels).backward()
     wanted = np.concatenate([p.grad.numpy().ravel() for p in model.parameters()])
     assert relative_error(found, wanted) < 1e-10
-
-
-def test_the_gradient_on_the_whole_sample_is_the_gradient(model, images):
-    for statistics in STATISTICS:
-        loss = SampleLoss(model, images, statistics=statistics)
-        whole = loss.gradient_on(images.normalise(images.pixels), images.labels)
-        assert relative_error(whole, loss.gradient) < 1e-12
 
 
 def quadratic(values, rng):
@@ -251,7 +253,7 @@ def test_a_random_subspace_holds_the_share_of_chance():
 
 def test_one_row_says_all(model, images):
     loss = SampleLoss(model, images)
-    minibatch = loss.gradient_on(images.normalise(images.pixels[:8]), images.labels[:8])
+    minibatch = training_gradient(model, images.normalise(images.pixels[:8]), images.labels[:8])
     displacement = np.zeros_like(loss.gradient)
     row, pairs = measure(loss, displacement, minibatch, count=4, seed=3, tolerance=1e-3)
     assert row["gradient_share"] == share_in(pairs.vectors, loss.gradient)

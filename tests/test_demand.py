@@ -77,6 +77,17 @@ def test_time_asked_for_is_more_than_was_measured_but_not_absurdly(data, model, 
     assert 1.2 * measured < asked < 6 * measured
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_each_kind_of_statistics_is_an_eigen_solve_more(gpu):
+    one, two = (
+        demand.curvature_seconds(
+            study("paper", curvature={"statistics": kinds}), "cifar10", "resnet20", gpu=gpu
+        )
+        for kinds in (["sample"], ["sample", "running"])
+    )
+    assert two == pytest.approx(2 * one)
+
+
 def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():
     of = study("paper")
     cpu, gpu = (demand.minutes(of, "dense", PAPER, 1, gpu=used) for used in (False, True))

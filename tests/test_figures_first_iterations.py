@@ -25,7 +25,7 @@ def tables(rng):
     )
     curvature = tables["curvature"]
     columns = {"minibatch_share": 0.5, "displacement_share": 0.1, "random_share": 1e-3, "chance": 1e-3}
-    columns |= {"diverged": 0, "residual": 0.004, "sample": 500, "statistics": "running"}
+    columns |= {"diverged": 0, "residual": 0.004, "sample": 500}
     columns |= {f"eigenvalue_{number}": 20.0 - number for number in range(1, 11)}
     tables["curvature"] = curvature.assign(**columns)
     tables["curvature"]["eigenvalue_1"] += curvature["seed"]
@@ -33,7 +33,11 @@ def tables(rng):
     tables["pairs"] = concat(
         [
             tables["pairs"].assign(
-                earlier=one, later=other, overlap=0.3 + tables["pairs"]["seed"] / 100, chance=1e-3
+                earlier=one,
+                later=other,
+                overlap=0.3 + tables["pairs"]["seed"] / 100,
+                chance=1e-3,
+                statistics="running",
             )
             for at, one in enumerate(times)
             for other in times[at + 1 :]
@@ -130,6 +134,90 @@ def test_subspace_says_what_it_was_computed_on(tables):
     following = points[points["curve"] == "with the next"]
     assert sorted(following["iteration"]) == [0, 100, 700, 1000]
     assert following["mean"].tolist() == pytest.approx([0.32] * 4)
+
+
+def with_sample_statistics(tables):
+    """The tables with a second kind of statistics, under which less of the gradient is in the subspace."""
+    other = {name: tables[name].assign(statistics="sample") for name in ("curvature", "pairs")}
+    other["curvature"][["gradient_share", "minibatch_share", "eigenvalue_1"]] /= 2
+    other["pairs"]["overlap"] = 0.9
+    both = {name: concat([tables[name], table], ignore_index=True) for name, table in other.items()}
+    return tables | both
+
+
+def test_other_statistics_are_one_more_curve_and_in_no_mean(tables):
+    both = with_sample_statistics(tables)
+    figure, points = subspace(both)
+    _, alone = subspace(tables)
+    under_others = points["statistics"] == "sample"
+    assert points[~under_others].reset_index(drop=True).equals(alone)
+    assert set(points.loc[under_others, "curve"]) == {"gradient_share"}
+    shares = points[points["curve"] == "gradient_share"].pivot(
+        index="iteration", columns="statistics", values="mean"
+    )
+    assert shares["sample"].to_numpy() == pytest.approx(shares["running"].to_numpy() / 2)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels[:2] == ["gradient, running statistics", "gradient, sample statistics"]
+    assert "batch norm by running statistics" in figure.get_suptitle()
+    assert "In a besides: the gradient and the subspace by sample statistics" in figure.get_supxlabel()
+
+
+def test_the_statistics_that_stand_first_are_shown_in_all_panels(tables):
+    both = with_sample_statistics(tables)
+    later = {name: both[name].iloc[::-1] for name in ("curvature", "pairs")}
+    figure, points = subspace(both | later)
+    assert "batch norm by sample statistics" in figure.get_suptitle()
+    assert "In a besides: the gradient and the subspace by running" in figure.get_supxlabel()
+    assert set(points.loc[points["statistics"] == "running", "curve"]) == {"gradient_share"}
+    assert points.loc[points["curve"] == "with the next", "mean"].tolist() == pytest.approx([0.9] * 4)
+
+
+def test_a_state_that_diverged_under_one_kind_of_statistics_alone_is_in_no_mean(tables):
+    both = with_sample_statistics(tables)
+    curvature = both["curvature"]
+    curvature.loc[(curvature["seed"] == 3) & (curvature["statistics"] == "sample"), "diverged"] = 1
+    figure, points = subspace(both)
+    assert "left out, diverged: seeds 3" in figure.get_supxlabel()
+    assert points["n"].max() == SEEDS - 1
+
+
+def forming(tables):
+    """The tables with a subspace that forms between iterations 100 and 700, in every seed."""
+    return tables | {"pairs": tables["pairs"].assign(overlap=0.8)}
+
+
+def test_a_time_that_is_known_to_the_grid_only_is_a_line_between_its_times(tables):
+    figure, events = timeline(forming(tables))
+    event = events.set_index("event").loc["subspace_formed"]
+    assert (event["low"], event["high"], event["n"]) == (100, 700, SEEDS)
+    below = figure.axes[1]
+    place = list(events["event"]).index("subspace_formed")
+    (line,) = [line for line in below.lines if len(line.get_xdata()) == 2]
+    assert list(line.get_xdata()) == [100, 700]
+    assert list(line.get_ydata()) == [place, place]
+    assert len(below.containers) == (events["n"] > 0).sum() - 1  # it has no error bar
+    assert "between 100 and 700" in [text.get_text() for text in below.texts]
+    assert "Broad line: from the last measured time" in figure.get_supxlabel()
+    assert "Broad line" not in timeline(tables)[0].get_supxlabel()  # where it has not formed
+
+
+def test_a_subspace_that_was_there_at_the_first_measured_time_is_a_dot(tables):
+    formed = forming(tables)
+    formed["curvature"] = formed["curvature"].assign(gradient_share=0.9)
+    figure, events = timeline(formed)
+    event = events.set_index("event").loc["subspace_formed"]
+    assert event["low"] == event["high"] == event["mean"] == 0
+    assert "0" in [text.get_text() for text in figure.axes[1].texts]
+    assert len(figure.axes[1].containers) == (events["n"] > 0).sum()
+
+
+def test_the_timeline_takes_the_sample_s_statistics(tables):
+    both = with_sample_statistics(forming(tables))
+    running = both["curvature"]["statistics"] == "running"
+    both["curvature"].loc[running, "gradient_share"] = 0.9  # formed from iteration 0
+    both["curvature"].loc[~running, "gradient_share"] *= 2
+    event = timeline(both)[1].set_index("event").loc["subspace_formed"]
+    assert (event["low"], event["high"]) == (100, 700)
 
 
 def test_one_seed_is_drawn_and_says_so(tables):

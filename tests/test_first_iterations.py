@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from pandas import read_csv
 
 from earlyphase.__main__ import main
 from earlyphase.commands.pairs import overlap_of, prunable_signs, share_that_differ
+from earlyphase.core.images import Augmentation, Images, shuffled_batches
 from earlyphase.core.networks.resnet import resnet
-from earlyphase.core.networks.state import initial_state
+from earlyphase.core.networks.state import initial_state, load_state
 from earlyphase.runtime.storage import load_tensors, save_tensors, save_weights
 from earlyphase.study.fingerprints import fingerprint
 
@@ -57,31 +60,66 @@ def spec(**parts):
     } | parts
 
 
-def curvature(k=3, sample=32, **weights):
+def curvature(k=3, sample=32, statistics=("running", "sample"), **weights):
     """Run the command on a state `weights` of iteration 3; its exit status."""
     save_weights("it0", state(), 0)
     save_weights("it3", weights or state(1), 3)
-    chosen = {"sample": sample, "statistics": "running", "tolerance": 0.01}
+    chosen = {"sample": sample, "statistics": list(statistics), "tolerance": 0.01}
     return command(
         "curvature", spec(columns=NAMES | {"k": k}, curvature=chosen), "--state", "it3", "--initial", "it0",
         "--resume", "resume", "--out-eigenpairs", "eigenpairs", "--out-row", "row.csv",
     )  # fmt: skip
 
 
-def test_curvature_writes_pairs_and_a_row_that_agree(folder):
+def test_curvature_writes_pairs_and_a_row_for_each_kind_of_statistics_that_agree(folder):
     assert curvature() == 0
     tensors, header = load_tensors("eigenpairs", "eigenpairs")
-    row = read_csv("row.csv").iloc[0]
-    assert header["iteration"] == row["k"] == row["iteration"] == 3
-    assert tensors["values"].tolist() == [row[f"eigenvalue_{number}"] for number in (1, 2, 3, 4)]
-    assert tensors["vectors"].shape == (
-        sum(p.numel() for p in resnet(3, 4, depth=8, width=2).parameters()),
-        4,
-    )
-    np.testing.assert_allclose(tensors["vectors"].T @ tensors["vectors"], np.eye(4), atol=1e-5)
-    assert 0 < row["displacement_share"] < 1
-    assert row["residual"] == max(row[f"residual_{number}"] for number in (1, 2, 3, 4))
-    assert row["diverged"] == 0
+    rows = read_csv("row.csv")
+    assert header["iteration"] == 3
+    assert header["statistics"] == list(rows["statistics"]) == ["running", "sample"]
+    assert len(tensors) == 4
+    size = sum(p.numel() for p in resnet(3, 4, depth=8, width=2).parameters())
+    for _, row in rows.iterrows():
+        assert row["k"] == row["iteration"] == 3
+        values, vectors = (tensors[f"{row['statistics']}/{name}"] for name in ("values", "vectors"))
+        assert values.tolist() == [row[f"eigenvalue_{number}"] for number in (1, 2, 3, 4)]
+        assert vectors.shape == (size, 4)
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(4), atol=1e-5)
+        assert 0 < row["displacement_share"] < 1
+        assert row["residual"] == max(row[f"residual_{number}"] for number in (1, 2, 3, 4))
+        assert row["diverged"] == 0
+    assert rows["eigenvalue_1"].nunique() == rows["gradient_share"].nunique() == 2
+
+
+def test_what_is_measured_under_one_kind_of_statistics_does_not_depend_on_the_others(folder):
+    assert curvature() == 0
+    both = read_csv("row.csv").set_index("statistics")
+    for kind in ("sample", "running"):
+        assert curvature(statistics=(kind,)) == 0
+        alone = read_csv("row.csv").set_index("statistics")
+        assert alone.equals(both.loc[[kind]])
+
+
+def test_the_mini_batch_of_the_row_is_the_one_that_sgd_takes_next(folder):
+    """Its share in the stored subspace, from a plain training step on the augmented batch of iteration 3."""
+    assert curvature() == 0
+    tensors, _ = load_tensors("eigenpairs", "eigenpairs")
+    data, _ = load_tensors("data", "data set")
+    arrays = (data[name] for name in ("train_images", "train_labels", "mean", "std"))
+    images = Images.from_arrays(*arrays, torch.device("cpu"))
+    inputs, labels = shuffled_batches(images, 0, 16, lambda iteration: Augmentation(1, True))(3)
+    model = resnet(3, 4, depth=8, width=2)
+    load_state(model, state(1))
+    F.cross_entropy(model.train()(inputs), labels).backward()
+    gradient = np.concatenate([p.grad.numpy().ravel() for p in model.parameters()]).astype(np.float64)
+    for _, row in read_csv("row.csv").iterrows():
+        inside = tensors[f"{row['statistics']}/vectors"].T @ gradient
+        assert row["minibatch_share"] == pytest.approx(np.sum(inside**2) / np.sum(gradient**2), rel=1e-4)
+
+
+def vectors_of(path):
+    tensors, header = load_tensors(path, "eigenpairs")
+    return [tensors[f"{kind}/vectors"] for kind in header["statistics"]]
 
 
 @pytest.mark.parametrize(
@@ -106,18 +144,22 @@ def test_a_sample_of_more_images_than_there_are_is_all_of_them_and_says_so(folde
     assert curvature(sample=41) == 0
     assert "sample: all 40 training images, where 41 were asked for" in capsys.readouterr().out
     assert read_csv("row.csv").equals(all_of_them)  # the column `sample` included
-    assert all_of_them["sample"].item() == 40
+    assert list(all_of_them["sample"]) == [40, 40]
 
 
 def test_a_diverged_state_is_recorded_as_diverged(folder, capsys):
     broken = state(1)
     broken["fc.weight"][0, 0] = np.nan
     assert curvature(**broken) == 0
-    assert "recorded as diverged: weights are not finite" in capsys.readouterr().out
-    row = read_csv("row.csv").iloc[0]
-    assert row["diverged"] == 1
-    assert row[["loss", "gradient_share", "eigenvalue_1", "eigenvalue_4"]].isna().all()
-    columns = list(row.index)
+    printed = capsys.readouterr().out
+    rows = read_csv("row.csv").set_index("statistics", drop=False)
+    assert list(rows.index) == ["running", "sample"]
+    for kind in rows.index:
+        assert f"recorded as diverged, {kind} statistics: weights are not finite" in printed
+    assert (rows["diverged"] == 1).all()
+    assert rows[["loss", "gradient_share", "eigenvalue_1", "eigenvalue_4"]].isna().all(axis=None)
+    assert all(len(vectors) == 0 for vectors in vectors_of("eigenpairs"))
+    columns = list(rows.columns)
     assert curvature() == 0
     assert list(read_csv("row.csv").columns) == columns  # so that the rows make one table
 
@@ -146,19 +188,24 @@ def test_pairs_of_times(folder, rng):
         },
     }
     bases[9] = np.zeros((0, 2), np.float32)  # diverged
-    for time in bases:
-        save_tensors(f"e{time}", "eigenpairs", {"vectors": bases[time]}, iteration=time)
+    for time, basis in bases.items():  # under the sample's statistics, subspaces of one dimension
+        tensors = {"running/vectors": basis, "sample/vectors": basis[:, :1]}
+        save_tensors(f"e{time}", "eigenpairs", tensors, iteration=time, statistics=["sample", "running"])
         save_weights(f"s{time}", weights[time], time)
     code = fingerprint("commands.pairs.run")
     words = ["pairs", "--spec", json.dumps({"columns": NAMES}), "--code", code, "--out", "pairs.csv"]
     assert main([*words, "--eigenpairs", "e5", "e0", "e9", "--states", "s5", "s0", "s9"]) == 0
-    rows = read_csv("pairs.csv").set_index(["earlier", "later"])
-    assert list(rows.index) == [(0, 5), (0, 9), (5, 9)]
-    wanted = np.trace(bases[0] @ bases[0].T @ bases[5] @ bases[5].T) / 2
-    assert rows.loc[(0, 5), "overlap"] == pytest.approx(wanted, rel=1e-5)
-    assert rows.loc[(0, 5), "chance"] == pytest.approx(2 / 9)
-    assert rows.loc[(0, 5), "sign_changes"] == 2 / 5  # one of a, and c; b is no weight of a layer
-    assert rows.loc[[(0, 9), (5, 9)], ["overlap", "sign_changes"]].isna().all(axis=None)
+    rows = read_csv("pairs.csv")
+    assert list(rows["statistics"]) == ["sample"] * 3 + ["running"] * 3
+    for kind, count in (("running", 2), ("sample", 1)):
+        of_kind = rows[rows["statistics"] == kind].set_index(["earlier", "later"])
+        assert list(of_kind.index) == [(0, 5), (0, 9), (5, 9)]
+        one, other = (bases[time][:, :count] for time in (0, 5))
+        wanted = np.trace(one @ one.T @ other @ other.T) / count
+        assert of_kind.loc[(0, 5), "overlap"] == pytest.approx(wanted, rel=1e-5)
+        assert of_kind.loc[(0, 5), "chance"] == pytest.approx(count / 9)
+        assert of_kind.loc[(0, 5), "sign_changes"] == 2 / 5  # one of a, and c; b is no weight of a layer
+        assert of_kind.loc[[(0, 9), (5, 9)], ["overlap", "sign_changes"]].isna().all(axis=None)
 
 
 def test_signs_do_not_depend_on_the_order_of_tensors():

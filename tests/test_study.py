@@ -3,11 +3,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from earlyphase.core.branches import branch
 from earlyphase.core.networks import network
+from earlyphase.core.schedules import sampled_iterations
 from earlyphase.core.tasks import task
 from earlyphase.datasets import dataset
 from earlyphase.errors import InvalidInput
@@ -128,7 +130,9 @@ BAD = [
     ("curvature.iterations", [0, 321], "curvature.iterations has 321, but resnet8 on photo_digits trains for 320"),
     ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),
     ("curvature.sample", 0, "curvature.sample is 0.*training images"),
-    ("curvature.statistics", "eval", "curvature.statistics is 'eval'"),
+    ("curvature.statistics", "eval", "curvature.statistics.0 is 'eval'"),
+    ("curvature.statistics", [], r"curvature.statistics is \[\]"),
+    ("curvature.statistics", ["sample", "sample"], "curvature.statistics is .*stands there twice"),
     ("curvature.tolerance", "1e-2", "curvature.tolerance is the text '1e-2'"),
     ("figures.telemetry.layers", "fc.weight", "telemetry has no such argument, did you mean 'layer'"),
     ("perturbed", [PERTURBED | {"rounds": [6, 6]}], "perturbed.0.rounds is .*stands there twice"),
@@ -170,6 +174,37 @@ def test_a_figure_of_what_is_not_configured_is_refused(entry):
 )
 def test_every_shipped_configuration_is_valid(path):
     assert Study(read_files([ROOT / "config.yaml", path]), SCHEMA).runs
+
+
+@pytest.mark.parametrize("kinds", ["sample", ["sample"]])
+def test_one_kind_of_statistics_is_a_list_of_one(kinds):
+    (run,) = Study(changed("curvature.statistics", kinds), SCHEMA).runs
+    assert run.curvature["statistics"] == ["sample"]
+
+
+def times(path, part):
+    """Iterations at which a shipped configuration looks at its network: by telemetry, or at accuracy."""
+    (run,) = Study(read_files([ROOT / "config.yaml", ROOT / path]), SCHEMA).runs
+    return run, np.array(sampled_iterations(run.telemetry[part], run.iterations))
+
+
+def test_the_paper_s_preset_looks_where_its_claims_ask():
+    run, evaluated = times("presets/paper.yaml", "evaluations")
+    assert {400, 500, 2000, 4000} <= set(evaluated)  # S2, S3, S6
+    assert {10, 500, 2000, 4000} <= set(times("presets/paper.yaml", "schedule")[1])  # S4, S6
+    assert {500, 2000} <= set(run.curvature_times)  # S8
+
+
+@pytest.mark.parametrize(
+    ("path", "epoch"), [("config.yaml", 8192 / 64), ("presets/cifar10-cpu.yaml", np.ceil(50_000 / 128))]
+)
+def test_a_short_study_looks_at_its_first_epoch_and_at_the_spans_of_its_window(path, epoch):
+    run, evaluated = times(path, "evaluations")
+    assert np.abs(evaluated - epoch).min() <= 0.01 * epoch  # S2
+    watched = times(path, "schedule")[1]
+    shared = np.intersect1d(evaluated, watched[watched < run.training["milestones"][0]])
+    for share in (1 / 8, 1 / 2):  # S6
+        assert np.abs(shared - share * shared[-1]).min() <= 0.1 * shared[-1]
 
 
 def test_functions_read_from_the_source_are_those_registered():

@@ -15,6 +15,7 @@ from earlyphase.results.timeline import (
     speed,
     subspace_formed,
     timeline,
+    window_means,
 )
 
 PAPER = np.array([*range(51), *range(60, 501, 10), *range(550, 4000, 50)])
@@ -49,25 +50,53 @@ def telemetry(iterations, seeds, rng, noise=0.0):
     return concat(tables, ignore_index=True)
 
 
-def test_smoothing_is_the_mean_over_nearby_samples(rng):
-    values = rng.standard_normal(len(PAPER))
-    for position, mean in enumerate(smoothed(PAPER, values)):
-        ratio = (PAPER + 1) / (PAPER[position] + 1)
-        near = (ratio >= np.exp(-0.25)) & (ratio <= np.exp(0.25))
-        assert mean == pytest.approx(values[near].mean(), abs=1e-12)
+UNEVEN = np.array([0, 1, 3, 4, 9, 10, 30, 31, 70, 100, 300, 310, 1000])
 
 
-def test_smoothing_leaves_the_first_iterations_and_constants_alone(rng):
+@pytest.mark.parametrize("iterations", [PAPER, SHORT, UNEVEN])
+def test_smoothing_of_a_line_is_its_value_in_the_middle_of_the_window(iterations):
+    """However the samples lie; the window is a factor of e^0.25 to both sides, in iteration + 1."""
+    found = smoothed(iterations, 0.3 * iterations - 2)
+    whole = (iterations + 1) * np.exp(0.25) - 1 <= iterations[-1]
+    middle = (iterations + 1) * np.cosh(0.25) - 1
+    np.testing.assert_allclose(found[whole][1:], (0.3 * middle - 2)[whole][1:])
+    assert found[0] == -2
+    start = (iterations[-1] + 1) * np.exp(-0.25) - 1  # the last window is half as long
+    assert found[-1] == pytest.approx(0.3 * (start + iterations[-1]) / 2 - 2)
+
+
+def test_samples_count_by_the_time_they_stand_for():
+    """A step from 0 to 1 between 100 and 101, sampled densely after it and hardly before."""
+    iterations = np.array([0, 50, 100, *range(101, 201), 300])
+    found = smoothed(iterations, (iterations > 100).astype(float))
+    start, stop = 101 * np.exp(-0.25) - 1, 101 * np.exp(0.25) - 1
+    assert found[2] == pytest.approx((stop - 100.5) / (stop - start))  # by samples it would be 28 of 29
+    mean = window_means(iterations, (iterations > 100) * 2.0, np.array([0.0]), np.array([300.0]))
+    assert mean == pytest.approx(2 * 199.5 / 300)
+
+
+def test_window_means_are_integrals(rng):
+    values = rng.standard_normal(len(UNEVEN))
+    start, stop = np.array([0.0, 0.4, 9.5, 200.0]), np.array([1000.0, 0.6, 77.0, 205.0])
+    for mean, low, high in zip(window_means(UNEVEN, values, start, stop), start, stop, strict=True):
+        inner = UNEVEN[(low < UNEVEN) & (high > UNEVEN)]
+        times = np.array([low, *inner, high])
+        area = np.trapezoid(np.interp(times, UNEVEN, values), times)
+        assert mean == pytest.approx(area / (high - low))
+
+
+def test_smoothing_leaves_the_first_iteration_and_constants_alone(rng):
     values = rng.standard_normal(len(PAPER))
-    np.testing.assert_allclose(smoothed(PAPER, values)[:3], values[:3], atol=1e-12)
+    assert smoothed(PAPER, values)[0] == values[0]
     np.testing.assert_allclose(smoothed(PAPER, np.full(len(PAPER), 3.0)), 3.0)
 
 
-def test_smoothing_averages_three_samples_and_more_from_iteration_4_on(rng):
+def test_smoothing_averages_two_samples_and_more_from_iteration_4_on(rng):
     noise = rng.standard_normal((400, len(PAPER)))
     std = np.std([smoothed(PAPER, row) for row in noise], axis=0)
-    assert std[PAPER >= 4].max() < 1.15 / np.sqrt(3)
-    assert std[PAPER >= 1000].max() < 1.15 / np.sqrt(10)
+    inner = PAPER * np.exp(0.25) < PAPER[-1]
+    assert std[(PAPER >= 4) & inner].max() < 1.15 / np.sqrt(2.5)
+    assert std[(PAPER >= 1000) & inner].max() < 1.15 / np.sqrt(10)
 
 
 @pytest.mark.parametrize(("minimum", "plateau"), [(100, 400), (200, 500), (350, 900)])
@@ -103,9 +132,10 @@ def test_speed_of_uniform_motion_is_its_slope():
     np.testing.assert_allclose(speed(PAPER, 0.3 * PAPER + 1), 0.3)
 
 
-def test_the_plateau_is_the_mean_over_the_later_half():
+def test_the_plateau_is_the_mean_in_time_over_the_later_half():
     iterations = np.array([0, 10, 50, 60, 100])
-    assert plateau_level(iterations, np.array([9.0, 9, 1, 2, 6])) == 3
+    areas = 10 * (1 + 2) / 2 + 40 * (2 + 6) / 2
+    assert plateau_level(iterations, np.array([9.0, 9, 1, 2, 6])) == pytest.approx(areas / 50)
 
 
 def test_boundaries_scale_with_a_short_study():
@@ -190,10 +220,10 @@ def curvature(shares, overlaps, times=(0, 10, 100, 1000), seed=0):
 @pytest.mark.parametrize(
     ("shares", "overlaps", "formed"),
     [
-        ([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7], 100),
-        ([0.9, 0.9, 0.8, 0.9], [0.1, 0.6, 0.7], 10),  # the share alone does not do
-        ([0.9, 0.9, 0.8, 0.9], [0.6, 0.4, 0.7], 100),  # it must last
-        ([0.9, 0.9, 0.8, 0.9], [0.6, 0.6, 0.5], 0),
+        ([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7], (10, 100)),
+        ([0.9, 0.9, 0.8, 0.9], [0.1, 0.6, 0.7], (0, 10)),  # the share alone does not do
+        ([0.9, 0.9, 0.8, 0.9], [0.6, 0.4, 0.7], (10, 100)),  # it must last
+        ([0.9, 0.9, 0.8, 0.9], [0.6, 0.6, 0.5], (0, 0)),
         ([0.9, 0.9, 0.4, 0.9], [0.6, 0.6, 0.5], None),
         ([0.9, 0.9, 0.9, 0.9], [0.6, 0.6, 0.4], None),
         ([0.9, 0.9, np.nan, np.nan], [0.6, np.nan, np.nan], None),
@@ -202,8 +232,19 @@ def curvature(shares, overlaps, times=(0, 10, 100, 1000), seed=0):
 def test_the_subspace_has_formed_once_it_holds_and_lasts(shares, overlaps, formed):
     found = subspace_formed(*curvature(shares, overlaps))
     assert found["seed"].tolist() == [0]
-    value = found["subspace_formed"].item()
-    assert np.isnan(value) if formed is None else value == formed
+    low, high = found["low"].item(), found["high"].item()
+    assert np.isnan([low, high]).all() if formed is None else (low, high) == formed
+
+
+def test_the_sample_s_batch_statistics_are_preferred(rng):
+    """Running ones say that it formed at 10, those of the sample at 100."""
+    running = curvature([0.1, 0.9, 0.9, 0.9], [0.1, 0.8, 0.7])
+    sample = curvature([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7])
+    tables = {"telemetry": telemetry(PAPER, [0], rng)}
+    for name, (one, other) in zip(("curvature", "pairs"), zip(running, sample, strict=True), strict=True):
+        tables[name] = concat([one.assign(statistics="running"), other.assign(statistics="sample")])
+    row = timeline(tables).set_index("event").loc["subspace_formed"]
+    assert (row["low"], row["high"], row["mean"], row["n"]) == (10, 100, 100, 1)
 
 
 def tickets(gaps, seeds=4, density=0.168, spread=0.001):
@@ -236,6 +277,7 @@ def test_rewinding_matches_from_the_smallest_k(gaps, k):
 def test_rewinding_that_was_not_run_so_far_matches_nowhere():
     assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, density=0.3)))
     assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, seeds=1)))
+    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, spread=0)))  # no interval, no match
 
 
 def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
@@ -243,7 +285,7 @@ def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
     parts = [curvature([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7], seed=0), curvature([0] * 4, [0] * 3, seed=1)]
     tables["curvature"], tables["pairs"] = (concat(column) for column in zip(*parts, strict=True))
     imp, dense = tickets({0: 3, 100: 0})
-    tables |= {"imp": imp.assign(task="supervised"), "dense": dense.assign(task="supervised")}
+    tables |= {"imp": imp, "dense": dense}
     events = timeline(tables).set_index("event")
     assert list(events.index) == list(EVENTS)
     assert events["rule"].map(len).min() > 20

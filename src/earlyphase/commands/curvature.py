@@ -3,10 +3,20 @@
 import argparse
 
 import numpy as np
+from torch import nn
 
 from earlyphase.commands._job import Job, training_job
 from earlyphase.commands._options import add_training_arguments, load_state_at
-from earlyphase.core.curvature import Diverged, Eigenpairs, SampleLoss, fixed_sample, measure, parameters_of
+from earlyphase.core.curvature import (
+    Diverged,
+    Eigenpairs,
+    SampleLoss,
+    fixed_sample,
+    measure,
+    parameters_of,
+    training_gradient,
+)
+from earlyphase.core.images import Images
 from earlyphase.core.networks.state import load_state
 from earlyphase.runtime.storage import Row, save_rows, save_tensors
 
@@ -21,51 +31,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find the eigenvectors; a state that is not finite is recorded as diverged.
+    """Find eigenvectors under each kind of statistics; a state that is not finite is recorded as diverged.
 
     Raises:
         InvalidInput: the state is of another iteration or network.
     """
     with training_job(args, state=args.state, initial=args.initial) as job:
-        k = job.spec["columns"]["k"]
-        try:
-            row, pairs = measured(job, args, k)
-        except Diverged as error:
-            print(f"recorded as diverged: {error}", flush=True)
-            row, pairs = diverged(job.task.classes)
-        save_tensors(
-            args.out_eigenpairs, "eigenpairs",
-            {"values": pairs.values, "vectors": pairs.vectors.astype(np.float32)}, iteration=k,
-        )  # fmt: skip
-        chosen = {name: job.spec["curvature"][name] for name in ("sample", "statistics", "tolerance")}
-        chosen["sample"] = sample_size(job)
-        save_rows(args.out_row, job.described([{"iteration": k} | chosen | row]))
+        k, kinds = job.spec["columns"]["k"], job.spec["curvature"]["statistics"]
+        model, displacement = states(job, args, k)
+        sample = sample_of(job)
+        tolerance = job.spec["curvature"]["tolerance"]
+        rows, tensors = [], {}
+        for statistics in kinds:
+            chosen = {"sample": len(sample), "statistics": statistics, "tolerance": tolerance}
+            try:
+                row, pairs = measured(job, model, displacement, sample, statistics)
+            except Diverged as error:
+                print(f"recorded as diverged, {statistics} statistics: {error}", flush=True)
+                row, pairs = diverged(job.task.classes)
+            rows.append({"iteration": k} | chosen | row)
+            tensors[f"{statistics}/values"] = pairs.values
+            tensors[f"{statistics}/vectors"] = pairs.vectors.astype(np.float32)
+        save_tensors(args.out_eigenpairs, "eigenpairs", tensors, iteration=k, statistics=kinds)
+        save_rows(args.out_row, job.described(rows))
         job.resume.remove()
 
 
-def sample_size(job: Job) -> int:
-    """Images that the Hessian is computed on: as many as asked for, or all that there are."""
-    return min(job.spec["curvature"]["sample"], len(job.task.train))
-
-
-def measured(job: Job, args: argparse.Namespace, k: int) -> tuple[Row, Eigenpairs]:
-    """Measure the curvature at the state after k iterations."""
+def states(job: Job, args: argparse.Namespace, k: int) -> tuple[nn.Module, np.ndarray]:
+    """The network after k iterations, and the way of its parameters from their initial values, (d,)."""
     model = job.network()
     vectors = []
     for path, iteration in ((args.initial, 0), (args.state, k)):
         load_state(model, load_state_at(path, iteration))
         vectors.append(parameters_of(model))
-    settings, chosen = job.settings, job.spec["curvature"]
-    sample = fixed_sample(job.task.train, sample_size(job))
-    if len(sample) < chosen["sample"]:
-        print(
-            f"sample: all {len(sample)} training images, where {chosen['sample']} were asked for", flush=True
-        )
-    loss = SampleLoss(model, sample, statistics=chosen["statistics"])
+    return model, vectors[1] - vectors[0]
+
+
+def sample_of(job: Job) -> Images:
+    """The images that the Hessian is computed on: as many as asked for, or all that there are."""
+    asked, there = job.spec["curvature"]["sample"], len(job.task.train)
+    if there < asked:
+        print(f"sample: all {there} training images, where {asked} were asked for", flush=True)
+    return fixed_sample(job.task.train, min(asked, there))
+
+
+def measured(
+    job: Job, model: nn.Module, displacement: np.ndarray, sample: Images, statistics: str
+) -> tuple[Row, Eigenpairs]:
+    """Measure the curvature of a network under one kind of batch norm's statistics."""
+    settings = job.settings
+    loss = SampleLoss(model, sample, statistics=statistics)
     batch_at = job.task.batches(job.seed, settings.batch_size, settings.augmentation_at)
     row, pairs = measure(
-        loss, vectors[1] - vectors[0], loss.gradient_on(*batch_at(k)),
-        count=job.task.classes, seed=job.seed, tolerance=chosen["tolerance"],
+        loss, displacement, training_gradient(model, *batch_at(job.spec["columns"]["k"])),
+        count=job.task.classes, seed=job.seed, tolerance=job.spec["curvature"]["tolerance"],
     )  # fmt: skip
     return {"diverged": 0} | row | spectrum(pairs), pairs
 

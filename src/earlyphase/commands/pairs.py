@@ -20,23 +20,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write a row for each pair of times; a subspace that does not exist, of a diverged run, is NaN."""
+    """Write a row for each kind of statistics and pair of times; the subspace of a diverged run is NaN."""
     begin(args)
-    bases, signs = {}, {}
+    found, signs = {}, {}
     for eigenpairs, state in zip(args.eigenpairs, args.states, strict=True):
         weights, iteration = load_weights(state)
         signs[iteration] = prunable_signs(weights)
-        bases[iteration] = load_tensors(eigenpairs, "eigenpairs")[0]["vectors"].astype(np.float64)
+        tensors, header = load_tensors(eigenpairs, "eigenpairs")
+        for statistics in header["statistics"]:
+            basis = tensors[f"{statistics}/vectors"].astype(np.float64)
+            found.setdefault(statistics, {})[iteration] = basis
+    changes = {
+        (one, other): share_that_differ(signs[one], signs[other])
+        for one, other in combinations(sorted(signs), 2)
+    }
     rows = [
         args.spec["columns"]
         | {
+            "statistics": statistics,
             "earlier": earlier,
             "later": later,
             "overlap": overlap_of(bases[earlier], bases[later]),
             "chance": bases[earlier].shape[1] / max(len(bases[earlier]), 1),
-            "sign_changes": share_that_differ(signs[earlier], signs[later]),
+            "sign_changes": changed,
         }
-        for earlier, later in combinations(sorted(bases), 2)
+        for statistics, bases in found.items()
+        for (earlier, later), changed in changes.items()
     ]
     save_rows(args.out, rows)
 

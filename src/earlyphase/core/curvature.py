@@ -199,11 +199,23 @@ class SampleLoss:
                 )
         return product
 
-    def gradient_on(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-        """Gradient of the loss on a mini-batch in place of the sample: float64 (d,)."""
-        with full_precision():
-            loss = F.cross_entropy(self._model(images.to(self._parameters[0].dtype)), labels)
-            return flatten(torch.autograd.grad(loss, self._parameters))
+
+def training_gradient(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """Gradient that SGD follows on a mini-batch, before weight decay: float64 (d,).
+
+    Batch norm normalises the mini-batch by its own statistics, as in training, whatever statistics the
+    Hessian is computed with. `model` stays as it is: a copy records running statistics, and is forgotten.
+
+    Args:
+        model: the network.
+        images: (B, C, H, W), augmented as in training.
+        labels: (B,).
+    """
+    copied = deepcopy(model).train()
+    parameters = list(copied.parameters())
+    with full_precision():
+        loss = F.cross_entropy(copied(images.to(parameters[0].dtype)), labels)
+        return flatten(torch.autograd.grad(loss, parameters))
 
 
 # Its eigenvectors
@@ -264,7 +276,7 @@ def measure(
 
     Args:
         displacement: parameters less the initial ones, (d,).
-        minibatch: gradient of a mini-batch, (d,).
+        minibatch: gradient that SGD follows on a mini-batch, (d,), as of `training_gradient`.
         count: eigenvectors, as many as classes.
         seed: of the start vector and of the random subspace.
         tolerance: as `top_eigenpairs`.

@@ -7,6 +7,7 @@ from pandas import DataFrame, Series
 
 NETWORK = ["dataset", "model"]
 PRODUCED_BY = ["torch", "device", "precision", "threads"]  # columns that ought to hold one value each
+IDENTICAL = 1e-9  # values that differ by less do so by rounding
 
 
 def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
@@ -57,9 +58,15 @@ def perturbation_means(runs: DataFrame, by: list[str]) -> DataFrame:
 
 
 def t_interval(values: Series) -> tuple[float, float]:
-    """One-sided 95 % t bounds, lower and upper, of the mean of two or more values."""
+    """One-sided 95 % t bounds, lower and upper, of the mean.
+
+    NaN from fewer than two values, and from identical ones: an interval of zero width says that the measure
+    is too coarse to show how seeds differ, not that they do not.
+    """
     from scipy.special import stdtrit  # scipy.stats has the same and takes a second longer to import
 
+    if len(values) < 2 or np.ptp(values) <= IDENTICAL:
+        return float("nan"), float("nan")
     half = stdtrit(len(values) - 1, 0.95) * values.std() / np.sqrt(len(values))
     return values.mean() - half, values.mean() + half
 

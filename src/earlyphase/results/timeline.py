@@ -18,7 +18,7 @@ RULES = {  # boundary -> how it is found
     "burst_end": "the gradient norm has made half of its fall to the minimum",
     "gradient_minimum": "the gradient norm is smallest",
     "plateau_start": "the gradient norm has made 90 % of its rise from the minimum to the plateau, "
-    "its mean over the later half of the window",
+    "its mean over the later half of the window in iterations",
     "deceleration": "the speed away from the initial weights has fallen to half of its highest value "
     "after the minimum",
 }
@@ -26,30 +26,65 @@ RULES = {  # boundary -> how it is found
 HALF = 0.5  # of the gradient, and of a subspace
 MATCHES_WITHIN = 0.005  # accuracy, as a fraction: the tolerance of the paper's claim
 EVENTS = RULES | {
-    "subspace_formed": "from this measured iteration on, at least half of the squared gradient lies in the "
-    "Hessian's top subspace, and the subspace overlaps with that of the next measured iteration by a half",
+    "subspace_formed": "from then on, at least half of the squared gradient lies in the Hessian's top "
+    "subspace, and the subspace overlaps with that of the next measured iteration by a half. Times are known "
+    "to the measuring grid only: `low` is the last measured iteration at which it had not formed, `high` the "
+    "first at which it had, over all seeds, and `mean` the mean of the latter",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
     "dense network (one-sided 95 % t bound of the difference within seeds)",
     # Later additions, such as the end of the critical period: a rule here, a row in `timeline`.
 }
 
 
-def smoothed(iterations: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Average over the samples nearby on a logarithmic axis, within a factor of e^0.25 in iteration + 1.
+def window_means(
+    iterations: np.ndarray, values: np.ndarray, start: np.ndarray, stop: np.ndarray
+) -> np.ndarray:
+    """Average over time, from `start` to `stop`, the line that joins the samples.
 
-    So the window grows with time, as the intervals between samples do: single samples up to iteration 2,
-    three to thirty from 4 on in the paper's sampling. A minimum with one steep side moves away from that
-    side, by less than the factor.
+    So each sample counts by the time it stands for, however uneven the sampling: of a linear function the
+    average is exactly its value in the middle.
 
     Args:
-        iterations: (S,), rising.
+        iterations: (S,), rising, two or more.
+        values: (S,).
+        start: of each window, (W,), within the samples; before `stop`.
+        stop: likewise.
+
+    Returns:
+        (W,).
+    """
+    steps = np.diff(iterations)
+    areas = np.concatenate([[0.0], np.cumsum(steps * (values[1:] + values[:-1]) / 2)])
+
+    def area_until(time: np.ndarray) -> np.ndarray:
+        before = np.clip(np.searchsorted(iterations, time, side="right") - 1, 0, len(steps) - 1)
+        past = time - iterations[before]
+        slope = (values[before + 1] - values[before]) / steps[before]
+        return areas[before] + past * (values[before] + slope * past / 2)
+
+    return (area_until(stop) - area_until(start)) / (stop - start)
+
+
+def smoothed(iterations: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Average over the time nearby on a logarithmic axis, within a factor of e^0.25 in iteration + 1.
+
+    So the window grows with time, as the intervals between samples do: little more than single samples up to
+    iteration 2, two and a half samples at 4 and three to thirty from there on in the paper's sampling. A
+    minimum with one steep side moves away from that side, by less than the factor. At the start the window
+    shrinks to the first sample, as an average to one side would hide how steep the curve is; at the end
+    it stops at the last.
+
+    Args:
+        iterations: (S,), rising, two or more.
         values: (S,).
     """
     axis = np.log1p(iterations)
-    first = np.searchsorted(axis, axis - SMOOTHING)
-    stop = np.searchsorted(axis, axis + SMOOTHING, side="right")
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    return (sums[stop] - sums[first]) / (stop - first)
+    start = np.maximum(np.expm1(axis - SMOOTHING), iterations[0])
+    stop = np.expm1(axis + np.minimum(SMOOTHING, axis - axis[0]))
+    stop = np.minimum(np.maximum(stop, iterations), iterations[-1])  # rounding aside, never before the sample
+    means = values.astype(float)
+    means[1:] = window_means(iterations, values, start[1:], stop[1:])
+    return means
 
 
 def first_from(start: int, condition: np.ndarray) -> int | None:
@@ -60,7 +95,8 @@ def first_from(start: int, condition: np.ndarray) -> int | None:
 
 def plateau_level(iterations: np.ndarray, gradient: np.ndarray) -> float:
     """Mean of the gradient norm over the later half of the window, in iterations."""
-    return float(gradient[iterations >= iterations[-1] / 2].mean())
+    middle = max(iterations[-1] / 2, iterations[0])
+    return float(window_means(iterations, gradient, np.array([middle]), iterations[-1:])[0])
 
 
 def speed(iterations: np.ndarray, distances: np.ndarray) -> np.ndarray:
@@ -135,14 +171,15 @@ def run_boundaries(run: DataFrame) -> dict[str, float]:
 
 
 def subspace_formed(curvature: DataFrame, pairs: DataFrame) -> DataFrame:
-    """Find when the Hessian's top subspace of each seed has formed, by `EVENTS`.
+    """Find between which measured times the Hessian's top subspace of each seed has formed, by `EVENTS`.
 
     Args:
-        curvature: of one network: `seed`, `iteration`, `gradient_share`.
+        curvature: of one network and one kind of batch statistics: `seed`, `iteration`, `gradient_share`.
         pairs: of the same: `seed`, `earlier`, `later`, `overlap`.
 
     Returns:
-        A row per seed: `seed`, `subspace_formed` (NaN where it has not, or the run diverged).
+        A row per seed: `seed`; `low`, the last measured iteration at which it had not formed (0 if none);
+        `high`, the first at which it had. Both are NaN where it has not formed, or the run diverged.
     """
     found = []
     for seed, run in curvature.sort_values("iteration").groupby("seed"):
@@ -151,9 +188,22 @@ def subspace_formed(curvature: DataFrame, pairs: DataFrame) -> DataFrame:
         lasting = np.array([overlaps.get(step, np.nan) for step in pairwise(times)])
         holds = (shares[:-1] >= HALF) & (lasting >= HALF)
         first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
-        formed = times[first] if len(holds) and first < len(holds) else float("nan")
-        found.append({"seed": seed, "subspace_formed": float(formed)})
-    return DataFrame(found, columns=["seed", "subspace_formed"])
+        formed = len(holds) > 0 and first < len(holds)
+        low = (times[first - 1] if first else 0) if formed else float("nan")
+        high = times[first] if formed else float("nan")
+        found.append({"seed": seed, "low": float(low), "high": float(high)})
+    return DataFrame(found, columns=["seed", "low", "high"])
+
+
+def of_best_statistics(table: DataFrame) -> DataFrame:
+    """Rows of one kind of batch statistics, that of the sample where it was measured.
+
+    Running statistics belong to no network that trains. A table without the column is of one kind.
+    """
+    if "statistics" not in table or table["statistics"].nunique() < 2:
+        return table
+    kinds = table["statistics"].unique()
+    return table[table["statistics"] == ("sample" if "sample" in kinds else kinds[0])]
 
 
 def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8) -> float:
@@ -174,7 +224,7 @@ def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8)
     matching = float("nan")
     for k in sorted(at_round, reverse=True):
         gap = (whole - at_round[k]).dropna()
-        if len(gap) < 2 or t_interval(gap)[1] >= MATCHES_WITHIN:
+        if not t_interval(gap)[1] < MATCHES_WITHIN:  # nor where there is no interval
             break
         matching = float(k)
     return matching
@@ -189,15 +239,17 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     Returns:
         A row per event, in the order of `EVENTS`: `event`; `mean`, `std` (sample), `low` and `high`, the
         smallest and largest, in iterations over the `n` seeds in which it was found; `not_found`, the
-        other seeds; `rule`. An event that is found from all seeds together has no spread.
+        other seeds; `rule`. An event that is found from all seeds together has no spread, nor has one that is
+        known to the measuring grid only.
     """
-    found = boundaries(tables["telemetry"]).set_index("seed")
+    found = boundaries(tables["telemetry"])
+    rows = [event_row(name, found[name]) for name in RULES]
     if "curvature" in tables:
-        formed = subspace_formed(tables["curvature"], tables["pairs"]).set_index("seed")
-        found = found.join(formed, how="outer")
-    rows = [event_row(name, found[name]) for name in found]
+        formed = subspace_formed(*(of_best_statistics(tables[name]) for name in ("curvature", "pairs")))
+        row = event_row("subspace_formed", formed["high"])
+        rows.append(row | {"std": np.nan, "low": formed["low"].min(), "high": formed["high"].max()})
     if "imp" in tables:
-        imp, dense = (table[table["task"] == "supervised"] for table in (tables["imp"], tables["dense"]))
+        imp, dense = tables["imp"], tables["dense"]
         k, seeds = rewinding_matches(imp, dense), imp["seed"].nunique()
         one = {"event": "rewinding_matches", "mean": k, "std": np.nan, "low": k, "high": k}
         missing = bool(np.isnan(k))

@@ -92,7 +92,8 @@ def settled(value: object, schema: dict, definitions: dict) -> object:
     """Read a value as the schema means it, where YAML or a command line leaves that open.
 
     Where a whole number belongs, 2.0 and the text "2" are 2; where text belongs, a number is the text of
-    it, and a truth value "yes" or "no". Anything else stays, for the schema to refuse.
+    it, and a truth value "yes" or "no"; where a list of known words belongs, one word is a list of it.
+    Anything else stays, for the schema to refuse.
     """
     if "$ref" in schema:
         return settled(value, definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
@@ -110,6 +111,8 @@ def settled(value: object, schema: dict, definitions: dict) -> object:
             return "yes" if value else "no"
         case "string", int() | float():
             return str(value)
+        case "array", str() if "enum" in schema.get("items", {}):
+            return [value]
         case "array", list() if isinstance(schema.get("items"), dict):
             return [settled(item, schema["items"], definitions) for item in value]
         case "object", dict():

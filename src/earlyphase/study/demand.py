@@ -69,13 +69,17 @@ def training_seconds(study: Study, dataset: str, model: str, iterations: int, *,
 
 
 def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
-    """Seconds to ask for one eigen-solve; a product with the Hessian is three ways forward and back."""
+    """Seconds to ask for an eigen-solve for each kind of statistics.
+
+    A product with the Hessian is three ways forward and back.
+    """
     images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
     depth, width = network.get("depth", 20), network.get("width", 16)
     forward = multiply_adds(depth, width, images["size"], images["channels"])
-    sample = study.run({"dataset": dataset, "model": model}).curvature["sample"]
-    work = HESSIAN_PRODUCTS * 9 * sample * forward
-    return work / GPU_RATE + HESSIAN_PRODUCTS * 9 * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE
+    chosen = study.run({"dataset": dataset, "model": model}).curvature
+    products = HESSIAN_PRODUCTS * len(chosen["statistics"])
+    work = products * 9 * chosen["sample"] * forward
+    return work / GPU_RATE + products * 9 * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE
 
 
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:

@@ -6,13 +6,19 @@ from itertools import pairwise
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.results.claims.judging import INFINITY, POINTS, Claim, Criterion, NotRun, Tables
+from earlyphase.results.claims.evidence import INFINITY, POINTS
+from earlyphase.results.claims.judging import Claim, Criterion, NotRun, Tables
 from earlyphase.results.claims.measures import dense_accuracy
-from earlyphase.results.timeline import before_decay, boundaries, plateau_level, smoothed
+from earlyphase.results.timeline import before_decay, boundaries, plateau_level, smoothed, window_means
 
 FIRST = 10  # iterations of the first sub-phase
 GAIN_ENDS, SLOW_FROM = 1 / 8, 1 / 2  # of the paper's 4,000 iterations: 500 and 2,000
 SHORT = "short study"
+NEAR = 0.01  # how far from an iteration its measurement may lie, as a share of the iteration
+STATISTICS = (
+    "running statistics",
+    "sample statistics",
+)  # of batch norm, in the Hessian and its gradient: the readings of C1
 
 # Measures: tables of one network -> (seeds, contrasts); a diverged seed is NaN
 
@@ -29,16 +35,21 @@ def by_seed(table: DataFrame, column: str) -> DataFrame:
     return table.pivot(index="iteration", columns="seed", values=column)
 
 
-def at_iteration(values: DataFrame, iteration: float, *, within: float = 0.05) -> Series:
-    """The row of `values` (iterations, seeds) nearest to an iteration, by seed.
+def at_iteration(values: DataFrame, iteration: float) -> Series:
+    """The row of `values` (iterations, seeds) at an iteration, or the nearest within 1 % of it, by seed.
 
-    Args:
-        within: how far off it may be, as a share of the iteration.
+    Its name is the iteration it was measured at.
     """
+    if not len(values):
+        raise NotRun("nothing was measured")
     distance = np.abs(values.index.to_numpy() - iteration)
-    if not len(values) or distance.min() > within * max(iteration, 1):
-        raise NotRun(f"nothing was measured at iteration {iteration:,.0f}")
-    return values.iloc[int(distance.argmin())]
+    row = values.iloc[int(distance.argmin())]
+    if distance.min() > NEAR * iteration:
+        raise NotRun(
+            f"nothing was measured within {NEAR:.0%} of iteration {iteration:,.0f}; the nearest is "
+            f"{row.name:,}"
+        )
+    return row
 
 
 def not_at_this_scale(tables: Tables, *, reason: str) -> DataFrame:
@@ -61,7 +72,7 @@ def evaluations_of(tables: Tables, column: str) -> DataFrame:
 def accuracy_minus(tables: Tables, *, iteration: int, percent: float) -> DataFrame:
     """Accuracy at an iteration less the paper's, in points."""
     accuracy = POINTS * at_iteration(evaluations_of(tables, "accuracy"), iteration)
-    return DataFrame({f"accuracy at iteration {iteration:,} minus {percent} %": accuracy - percent})
+    return DataFrame({f"accuracy at iteration {accuracy.name:,} minus {percent} %": accuracy - percent})
 
 
 def epoch_minus_half(tables: Tables) -> DataFrame:
@@ -70,7 +81,7 @@ def epoch_minus_half(tables: Tables) -> DataFrame:
     after = float(np.interp(1, epochs, epochs.index)) if epochs.max() >= 1 else np.nan
     if np.isnan(after):
         raise NotRun("no evaluation after a whole epoch")
-    accuracy = POINTS * at_iteration(evaluations_of(tables, "accuracy"), after, within=0.1)
+    accuracy = POINTS * at_iteration(evaluations_of(tables, "accuracy"), after)
     label = f"accuracy at iteration {accuracy.name:,} minus half of the final"
     return DataFrame({label: accuracy - dense_accuracy(tables) / 2})
 
@@ -78,7 +89,7 @@ def epoch_minus_half(tables: Tables) -> DataFrame:
 def signs_at_10(tables: Tables) -> DataFrame:
     """Share of signs that differ from the initial ones at iteration 10, in %."""
     changed = at_iteration(by_seed(telemetry_of(tables), "sign_changes"), FIRST)
-    return DataFrame({"signs changed by iteration 10": 100 * changed})
+    return DataFrame({f"signs changed by iteration {changed.name}": 100 * changed})
 
 
 def burst(tables: Tables) -> DataFrame:
@@ -95,23 +106,18 @@ def burst(tables: Tables) -> DataFrame:
         values = by_seed(table, column)
         end = values.index.max()
         found[name] = rate(values, 0, FIRST) / rate(values, FIRST, end)
-    return worst_first(
+    return DataFrame(
         {f"{name}, first 10 iterations over the rest": 100 * (ratio - 1) for name, ratio in found.items()}
     )
 
 
-def worst_first(contrasts: dict[str, Series]) -> DataFrame:
-    """Contrasts (seeds, contrasts), the smallest mean first: of equal verdicts the first is reported."""
-    table = DataFrame(contrasts)
-    return table[table.mean().sort_values(kind="stable").index]
-
-
 def means_in_time(values: DataFrame) -> Series:
-    """Mean over iterations of unevenly sampled values (iterations, seeds), by seed."""
+    """Mean over time of unevenly sampled values (iterations, seeds), by seed."""
     if len(values) < 2:
         raise NotRun("the window has too few samples")
-    steps = np.gradient(values.index.to_numpy(float))
-    return values.mul(steps, axis=0).sum(skipna=False) / steps.sum()
+    times = values.index.to_numpy(float)
+    first, last = times[:1], times[-1:]
+    return values.apply(lambda curve: window_means(times, curve.to_numpy(), first, last)[0])
 
 
 def rate(values: DataFrame, start: float, stop: float) -> Series:
@@ -146,44 +152,56 @@ def fall_and_rise(tables: Tables) -> DataFrame:
         fall[seed] = 100 * (own[0] / least - 1)
         rise[seed] = 100 * (plateau_level(times, gradient[seed].to_numpy()) / least - 1)
     ratios = {"start over the minimum, less 1": fall, "plateau over the minimum, less 1": rise}
-    return worst_first({label: Series(values) for label, values in ratios.items()})
+    return DataFrame({label: Series(values) for label, values in ratios.items()})
 
 
-def slowing(tables: Tables, *, edges: tuple[float, float, float, float] | None) -> DataFrame:
+def slowing(tables: Tables, *, edges: tuple[float, ...] | None) -> DataFrame:
     """How much slower the network changes in one span than in the one before, in % of its mean speed.
 
     Of the distance from the initial weights, of sign changes and of accuracy.
 
     Args:
-        edges: iterations that bound the spans; None takes the paper's proportions of the window.
+        edges: iterations that bound the spans; None takes those of `proportional_edges`.
     """
     table = telemetry_of(tables)
-    if edges is None:
-        end = table["iteration"].max()
-        edges = (0, GAIN_ENDS * end, SLOW_FROM * end, end)
-    found = {}
     curves = {
         "distance": by_seed(table, "distance_initial"),
         "sign changes": by_seed(table, "sign_changes"),
         "accuracy": evaluations_of(tables, "accuracy"),
     }
+    edges = proportional_edges(list(curves.values())) if edges is None else edges
+    found = {}
     for name, values in curves.items():
-        nearest = [at_iteration(values, edge, within=0.25).name for edge in edges]
+        nearest = [at_iteration(values, edge).name for edge in edges]
         speeds = [rate(values, start, stop) for start, stop in pairwise(nearest)]
         overall = rate(values, nearest[0], nearest[-1])
         for number, (before, after) in enumerate(pairwise(speeds), start=1):
             span = f"iterations {nearest[number]:,} to {nearest[number + 1]:,}"
             found[f"{name}: loss of speed in {span}"] = 100 * (before - after) / overall
-    return worst_first(found)
+    return DataFrame(found)
+
+
+def proportional_edges(curves: list[DataFrame]) -> list[float]:
+    """Iterations in the paper's proportions of the window: its start, an eighth, a half and its end.
+
+    They are iterations at which every curve was measured, the nearest to each proportion.
+    """
+    shared = np.array(sorted(set.intersection(*(set(curve.index) for curve in curves))), dtype=float)
+    if not len(shared):
+        raise NotRun("no iteration has both telemetry and an evaluation")
+    wanted = np.array([0, GAIN_ENDS, SLOW_FROM, 1]) * shared[-1]
+    edges = [float(shared[np.abs(shared - edge).argmin()]) for edge in wanted]
+    if len(set(edges)) < len(edges) or edges[0] > 0:
+        raise NotRun(f"too few iterations have both telemetry and an evaluation: {len(shared)}")
+    return edges
 
 
 def growth_of_magnitude(tables: Tables) -> DataFrame:
-    """Slope of the mean weight magnitude over the window, as % of the initial magnitude over all of it."""
+    """Growth of the mean weight magnitude from the start to the end of the window, in % of the start."""
     values = by_seed(telemetry_of(tables), "mean_magnitude")
-    times = values.index.to_numpy(float)
-    centred = times - times.mean()
-    slope = values.mul(centred, axis=0).sum(skipna=False) / (centred**2).sum()
-    return DataFrame({f"growth to iteration {times[-1]:,.0f}": 100 * slope * times[-1] / values.iloc[0]})
+    first, last = values.iloc[0], values.iloc[-1]
+    label = f"growth from iteration {first.name:,} to {last.name:,}"
+    return DataFrame({label: 100 * (last / first - 1)})
 
 
 def signs_between(tables: Tables, *, earlier: int, later: int) -> DataFrame:
@@ -194,23 +212,29 @@ def signs_between(tables: Tables, *, earlier: int, later: int) -> DataFrame:
     rows = rows[(rows["earlier"] == earlier) & (rows["later"] == later)]
     if rows.empty:
         raise NotRun(f"iterations {earlier:,} and {later:,} were not compared")
-    changed = 100 * rows.set_index("seed")["sign_changes"]
+    once = rows.drop_duplicates("seed")  # kinds of batch statistics have a row each, with the same signs
+    changed = 100 * once.set_index("seed")["sign_changes"]
     return DataFrame({f"signs that differ between {earlier:,} and {later:,}": changed})
 
 
-def gradient_in_subspace(tables: Tables, *, after: float, fraction: bool) -> DataFrame:
+def gradient_in_subspace(tables: Tables, *, reading: str, after: float, fraction: bool) -> DataFrame:
     """Share of the squared gradient in the top subspace at each measured time from `after` on, in %.
 
     Args:
+        reading: batch norm's statistics in the Hessian and the gradient, running or of the sample. Running
+            statistics belong to no network that trains.
         after: an iteration or, with `fraction`, a share of the last measured time.
     """
     if "curvature" not in tables or tables["curvature"].empty:
         raise NotRun("the Hessian's top subspace was not computed")
-    shares = by_seed(tables["curvature"], "gradient_share")
+    measured = tables["curvature"][tables["curvature"]["statistics"] == reading.removesuffix(" statistics")]
+    if measured.empty:
+        raise NotRun(f"the Hessian's top subspace was not computed with {reading}")
+    shares = by_seed(measured, "gradient_share")
     shares = shares[shares.index >= (after * shares.index.max() if fraction else after)]
     if shares.empty:
         raise NotRun(f"the subspace was not computed from iteration {after:,} on")
-    return worst_first({f"share at iteration {time:,}": 100 * shares.loc[time] for time in shares.index})
+    return DataFrame({f"share at iteration {time:,}": 100 * shares.loc[time] for time in shares.index})
 
 
 # The claims
@@ -266,15 +290,13 @@ FIRST_ITERATIONS = (
             signs_at_10,
             (1, 6),
             "1 to 6 % of signs have changed",
-            Criterion(
-                burst, POSITIVE, "gradient, speed and sign changes are larger than later; the worst is shown"
-            ),
+            Criterion(burst, POSITIVE, "gradient, speed and sign changes are larger than later"),
         ),
         Criterion(
             burst,
             POSITIVE,
-            f"{SHORT}: sign of the contrast between the first ten iterations and the rest of the window; "
-            "the worst of gradient, speed and sign changes is shown",
+            f"{SHORT}: sign of the contrast of gradient, speed and sign changes between the first ten "
+            "iterations and the rest of the window",
         ),
         unit="%",
     ),
@@ -294,8 +316,7 @@ FIRST_ITERATIONS = (
         Criterion(
             fall_and_rise,
             POSITIVE,
-            f"{SHORT}: sign of the fall and of the rise, its place taken from the other seeds; "
-            "the worse is shown",
+            f"{SHORT}: sign of the fall and of the rise, their place taken from the other seeds",
             unit="%",
         ),
         unit="iterations",
@@ -308,13 +329,12 @@ FIRST_ITERATIONS = (
         Criterion(
             partial(slowing, edges=(0, 500, 2000, 4000)),
             POSITIVE,
-            "each span changes more slowly than the one before; the worst is shown",
+            "each span changes more slowly than the one before",
         ),
         Criterion(
             partial(slowing, edges=None),
             POSITIVE,
-            f"{SHORT}: the same in the paper's proportions of the window, an eighth and a half of it; "
-            "the worst is shown",
+            f"{SHORT}: the same in the paper's proportions of the window, an eighth and a half of it",
         ),
         unit="%",
     ),
@@ -324,7 +344,7 @@ FIRST_ITERATIONS = (
         "growing to iteration 4,000 (recollected)",
         ("telemetry",),
         *(
-            Criterion(growth_of_magnitude, POSITIVE, f"{prefix}the slope is positive")
+            Criterion(growth_of_magnitude, POSITIVE, f"{prefix}growth from its start to its end")
             for prefix in ("", f"{SHORT}: ")
         ),
         unit="%",
@@ -350,14 +370,14 @@ FIRST_ITERATIONS = (
         Criterion(
             partial(gradient_in_subspace, after=700, fraction=False),
             (50, INFINITY),
-            "above 50 % of the squared length at every measured time from 700 on; the worst is shown",
+            "above 50 % of the squared length at every measured time from 700 on",
         ),
         Criterion(
             partial(gradient_in_subspace, after=0.1, fraction=True),
             (50, INFINITY),
-            f"{SHORT}: above 50 % of the squared length at every time after a tenth of the measured span; "
-            "the worst is shown",
+            f"{SHORT}: above 50 % of the squared length at every time after a tenth of the measured span",
         ),
         unit="%",
+        readings=STATISTICS,
     ),
 )

@@ -3,23 +3,21 @@
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.results.claims.judging import POINTS, NotRun, Tables
+from earlyphase.results.claims.evidence import POINTS
+from earlyphase.results.claims.judging import NotRun, Tables
 from earlyphase.results.summaries import NETWORK, last_evaluations
 
 
-def supervised_runs(tables: Tables, name: str, run: list[str]) -> DataFrame:
-    """Results of the supervised runs in the table `name`, a row per run."""
-    if name not in tables:
-        raise NotRun(f"there is no table {name!r}")
-    rows = tables[name][tables[name]["task"] == "supervised"]
-    if rows.empty:
-        raise NotRun(f"the table {name!r} holds no supervised run")
-    return last_evaluations(rows, [*NETWORK, *run])
+def final_results(tables: Tables, name: str, run: list[str]) -> DataFrame:
+    """Results of the runs in the table `name`, a row per run, which the columns `run` name."""
+    if name not in tables or tables[name].empty:
+        raise NotRun(f"there is no table {name!r}" if name not in tables else f"the table {name!r} is empty")
+    return last_evaluations(tables[name], [*NETWORK, *run])
 
 
 def dense_accuracy(tables: Tables) -> Series:
     """Accuracy of the dense network by seed, in points."""
-    return POINTS * supervised_runs(tables, "dense", ["seed"]).set_index("seed")["accuracy"]
+    return POINTS * final_results(tables, "dense", ["seed"]).set_index("seed")["accuracy"]
 
 
 def by_rewind_iteration(imp: DataFrame, imp_round: int) -> DataFrame:

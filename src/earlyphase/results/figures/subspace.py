@@ -22,7 +22,7 @@ from earlyphase.results.summaries import curve_over_seeds
 
 SHARES = {
     "gradient_share": "gradient, sample",
-    "minibatch_share": "gradient, mini-batch",
+    "minibatch_share": "gradient, mini-batch of SGD",
     "displacement_share": "displacement from start",
     "random_share": "gradient, in a random subspace",
 }
@@ -30,64 +30,97 @@ LEAVES = (
     "Bands and lines that end at the foot of a or b go on below it; what is zero or less has no place on a "
     "logarithmic axis"
 )
-COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
+GRADIENT = "gradient_share"
+COLUMNS = ["panel", "statistics", "curve", "iteration", "mean", "std", "n", "diverged"]
 
 
 @figure(reads=("curvature", "pairs"))
 def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw shares of squared length in the top subspace, its eigenvalues, and overlaps between times.
 
+    The kind of batch norm's statistics that stands first in `curvature`, so first in the configuration, is
+    shown in all panels; of each other kind the share of the sample's gradient is a further curve in a.
+
     Args:
         tables: `curvature` and `pairs` of one network.
 
     Returns:
-        The figure, and a row per curve and iteration: `panel`, `curve`, `iteration`, `mean`, `std`, `n`,
-        `diverged`. In the panel `overlap` the curve is the earlier time, the iteration the later one.
+        The figure, and a row per curve and iteration: `panel`, `statistics`, `curve`, `iteration`, `mean`,
+        `std`, `n`, `diverged`. In the panel `overlap` the curve is the earlier time, the iteration the later
+        one.
 
     Source: Gur-Ari, Roberts & Dyer 2018.
     """
-    curvature, pairs = tables["curvature"], tables["pairs"]
-    lost = sorted(curvature.loc[curvature["diverged"] == 1, "seed"].unique())
-    curvature, pairs = (
-        table[~table["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
-        for table in (curvature, pairs)
-    )
     chosen = tables["curvature"].iloc[0]
+    kind, *others = dict.fromkeys(tables["curvature"]["statistics"])
+    lost = sorted(tables["curvature"].query("diverged == 1")["seed"].unique())
+    curvature, pairs = (
+        tables[name][~tables[name]["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
+        for name in ("curvature", "pairs")
+    )
+    shown = curvature[curvature["statistics"] == kind]
+    pairs = pairs[pairs["statistics"] == kind]
     with house_style():
         figure, axes = new_axes(4, height=2.6)
-        parts = [draw_shares(axes[0], curvature), draw_eigenvalues(axes[1], curvature)]
+        parts = [draw_shares(axes[0], curvature, kind, others), draw_eigenvalues(axes[1], shown)]
         parts += [draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
-        figure.suptitle(f"{chosen['model']}, {chosen['dataset']}", x=0.01, ha="left", fontsize=8)
+        title = f"{chosen['model']}, {chosen['dataset']}; batch norm by {kind} statistics"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=8)
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
-        worst = curvature["residual"].max()
+        points["statistics"] = points["statistics"].fillna(kind)
         note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
-        note += (
-            f"; {chosen['sample']:,} training images, batch norm by {chosen['statistics']} statistics, "
-            f"relative residuals up to {worst:.1g}"
-        )
-        if lost:
-            note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        note += f"; {chosen['sample']:,} training images, batch norm by {kind} statistics, "
+        note += describe(curvature["residual"].max(), lost, others)
         if leaves_foot(axes[0]) or leaves_foot(axes[1]):
             note += f"\n{LEAVES}"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
     return figure, points[COLUMNS]
 
 
-def draw_shares(ax: Axes, curvature: DataFrame) -> DataFrame:
-    """Draw each share against the iteration, with chance as a line."""
+def describe(residual: float, lost: list[int], others: list[str]) -> str:
+    """Say how well eigenvectors are known, which seeds are left out and which statistics are in a besides."""
+    note = f"relative residuals up to {residual:.1g}"
+    if lost:
+        note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+    if others:
+        note += f"\nIn a besides: the gradient and the subspace by {' and by '.join(others)} statistics"
+    return note
+
+
+def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) -> DataFrame:
+    """Draw each share against the iteration, with chance as a line.
+
+    Args:
+        ax: panel to draw into.
+        curvature: rows of all kinds of statistics.
+        kind: of statistics; all shares under it are drawn.
+        others: kinds under which the share of the sample's gradient is drawn besides.
+    """
     ax.set_title("a  Share of squared length in the top subspace", loc="left")
     parts = []
-    for (column, label), look in zip(SHARES.items(), curve_styles(list(SHARES)).values(), strict=True):
-        curve = curve_over_seeds(curvature, column).dropna(subset="mean")
-        curve_with_band(ax, curve, label=label, markersize=3, **look)
-        parts.append(curve.assign(panel="share", curve=column))
+    curves = [(kind, column, label) for column, label in SHARES.items()]
+    if others:
+        curves[:1] = [(each, GRADIENT, f"gradient, {each} statistics") for each in (kind, *others)]
+    for (statistics, column, label), look in zip(curves, looks(len(others)), strict=True):
+        rows = curvature[curvature["statistics"] == statistics]
+        curve = curve_over_seeds(rows, column).dropna(subset="mean")
+        curve_with_band(ax, curve, label=label, **{"markersize": 3} | look)
+        parts.append(curve.assign(panel="share", curve=column, statistics=statistics))
     ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
     ax.set_yscale("log", nonpositive="clip")
-    ax.set_ylim(curvature["chance"].mean() / 300, 1.5)  # room below for the legend
+    ax.set_ylim(curvature["chance"].mean() / 10 ** (2.5 + len(others)), 1.5)  # room for the legend
     ax.set_ylabel("Share, in [0, 1]")
     ax.legend(loc="lower right", handlelength=3)
     iteration_axis(ax, curvature["iteration"].max())
     return concat(parts)
+
+
+def looks(others: int) -> list[dict]:
+    """Line style of each curve of a: after the first, in red, the gradient under other statistics."""
+    shades = colormaps["Reds"](np.linspace(0.8, 0.5, max(others, 1)))
+    first, *rest = curve_styles(list(SHARES)).values()
+    red = [{"color": shades[at], "marker": "x*"[at % 2], "markersize": 4} for at in range(others)]
+    return [first, *red, *rest]
 
 
 def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import (
@@ -80,10 +80,19 @@ def describe(events: DataFrame, seeds: int, lost: list[int]) -> str:
     note = note if seeds > 1 else "One seed: no error bars"
     if (events["mean"] - events["std"] < 0).any():
         note += "; bars without an end on the left go on below 0"
+    if known_to_the_grid(events).any():
+        note += (
+            "\nBroad line: from the last measured time before, in any seed, to the first in all; no error bar"
+        )
     note += "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
     if lost:
         note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
     return note
+
+
+def known_to_the_grid(events: DataFrame) -> Series:
+    """Whether an event is known to lie between two measured times, and no closer."""
+    return events["std"].isna() & (events["low"] < events["high"])
 
 
 def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
@@ -96,10 +105,14 @@ def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
 
 
 def draw_events(ax: Axes, events: DataFrame) -> None:
-    """Draw a dot with its bar for each event, the iteration beside it, and say which was not found."""
+    """Draw a dot with its bar for each event, the iteration beside it, and say which was not found.
+
+    An event that is known to the measuring grid only is a line between its times.
+    """
     places = range(len(events))
     ax.set_yticks(places, [LABELS.get(name, name) for name in events["event"]])
     ax.invert_yaxis()
+    to_the_grid = known_to_the_grid(events).tolist()
     for place, (_, event) in zip(places, events.iterrows(), strict=True):
         seeds = event["n"] + event["not_found"]
         if not event["n"]:
@@ -112,24 +125,31 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
                 transform=ax.get_yaxis_transform(),
             )
             continue
-        spread = event["std"] if np.isfinite(event["std"]) else 0
-        ax.errorbar(
-            event["mean"], place, xerr=spread, fmt="o", color=DARK, markersize=4, elinewidth=0.9, capsize=2,
-        )  # fmt: skip
-        text = f"{event['mean']:,.0f}" + (f" ± {spread:,.0f}" if np.isfinite(event["std"]) else "")
+        if to_the_grid[place]:
+            ends, text = (
+                (event["low"], event["high"]),
+                f"between {event['low']:,.0f} and {event['high']:,.0f}",
+            )
+            ax.plot(ends, [place, place], color=DARK, linewidth=4, solid_capstyle="butt")
+        else:
+            spread = event["std"] if np.isfinite(event["std"]) else 0
+            ends, text = (event["mean"] - spread, event["mean"] + spread), f"{event['mean']:,.0f}"
+            look = {"fmt": "o", "color": DARK, "markersize": 4, "elinewidth": 0.9, "capsize": 2}
+            ax.errorbar(event["mean"], place, xerr=spread, **look)
+            text += f" ± {spread:,.0f}" if np.isfinite(event["std"]) else ""
         text += f"  ({event['n']} of {seeds} seeds)" if event["not_found"] else ""
-        annotate_bar(ax, text, event["mean"], spread, place)
+        annotate_bar(ax, text, ends, place)
     ax.set_ylim(len(events) - 0.5, -0.5)
     ax.grid(visible=False)
 
 
-def annotate_bar(ax: Axes, text: str, mean: float, spread: float, place: int) -> None:
+def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int) -> None:
     """Write `text` right of a bar, left of one that is late, above one that leaves no room on the left."""
-    last = ax.get_xlim()[1]
-    if mean <= last / 5:
-        end, shift, alignment = mean + spread, (6, 0), {"ha": "left", "va": "center"}
-    elif mean - spread > NARROW:
-        end, shift, alignment = mean - spread, (-6, 0), {"ha": "right", "va": "center"}
+    last, middle = ax.get_xlim()[1], sum(ends) / 2
+    if middle <= last / 5:
+        end, shift, alignment = ends[1], (6, 0), {"ha": "left", "va": "center"}
+    elif ends[0] > NARROW:
+        end, shift, alignment = ends[0], (-6, 0), {"ha": "right", "va": "center"}
     else:
-        end, shift, alignment = mean, (0, 4), {"ha": "right", "va": "bottom"}
+        end, shift, alignment = middle, (0, 4), {"ha": "right", "va": "bottom"}
     ax.annotate(text, (end, place), shift, textcoords="offset points", fontsize=7, **alignment)

@@ -1,0 +1,101 @@
+"""What rewinding gains, split into the part of its masks and the part of its weights.
+
+An own finding, not a claim of the paper. Rewinding to k changes two things against rewinding to 0: the mask,
+found from the weights of k, and the weights that start under it. In between lies the ticket that starts from
+0 under the masks of k:
+
+    (k - 0 under own masks) = (0 under the masks of k - 0 under own masks) + (k - 0 under the masks of k)
+"""
+
+import numpy as np
+from pandas import DataFrame, Series
+
+from earlyphase.results.claims.evidence import LEAST_GAIN, POINTS
+from earlyphase.results.claims.judging import NOT_RUN, NotRun, Tables
+from earlyphase.results.claims.measures import final_results, round_like
+from earlyphase.results.claims.perturbations import REWIND_TO_0
+from earlyphase.results.summaries import t_interval
+
+MEASURED = "measured, no claim of the paper"
+FINDING_ID = "M1"
+FINDING = (
+    "Own finding, not of the paper: how much of what rewinding gains is due to the masks found from k, and "
+    "how much to the weights of k"
+)
+RULE = (
+    "at 26.2 % of weights, paired within seeds, ± sample standard deviations; mask: from 0 under the masks "
+    "of k minus from 0 under own masks; weights: from k minus from 0 under the masks of k"
+)
+
+
+def parts_of_gain(tables: Tables) -> DataFrame:
+    """Split what rewinding gains at each k and round at which 0 was run under the masks of k as well.
+
+    Args:
+        tables: of one network; reads `imp` and `perturbed`.
+
+    Returns:
+        A row per `k` and `round`: `density`; `n`, the seeds that have all three runs; `gain`, `mask` and
+        `weights` in points with `gain_std`, ... (sample standard deviations); `mask_share` and
+        `weights_share` of the gain with `mask_share_std`, ..., NaN where the gain is not surely above
+        `LEAST_GAIN`, for a share of nothing has no meaning.
+    """
+    imp = final_results(tables, "imp", ["seed", "k", "round"])
+    perturbed = final_results(tables, "perturbed", ["seed", "k", "round", "perturbation"])
+    between = perturbed[(perturbed["perturbation"] == REWIND_TO_0) & (perturbed["k"] > 0)]
+    if between.empty:
+        raise NotRun(f"{REWIND_TO_0}, rewinding to 0 under the masks of k, was not run")
+    by_run = {name: POINTS * runs.set_index("seed")["accuracy"] for name, runs in imp.groupby(["k", "round"])}
+    rows = []
+    for (k, imp_round), runs in between.groupby(["k", "round"]):
+        if not {(k, imp_round), (0, imp_round)} <= by_run.keys():
+            continue
+        middle = POINTS * runs.set_index("seed")["accuracy"]
+        late, early = by_run[k, imp_round], by_run[0, imp_round]
+        parts = DataFrame({"gain": late - early, "mask": middle - early, "weights": late - middle}).dropna()
+        name = {"k": k, "round": imp_round, "density": runs["density"].mean(), "n": len(parts)}
+        rows.append(name | split(parts))
+    if not rows:
+        raise NotRun("no round was run with rewinding to 0, to k, and to 0 under the masks of k")
+    return DataFrame(rows)
+
+
+def split(parts: DataFrame) -> dict[str, float]:
+    """Summarise `gain`, `mask` and `weights`, a row per seed, and the shares of the latter two.
+
+    A share is a ratio of means. Its standard deviation is that of (part - share * gain) / mean gain over
+    seeds: of the ratio to first order, which a seed with a small gain does not blow up.
+    """
+    found = {}
+    for name in parts:
+        found |= {name: parts[name].mean(), f"{name}_std": parts[name].std()}
+    for name in ("mask", "weights"):
+        share = spread = float("nan")
+        if t_interval(parts["gain"])[0] > LEAST_GAIN:
+            share = found[name] / found["gain"]
+            spread = Series(parts[name] - share * parts["gain"]).std() / found["gain"]
+        found |= {f"{name}_share": share, f"{name}_share_std": spread}
+    return found
+
+
+def finding(tables: Tables) -> dict:
+    """The row M1 of one network: the parts near 26.2 % of weights, in words, for each k."""
+    try:
+        parts = parts_of_gain(tables)
+        parts = parts[parts["round"] == round_like(parts, 6)]
+    except NotRun as missing:
+        return {"ours": "", "error": "", "n": 0, "test": f"{RULE}: {missing}", "verdict": NOT_RUN}
+    ours = "; ".join(in_words(row) for _, row in parts.iterrows())
+    return {"ours": ours, "error": "", "n": int(parts["n"].min()), "test": RULE, "verdict": MEASURED}
+
+
+def in_words(row: Series) -> str:
+    """One k: the gain, and each part in points and as a share."""
+    words = []
+    for name in ("gain", "mask", "weights"):
+        error = f" ± {row[f'{name}_std']:.2f}" if np.isfinite(row[f"{name}_std"]) else ""
+        words.append(f"{name} {row[name]:+.2f}{error}")
+        if np.isfinite(row.get(f"{name}_share", np.nan)):
+            share, spread = 100 * row[f"{name}_share"], 100 * row[f"{name}_share_std"]
+            words[-1] += f" ({share:.0f} ± {spread:.0f} %)"
+    return f"k = {row['k']:,.0f}: {', '.join(words)} points"

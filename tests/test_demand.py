@@ -99,6 +99,20 @@ def test_time_asked_for_counts_the_operations_of_a_training():
     assert seconds[50] - 2 * evaluation == pytest.approx(steps, rel=0.1)  # the images need no gradient
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_time_asked_for_an_eigen_solve_is_that_of_its_products(gpu):
+    """Each goes three times forward and back through the sample, as `HESSIAN_PRODUCTS` assumes."""
+    seconds = [
+        demand.curvature_seconds(study(curvature={"sample": size}), "photo_digits", "resnet8", gpu=gpu)
+        for size in (500, 1500)
+    ]
+    rate = demand.GPU_RATE if gpu else demand.CPU_RATE
+    operations = 3 * 3 * demand.multiply_adds(8, 8, 16, 3) * 1000 * demand.HESSIAN_PRODUCTS
+    assert seconds[1] - seconds[0] == pytest.approx(operations / rate)
+    launching = demand.HESSIAN_PRODUCTS * 9 * demand.GPU_LAYER_STEP * 8 if gpu else 0
+    assert seconds[0] == pytest.approx(operations / rate / 2 + launching)
+
+
 def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():
     of = study("paper")
     cpu, gpu = (demand.minutes(of, "dense", PAPER, 1, gpu=used) for used in (False, True))

@@ -112,6 +112,39 @@ def states_equal(first, second):
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
+# configured branches
+
+
+def test_configured_branches_apply_one_after_the_other():
+    ticket = network_ticket(resnet(3, 10, depth=8, width=4))
+    noise, shuffled = {"function": "gaussian_noise", "scale": 0.5}, {"function": "shuffle", "scope": "layer"}
+    after = apply([noise, shuffled], ticket, 3)
+    by_hand = shuffle(gaussian_noise(ticket, 3, scale=0.5), 3, scope="layer")
+    assert states_equal(after.weights, by_hand.weights)
+    assert not states_equal(after.weights, apply([shuffled, noise], ticket, 3).weights)
+    assert apply([], ticket, 3) is ticket
+
+
+def test_the_size_of_a_change_is_measured_against_the_ticket_before_it():
+    ticket = network_ticket(resnet(3, 10, depth=8, width=4))
+    assert size_of_change(ticket, rewind(ticket, 0)) == (0, 0)
+    after = combine(ticket, 0, signs="0", magnitudes="0")
+    change = np.concatenate(
+        [(ticket.initial[n] - ticket.weights[n])[kept] for n, kept in ticket.mask.items()]
+    )
+    assert size_of_change(ticket, after) == pytest.approx((change.mean(), change.std()), rel=1e-5)
+
+
+def test_renaming_channels_is_no_change_of_any_size_before_or_after_another():
+    ticket = network_ticket(resnet(3, 10, depth=8, width=4))
+    renamed = permute_channels(ticket, 0)
+    assert size_of_change(ticket, renamed) == (0, 0)
+    after = gaussian_noise(renamed, 0, scale=1.0)
+    wanted = effective_std(renamed.weights, after.weights, renamed.mask)
+    assert size_of_change(ticket, after) == wanted
+    assert size_of_change(ticket, permute_channels(after, 1)) == pytest.approx(wanted)
+
+
 # what holds for every perturbation
 
 

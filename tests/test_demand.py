@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from earlyphase.core import training
 from earlyphase.core.networks.resnet import resnet
@@ -86,6 +87,43 @@ def test_each_kind_of_statistics_is_an_eigen_solve_more(gpu):
         for kinds in (["sample"], ["sample", "running"])
     )
     assert two == pytest.approx(2 * one)
+
+
+def test_time_asked_for_counts_the_operations_of_a_training():
+    """Those of a step, forward and back, as torch counts them; of each evaluation, forward alone."""
+    images, iterations = 16, 100
+    network = resnet(3, 10, depth=8, width=8)  # as resnet8 and photo_digits are configured
+    with FlopCounterMode(display=False) as step:
+        network(torch.zeros(images, 3, 16, 16)).sum().backward()
+    with FlopCounterMode(display=False) as forward:
+        network(torch.zeros(images, 3, 16, 16))
+    seconds = {}
+    for every in (10, 50):
+        training_settings = {"batch_size": 64, "evaluate_every": every}
+        of = study(runs=[{"dataset": "photo_digits", "model": "resnet8"}], training=training_settings)
+        asked = demand.training_seconds(of, "photo_digits", "resnet8", iterations, gpu=False)
+        seconds[every] = asked - iterations * demand.CPU_STEP
+    tested = demand.images_of({"function": "photo_digits"})["test"]
+    evaluation = forward.get_total_flops() / 2 / images * tested / demand.CPU_RATE
+    assert seconds[10] - seconds[50] == pytest.approx(8 * evaluation, rel=0.01)
+    steps = step.get_total_flops() / 2 / images * 64 * iterations / demand.CPU_RATE
+    assert seconds[50] - 2 * evaluation == pytest.approx(steps, rel=0.1)  # the images need no gradient
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_time_asked_for_an_eigen_solve_is_that_of_its_products(gpu):
+    """Each goes three times forward and back through the sample, as `HESSIAN_PRODUCTS` assumes."""
+    seconds = [
+        demand.curvature_seconds(
+            study(curvature={"sample": size, "statistics": ["running"]}), "photo_digits", "resnet8", gpu=gpu
+        )
+        for size in (500, 1500)
+    ]
+    rate = demand.GPU_RATE if gpu else demand.CPU_RATE
+    operations = 3 * 3 * demand.multiply_adds(8, 8, 16, 3) * 1000 * demand.HESSIAN_PRODUCTS
+    assert seconds[1] - seconds[0] == pytest.approx(operations / rate)
+    launching = demand.HESSIAN_PRODUCTS * 9 * demand.GPU_LAYER_STEP * 8 if gpu else 0
+    assert seconds[0] == pytest.approx(operations / rate / 2 + launching)
 
 
 def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():

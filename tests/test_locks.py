@@ -269,6 +269,15 @@ def test_the_innermost_mount_counts():
     assert only_local(Path("/a/results"), mounts)
 
 
+def test_of_two_mounts_at_one_place_the_later_covers_the_earlier():
+    lower, upper = (
+        "40 26 0:38 / /a rw - lustre x rw,localflock\n",
+        "41 40 0:39 / /a rw - lustre x rw,flock\n",
+    )
+    assert only_local(Path("/a/results"), LOCAL + lower + upper) is None
+    assert only_local(Path("/a/results"), LOCAL + upper + lower)
+
+
 def test_this_machine_says_something_sensible(tmp_path):
     said = only_local(tmp_path)
     assert said is None or "hold on one machine alone" in said

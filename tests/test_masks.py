@@ -71,6 +71,15 @@ def test_of_equal_magnitudes_the_first_by_position_goes_first():
     assert mask["b"].tolist() == [True, True]
 
 
+def test_many_equal_magnitudes_go_in_the_order_of_their_positions(rng):
+    """So many that a sort which is not stable exchanges some."""
+    weights = {name: rng.integers(-2, 3, 3000).astype(np.float32) for name in "ab"}
+    mask = prune_by_magnitude(weights, full_mask(weights, ["a", "b"]), 0.3)
+    together = [abs(value) for name in "ab" for value in weights[name].tolist()]
+    removed = sorted(range(6000), key=lambda position: (together[position], position))[:1800]
+    assert np.flatnonzero(~gather_kept(mask, full_mask(weights, ["a", "b"]))).tolist() == sorted(removed)
+
+
 def test_a_kept_weight_of_zero_is_still_kept():
     weights = {"w": np.array([0, 0, 1, 2, 3], np.float32)}
     mask = prune_by_magnitude(weights, full_mask(weights, ["w"]), 0.2)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import kstest
 
 from earlyphase.core.initial import initial_std
 from earlyphase.core.networks.resnet import resnet
@@ -87,6 +88,13 @@ def test_initial_weights_follow_their_laws():
         np.any(v) for k, v in state.items() if ("bn" in k or "shortcut.1" in k) and k.endswith("bias")
     )
     assert np.abs(state["fc.bias"]).max() <= 1 / np.sqrt(64)
+
+
+def test_the_initial_bias_is_uniform_up_to_one_over_the_root_of_the_fan_in():
+    model = resnet(3, 50, depth=8, width=4)  # the linear layer reads 16 channels
+    biases = np.concatenate([initial_state(model, seed)["fc.bias"] for seed in range(40)])
+    assert kstest(biases, "uniform", (-1 / 4, 1 / 2)).pvalue > 0.01
+    assert 0.249 < np.abs(biases).max() <= 0.25
 
 
 def test_sigma_of_resnet20_layers():

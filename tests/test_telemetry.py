@@ -86,6 +86,10 @@ def test_fractions_are_of_training():
     assert sampled_iterations([[1, 1]], 6) == (0, 1)  # an integer is iterations
 
 
+def test_fractions_of_a_short_training_may_fall_on_one_iteration():
+    assert sampled_iterations([[0.01, 1], [0.1, 1], [0.12, 1], [0.5, 2]], 10) == (0, 1, 3, 5)
+
+
 def test_what_lies_past_the_end_is_left_out():
     assert sampled_iterations([[50, 4], [500, 10]], 9) == (0, 4, 8)
 

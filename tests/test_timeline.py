@@ -108,6 +108,15 @@ def test_finds_the_minimum_and_the_plateau_of_the_gradient(minimum, plateau):
     assert found["gradient_minimum"] < found["plateau_start"]
 
 
+def test_the_plateau_begins_after_nine_tenths_of_the_rise():
+    """Flat from 100 to 400 and a line from there on, whose mean over the later half is its value at 3000."""
+    iterations = np.arange(4001)
+    gradient = np.interp(iterations, [0, 100, 400, 4000], [6, 1, 1, 4.6])
+    found = phase_boundaries(iterations, gradient, distance_curve(iterations, slow_from=2000))
+    middle = 400 + 0.9 * (3000 - 400)  # of the window in which a line is averaged
+    assert found["plateau_start"] == pytest.approx((middle + 1) / np.cosh(0.25) - 1, abs=1)
+
+
 def test_the_burst_ends_halfway_down():
     gradient = gradient_curve(PAPER, minimum=99, plateau=500)
     found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=2000))

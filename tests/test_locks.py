@@ -117,6 +117,16 @@ def test_the_folder_is_created(tmp_path):
     assert list((tmp_path / "new folder").iterdir()) == []
 
 
+def test_a_lock_that_is_released_leaves_no_descriptor_and_guards_no_other_name_of_its_file(lock, tmp_path):
+    descriptor, _ = acquire(lock)
+    (tmp_path / "other").hardlink_to(lock)
+    assert answers(tmp_path / "other") == ["refused", "refused"]
+    release(lock, descriptor)
+    assert answers(tmp_path / "other") == ["granted", "granted"]
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(descriptor)
+
+
 def test_trying_does_not_wait(lock, holder):
     assert holder().stdout.readline() == "holds False\n"
     assert try_lock(lock) is None

@@ -239,6 +239,7 @@ def test_a_file_system_without_locks_is_an_error(lock, monkeypatch, code):
 
 def test_the_private_folder_is_this_users_alone(tmp_path, monkeypatch):
     folder = private_folder(str(tmp_path))
+    assert folder == tmp_path / f"earlyphase-{os.getuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert private_folder(str(tmp_path)) == folder
     real = os.getuid()
@@ -246,6 +247,11 @@ def test_the_private_folder_is_this_users_alone(tmp_path, monkeypatch):
     (tmp_path / f"earlyphase-{real + 1}").symlink_to(folder)
     with pytest.raises(OSError, match="belongs to another user"):
         private_folder(str(tmp_path))
+
+
+def test_the_private_folder_is_among_the_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("earlyphase.runtime.locks.gettempdir", lambda: str(tmp_path))
+    assert private_folder() == private_folder(str(tmp_path))
 
 
 LOCAL = "26 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n"

@@ -148,6 +148,13 @@ def test_a_lock_is_held_exactly_while_a_process_lives(lock, holder):
     assert not is_held(lock)
 
 
+def test_two_that_ask_at_once_do_not_take_each_other_for_a_holder(lock):
+    lock.touch()
+    with lock.open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)  # as `is_held` does
+        assert not is_held(lock)
+
+
 def test_a_stale_file_is_held_by_nobody(lock, monkeypatch):
     def flock(*_):
         raise OSError(errno.ESTALE, "Stale file handle")

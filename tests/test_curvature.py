@@ -302,6 +302,23 @@ def test_statistics_that_cannot_be_had_are_refused(model, images):
         SampleLoss(model, images, statistics="eval")
 
 
+class RootOfBias(torch.nn.Module):
+    """Logits with a finite loss whose gradient in one parameter of the two is not finite: sqrt at 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(192, 4, bias=False)
+        self.bias = torch.nn.Parameter(torch.zeros(4))
+
+    def forward(self, x):
+        return self.linear(x.flatten(1)) + self.bias.sqrt()
+
+
+def test_a_gradient_that_is_finite_in_part_is_refused(images):
+    with pytest.raises(Diverged, match="the training diverged"):
+        SampleLoss(RootOfBias(), images)
+
+
 def test_a_solver_that_does_not_converge_says_what_to_do(rng, monkeypatch):
     monkeypatch.setattr("earlyphase.core.curvature.RESTARTS", 1)
     product, _ = quadratic(rng.uniform(0, 1, 400), rng)

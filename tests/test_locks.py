@@ -117,6 +117,16 @@ def test_the_folder_is_created(tmp_path):
     assert list((tmp_path / "new folder").iterdir()) == []
 
 
+def test_a_lock_that_is_released_leaves_no_descriptor_and_guards_no_other_name_of_its_file(lock, tmp_path):
+    descriptor, _ = acquire(lock)
+    (tmp_path / "other").hardlink_to(lock)
+    assert answers(tmp_path / "other") == ["refused", "refused"]
+    release(lock, descriptor)
+    assert answers(tmp_path / "other") == ["granted", "granted"]
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(descriptor)
+
+
 def test_trying_does_not_wait(lock, holder):
     assert holder().stdout.readline() == "holds False\n"
     assert try_lock(lock) is None
@@ -136,6 +146,13 @@ def test_a_lock_is_held_exactly_while_a_process_lives(lock, holder):
     process.communicate()
     assert lock.exists()
     assert not is_held(lock)
+
+
+def test_two_that_ask_at_once_do_not_take_each_other_for_a_holder(lock):
+    lock.touch()
+    with lock.open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)  # as `is_held` does
+        assert not is_held(lock)
 
 
 def test_a_stale_file_is_held_by_nobody(lock, monkeypatch):
@@ -229,6 +246,7 @@ def test_a_file_system_without_locks_is_an_error(lock, monkeypatch, code):
 
 def test_the_private_folder_is_this_users_alone(tmp_path, monkeypatch):
     folder = private_folder(str(tmp_path))
+    assert folder == tmp_path / f"earlyphase-{os.getuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert private_folder(str(tmp_path)) == folder
     real = os.getuid()
@@ -236,6 +254,11 @@ def test_the_private_folder_is_this_users_alone(tmp_path, monkeypatch):
     (tmp_path / f"earlyphase-{real + 1}").symlink_to(folder)
     with pytest.raises(OSError, match="belongs to another user"):
         private_folder(str(tmp_path))
+
+
+def test_the_private_folder_is_among_the_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("earlyphase.runtime.locks.gettempdir", lambda: str(tmp_path))
+    assert private_folder() == private_folder(str(tmp_path))
 
 
 LOCAL = "26 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n"

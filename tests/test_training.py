@@ -200,6 +200,26 @@ def test_training_learns(images):
     assert after["accuracy"] > 0.9
 
 
+def test_a_run_starts_from_its_training_whatever_the_model_holds(images):
+    """The state and the momentum at its first iteration: so it ends as the run that came to them."""
+    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+    whole = Run(
+        Training(state_of(new_model()), range(12), batch_at, SETTINGS),
+        new_model(),
+        images,
+        nullcontext,
+        keep={6},
+    )
+    list(whole)
+    weights, velocity = whole.progress().states[6]
+    other = new_model(initial_state(new_model(), 1))
+    late = Training(weights, range(6, 12), batch_at, SETTINGS, velocity=velocity)
+    run = Run(late, other, images, nullcontext)
+    assert list(run) == list(range(6, 13))
+    assert_same(run.progress().weights, whole.progress().weights)
+    assert_same(run.progress().velocity, whole.progress().velocity)
+
+
 @pytest.mark.parametrize("k", [0, 1, 6, 11])
 def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
     """State, momentum, evaluations, kept states and what an observer saw: all as if nothing had happened."""
@@ -247,6 +267,16 @@ def test_bfloat16_keeps_float32_weights_and_stays_close(images):
         exact, rel=0.05
     )
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_the_loss_of_a_forward_pass_in_bfloat16_is_summed_in_float32(images):
+    model = new_model().eval()
+    with torch.no_grad(), autocast("bfloat16", "cpu"):
+        logits = model(images.normalise(images.pixels))
+    assert logits.dtype == torch.bfloat16
+    loss = float(F.cross_entropy(logits.double(), images.labels))
+    measured = evaluate(model, images, lambda: autocast("bfloat16", "cpu"))
+    assert measured["loss"] == pytest.approx(loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("change", [{"epochs": 3}, {"momentum": None}])

@@ -10,8 +10,17 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from earlyphase.results.claims import CLAIMS, expected_false, judge
 from earlyphase.results.claims.decomposition import finding, parts_of_gain
-from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, page_ps, t_ps
-from earlyphase.results.claims.judging import MARGIN, assess, decide, holm, nearest_to_failing
+from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, Order, Ranking, page_ps, t_ps
+from earlyphase.results.claims.judging import (
+    MARGIN,
+    NotRun,
+    assess,
+    decide,
+    holm,
+    nearest_to_failing,
+    side_of,
+)
+from earlyphase.results.claims.measures import round_like
 from earlyphase.results.claims.perturbations import (
     FIGURE_8,
     MIXES,
@@ -110,6 +119,21 @@ NOISY = {"spread": 20.0}
 )
 def test_full_scale_verdicts_where_the_truth_is_known(claim, points, other, expected):
     assert verdict(claim, make_tables(points, **other), FULL)["verdict"] == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "points_by_gap", "inside", "outside"),
+    [
+        ("R1", lambda gap: {500: 90.0 + gap}, (-0.48, 0.48), (-0.52, 0.52)),
+        ("R2", lambda gap: {0: 90.0 - gap, 500: 90.0}, (0.52,), (0.48,)),
+        ("R3", lambda gap: {2000: 90.0, 4000: 90.0 + gap}, (-0.28, 0.28), (-0.32, 0.32)),
+        ("R5", lambda gap: {0: 90.0 - gap, 500: 90.0}, (1.02,), (0.98,)),
+    ],
+)
+def test_targets_end_where_their_rules_say(claim, points_by_gap, inside, outside):
+    for gaps, expected in ((inside, "reproduced"), (outside, "not reproduced")):
+        for gap in gaps:
+            assert verdict(claim, make_tables(points_by_gap(gap), spread=0.1), FULL)["verdict"] == expected
 
 
 SHORT_RISING = {0: 87.0, 100: 88.0, 500: 89.9}
@@ -421,6 +445,49 @@ def test_identical_values_in_all_seeds_give_no_verdict():
     assert "all seeds have the same value" in found.words
 
 
+def test_two_seeds_have_a_spread_and_a_test():
+    found = Contrast(Series([1.0, 2.0], name="gain")).evidence((0, math.inf), "points")
+    assert (found.error, found.n, found.tested) == ("± 0.71", 2, True)
+    assert found.p_inside == pytest.approx(stats.ttest_1samp([1.0, 2.0], 0, alternative="greater").pvalue)
+
+
+def test_no_test_is_no_evidence():
+    untested = Evidence("", "", 1, "")
+    assert (untested.p_inside, untested.p_outside) == (1, 1)
+
+
+def test_a_p_of_exactly_5_percent_decides_nothing():
+    assert decide([0.05], [0.9]) == decide([0.9], [0.05]) == "inconclusive"
+    shown = Evidence("", "", 5, "", True, 0.05, 0.9, tested=True, bounds=(-1, 1))
+    assert side_of(shown, ("below", "within", "above")) == ""
+
+
+def test_a_single_quantity_is_not_said_to_be_one_of_several():
+    assert "nearest to failing" not in verdict("R2", make_tables(SHORT_RISING), SHORT)["test"]
+
+
+def test_exact_tests_refuse_a_target_that_they_cannot_test():
+    with pytest.raises(ValueError, match="against 0 only"):
+        Order(DataFrame([[1.0, 2, 3], [1.0, 2, 3]])).evidence((0, 1), "")
+    with pytest.raises(ValueError, match="against 0 only"):
+        Ranking("", 0.5, 14, 0.01, "").evidence((0, math.inf), "()")
+
+
+def test_a_correlation_of_zero_agrees_with_no_sign():
+    assert Correlation("k", 0.0, 14, 1.0, 11, -0.7, 0.01, "").evidence((-1, 0), "()").p_inside == 1
+
+
+def test_a_round_is_like_another_within_half_a_round():
+    runs = DataFrame({"round": [1, 2, 2, 3], "density": [0.5, 0.0, 0.0, 0.1]})
+    for step in (-0.52, 0.52):
+        runs.loc[runs["round"] == 2, "density"] = 0.8 ** (6 + step)
+        with pytest.raises(NotRun, match="no round is near"):
+            round_like(runs, 6)
+    for step in (-0.48, 0.48):
+        runs.loc[runs["round"] == 2, "density"] = 0.8 ** (6 + step)
+        assert round_like(runs, 6) == 2
+
+
 def test_results_of_different_versions_are_named():
     table = DataFrame({"torch": ["2.14.1", "2.15.0", "2.14.1"], "device": ["cpu"] * 3})
     assert mixtures({"imp": table}) == ["torch differs between runs: 2.14.1, 2.15.0"]
@@ -553,6 +620,65 @@ def test_perturbation_verdicts_where_the_truth_is_known(claim, other, full, shor
         assert "26.2 % of weights" in row["test"]
 
 
+@pytest.mark.parametrize(
+    ("claim", "levels_by_gap", "inside", "outside"),
+    [
+        ("P1", lambda gap: {"signs_k_magnitudes_0": 87 + gap}, (-0.48, 0.48), (-0.52, 0.52)),
+        ("P2", lambda gap: {"signs_0_magnitudes_k": 87 + gap}, (0.32,), (0.28,)),
+        ("P3", lambda gap: {"signs_0_magnitudes_k": 89 + gap}, (-0.48, 0.48), (-0.52, 0.52)),
+        ("P4", lambda gap: {"signs_k_magnitudes_0": 87 + gap}, (0.48,), (0.52,)),
+        ("P5", lambda gap: {"shuffle_global": 87 + gap}, (0.48,), (0.52,)),
+        ("P6", lambda gap: {"shuffle_kernels": 87 + gap}, (0.02,), (-0.02,)),
+        ("P7", lambda gap: {"shuffle_kernels_signs_k": 87.6 + gap, "shuffle_kernels": 87.6}, (0.52,), (0.48,)),
+        ("P8", lambda gap: {"shuffle_layers": (87.0, 87.2 - gap), "shuffle_layers_signs_k": 87.2}, (0.22,),
+         (0.18,)),
+        ("P9", lambda gap: {"shuffle_layers_signs_0": 87 + gap}, (0.48,), (0.52,)),
+    ],
+)  # fmt: skip
+def test_targets_of_perturbations_end_where_their_rules_say(claim, levels_by_gap, inside, outside):
+    fixed = {"rewind_to_0": (87.0, 87.0), "signs_k_magnitudes_fresh": (87.0, 89.0)}
+    for gaps, expected in ((inside, GOOD), (outside, BAD)):
+        for gap in gaps:
+            other = {
+                name: at if isinstance(at, tuple) else (at, at) for name, at in levels_by_gap(gap).items()
+            }
+            assert (
+                verdict(claim, perturbed_tables(LEVELS | fixed | other, spread=0.1), FULL)["verdict"]
+                == expected
+            )
+
+
+class Recording(dict):
+    """Tables that tell which of them were read."""
+
+    def __init__(self, tables):
+        super().__init__(tables)
+        self.read = set()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in CLAIMS if claim.id[0] in "RP"], ids=lambda claim: claim.id
+)
+def test_a_claim_names_the_tables_that_it_reads(claim):
+    tables = Recording(perturbed_tables(rounds=(6, 8, 11)))
+    for criterion in (claim.full, claim.short):
+        for reading in claim.readings:
+            assess(tables, criterion, claim.unit, reading)
+    assert tables.read == set(claim.tables)
+
+
+def test_tickets_perturbed_at_0_play_no_role():
+    tables = perturbed_tables()
+    at_0 = tables["perturbed"].query("k == 500").assign(k=0, accuracy=0.5)
+    more = tables | {"perturbed": concat([tables["perturbed"], at_0])}
+    for claim in ("P2", "P8", "P11", "P12"):
+        assert verdict(claim, more, SHORT) == verdict(claim, tables, SHORT)
+
+
 WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS]
 
 
@@ -670,6 +796,31 @@ def test_parts_of_the_gain_by_hand():
     assert "mask +1.20" in row["ours"]
     assert "(40 ± " in row["ours"]
     assert row["n"] == 5
+
+
+def test_the_finding_is_of_one_round_however_many_were_run():
+    assert finding(perturbed_tables(rounds=(3, 6, 9))) == finding(perturbed_tables())
+
+
+def test_a_k_of_1_has_parts_too():
+    tables = {
+        name: table.assign(k=table["k"].replace({500: 1})) if "k" in table else table
+        for name, table in perturbed_tables().items()
+    }
+    assert parts_of_gain(tables)["k"].tolist() == [1, 2000]
+
+
+def test_a_finding_that_cannot_be_made_says_why():
+    apart = perturbed_tables() | {"imp": perturbed_tables(rounds=(8,))["imp"]}
+    with pytest.raises(NotRun, match="no round was run with rewinding to 0"):
+        parts_of_gain(apart)
+    for tables, why in (
+        (apart, "no round was run with"),
+        (make_tables(PAPER), "there is no table 'perturbed'"),
+    ):
+        row = finding(tables)
+        assert (row["verdict"], row["n"], row["ours"]) == ("not run at this scale", 0, "")
+        assert why in row["test"]
 
 
 def test_parts_and_shares_of_the_gain_add_up():
@@ -818,6 +969,7 @@ def test_line_is_that_of_a_regression(n):
         ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], (True, True)),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_line_that_does_not_exist_is_missing(x, y, known):
     line = fit_line(Series(x, dtype=float), Series(y, dtype=float))
     assert (not math.isnan(line.slope), not math.isnan(line.r)) == known

@@ -305,11 +305,13 @@ def test_a_claim_names_the_tables_that_it_reads(claim):
     assert tables.read == set(claim.tables)
 
 
-def test_quantities_are_said_in_the_unit_of_their_criterion():
+def test_quantities_are_said_in_their_units():
     """Of S5 the minimum is in iterations, the fall and the rise in %."""
-    rows = judge(study(), FULL).set_index("id")["ours"]
-    assert rows["S5"].split(maxsplit=1)[1] in ("iterations", "%")
-    assert judge(study(), SHORT).set_index("id").loc["S5", "ours"].split(maxsplit=1)[1] == "%"
+    full, short = (verdicts(study(), scale)["ours"].str.partition(" ")[2] for scale in (FULL, SHORT))
+    percent = dict.fromkeys(("S4", "S6", "S7", "S8", "C1"), "%")
+    assert full.drop("S5").to_dict() == dict.fromkeys(("S1", "S2", "S3"), "points") | percent
+    assert full["S5"] in ("iterations", "%")
+    assert short[["S4", "S5", "S6", "S7", "C1"]].eq("%").all()
 
 
 def test_half_of_the_final_accuracy_is_asked_for_after_one_epoch():

@@ -421,7 +421,8 @@ def test_the_quantity_nearest_to_failing_is_reported():
     untested = Evidence("", "", 1, "")
     clear, near = lies(1e-20, 1.0, True), lies(0.04, 0.9, True)
     unsure, failed = lies(0.7, 0.3, False), lies(1.0, 1e-20, False)
-    order = [failed, unsure, untested, near, clear]
+    at_chance = lies(1.0, 1.0, False)  # an exact test can say so
+    order = [failed, unsure, at_chance, untested, near, clear]
     for start in range(len(order)):
         for rest in permutations(order[start:]):
             assert rest[nearest_to_failing(rest)] is order[start]

@@ -400,6 +400,10 @@ def test_holm_is_that_of_statsmodels(seed):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
+def test_no_corrected_p_exceeds_1():
+    assert holm([0.9, 0.4, 0.6]).tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("p_inside", "p_outside", "expected"),
     [

@@ -653,6 +653,19 @@ def test_targets_of_perturbations_end_where_their_rules_say(claim, levels_by_gap
             )
 
 
+@pytest.mark.parametrize(
+    ("claim", "levels_by_gap"),
+    [
+        ("P6", lambda gap: {"shuffle_kernels": 87.0 + gap}),
+        ("P7", lambda gap: {"shuffle_kernels": 87.6, "shuffle_kernels_signs_k": 87.6 + gap}),
+    ],
+)
+def test_a_short_study_asks_for_the_sign_alone(claim, levels_by_gap):
+    for gap, expected in ((0.02, GOOD), (-0.02, BAD)):
+        other = {name: (at, at) for name, at in levels_by_gap(gap).items()}
+        assert verdict(claim, perturbed_tables(LEVELS | other, spread=0.1), SHORT)["verdict"] == expected
+
+
 class Recording(dict):
     """Tables that tell which of them were read."""
 

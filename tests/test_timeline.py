@@ -138,6 +138,14 @@ def test_finds_where_the_weights_slow_down(slow_from):
     assert found["deceleration"] == pytest.approx(slow_from, rel=0.25)
 
 
+def test_weights_that_are_fastest_long_after_the_minimum_slow_down_after_that():
+    """Speeds of 1, of 3 between 500 and 1000, and of 0.8: half of 3 is not to be confused with half of 1."""
+    gradient = gradient_curve(PAPER, minimum=100, plateau=500)
+    distances = np.interp(PAPER, [0, 500, 1000, 4000], [0, 500, 2000, 4400])
+    found = phase_boundaries(PAPER, gradient, distances)
+    assert found["deceleration"] == pytest.approx(1000, rel=0.25)
+
+
 def test_speed_of_uniform_motion_is_its_slope():
     np.testing.assert_allclose(speed(PAPER, 0.3 * PAPER + 1), 0.3)
 

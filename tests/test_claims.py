@@ -171,6 +171,11 @@ def test_short_study_verdicts_where_the_truth_is_known(claim, points, other, exp
     assert "short study" in row["test"]
 
 
+def test_a_study_that_stops_above_10_percent_of_weights_says_how_far_it_came():
+    row = verdict("R5", make_tables(SHORT_RISING, rounds=(9, 10)), SHORT)
+    assert "no round is below 10 % of weights; the sparsest has 10.7%" in row["test"]
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
 def test_interval_is_that_of_a_t_test(n):
     values = np.random.default_rng(n).normal(1.0, 3.0, n)

@@ -28,7 +28,14 @@ from earlyphase.results.claims.perturbations import (
     correlation_with_size,
     mixes_off_the_line,
 )
-from earlyphase.results.summaries import fit_line, last_evaluations, mixtures, over_seeds, t_interval
+from earlyphase.results.summaries import (
+    curve_over_seeds,
+    fit_line,
+    last_evaluations,
+    mixtures,
+    over_seeds,
+    t_interval,
+)
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 PAPER_KS = (0, 100, 500, 2000, 4000)
@@ -516,6 +523,14 @@ def test_summary_over_seeds_leaves_out_and_counts_diverged_runs():
         "n": 2,
         "diverged": 1,
     }
+
+
+def test_a_curve_over_seeds_is_summarised_at_each_iteration():
+    table = DataFrame({"seed": [1, 0, 0, 1], "iteration": [5, 5, 0, 0], "norm": [4.0, 2.0, 1.0, math.nan]})
+    first, second = curve_over_seeds(table, "norm").to_dict("records")
+    assert second == {"iteration": 5, "mean": 3, "std": pytest.approx(math.sqrt(2)), "n": 2}
+    assert (first["iteration"], first["mean"], first["n"]) == (0, 1, 1)
+    assert math.isnan(first["std"])
 
 
 def test_units_are_said():

@@ -10,8 +10,17 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from earlyphase.results.claims import CLAIMS, expected_false, judge
 from earlyphase.results.claims.decomposition import finding, parts_of_gain
-from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, page_ps, t_ps
-from earlyphase.results.claims.judging import MARGIN, assess, decide, holm, nearest_to_failing
+from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, Order, Ranking, page_ps, t_ps
+from earlyphase.results.claims.judging import (
+    MARGIN,
+    NotRun,
+    assess,
+    decide,
+    holm,
+    nearest_to_failing,
+    side_of,
+)
+from earlyphase.results.claims.measures import round_like
 from earlyphase.results.claims.perturbations import (
     FIGURE_8,
     MIXES,
@@ -19,7 +28,14 @@ from earlyphase.results.claims.perturbations import (
     correlation_with_size,
     mixes_off_the_line,
 )
-from earlyphase.results.summaries import fit_line, last_evaluations, mixtures, over_seeds, t_interval
+from earlyphase.results.summaries import (
+    curve_over_seeds,
+    fit_line,
+    last_evaluations,
+    mixtures,
+    over_seeds,
+    t_interval,
+)
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 PAPER_KS = (0, 100, 500, 2000, 4000)
@@ -112,6 +128,21 @@ def test_full_scale_verdicts_where_the_truth_is_known(claim, points, other, expe
     assert verdict(claim, make_tables(points, **other), FULL)["verdict"] == expected
 
 
+@pytest.mark.parametrize(
+    ("claim", "points_by_gap", "inside", "outside"),
+    [
+        ("R1", lambda gap: {500: 90.0 + gap}, (-0.48, 0.48), (-0.52, 0.52)),
+        ("R2", lambda gap: {0: 90.0 - gap, 500: 90.0}, (0.52,), (0.48,)),
+        ("R3", lambda gap: {2000: 90.0, 4000: 90.0 + gap}, (-0.28, 0.28), (-0.32, 0.32)),
+        ("R5", lambda gap: {0: 90.0 - gap, 500: 90.0}, (1.02,), (0.98,)),
+    ],
+)
+def test_targets_end_where_their_rules_say(claim, points_by_gap, inside, outside):
+    for gaps, expected in ((inside, "reproduced"), (outside, "not reproduced")):
+        for gap in gaps:
+            assert verdict(claim, make_tables(points_by_gap(gap), spread=0.1), FULL)["verdict"] == expected
+
+
 SHORT_RISING = {0: 87.0, 100: 88.0, 500: 89.9}
 SHORT_FALLING = {0: 90.0, 100: 89.0, 500: 88.0}
 SHORT_FLAT = {0: 90.0, 100: 90.0, 500: 90.0}
@@ -145,6 +176,11 @@ def test_short_study_verdicts_where_the_truth_is_known(claim, points, other, exp
     row = verdict(claim, make_tables(points, **other), SHORT)
     assert row["verdict"] == expected
     assert "short study" in row["test"]
+
+
+def test_a_study_that_stops_above_10_percent_of_weights_says_how_far_it_came():
+    row = verdict("R5", make_tables(SHORT_RISING, rounds=(9, 10)), SHORT)
+    assert "no round is below 10 % of weights; the sparsest has 10.7%" in row["test"]
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
@@ -376,6 +412,10 @@ def test_holm_is_that_of_statsmodels(seed):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
+def test_no_corrected_p_exceeds_1():
+    assert holm([0.9, 0.4, 0.6]).tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("p_inside", "p_outside", "expected"),
     [
@@ -397,7 +437,8 @@ def test_the_quantity_nearest_to_failing_is_reported():
     untested = Evidence("", "", 1, "")
     clear, near = lies(1e-20, 1.0, True), lies(0.04, 0.9, True)
     unsure, failed = lies(0.7, 0.3, False), lies(1.0, 1e-20, False)
-    order = [failed, unsure, untested, near, clear]
+    at_chance = lies(1.0, 1.0, False)  # an exact test can say so
+    order = [failed, unsure, at_chance, untested, near, clear]
     for start in range(len(order)):
         for rest in permutations(order[start:]):
             assert rest[nearest_to_failing(rest)] is order[start]
@@ -421,6 +462,49 @@ def test_identical_values_in_all_seeds_give_no_verdict():
     assert "all seeds have the same value" in found.words
 
 
+def test_two_seeds_have_a_spread_and_a_test():
+    found = Contrast(Series([1.0, 2.0], name="gain")).evidence((0, math.inf), "points")
+    assert (found.error, found.n, found.tested) == ("± 0.71", 2, True)
+    assert found.p_inside == pytest.approx(stats.ttest_1samp([1.0, 2.0], 0, alternative="greater").pvalue)
+
+
+def test_no_test_is_no_evidence():
+    untested = Evidence("", "", 1, "")
+    assert (untested.p_inside, untested.p_outside) == (1, 1)
+
+
+def test_a_p_of_exactly_5_percent_decides_nothing():
+    assert decide([0.05], [0.9]) == decide([0.9], [0.05]) == "inconclusive"
+    shown = Evidence("", "", 5, "", True, 0.05, 0.9, tested=True, bounds=(-1, 1))
+    assert side_of(shown, ("below", "within", "above")) == ""
+
+
+def test_a_single_quantity_is_not_said_to_be_one_of_several():
+    assert "nearest to failing" not in verdict("R2", make_tables(SHORT_RISING), SHORT)["test"]
+
+
+def test_exact_tests_refuse_a_target_that_they_cannot_test():
+    with pytest.raises(ValueError, match="against 0 only"):
+        Order(DataFrame([[1.0, 2, 3], [1.0, 2, 3]])).evidence((0, 1), "")
+    with pytest.raises(ValueError, match="against 0 only"):
+        Ranking("", 0.5, 14, 0.01, "").evidence((0, math.inf), "()")
+
+
+def test_a_correlation_of_zero_agrees_with_no_sign():
+    assert Correlation("k", 0.0, 14, 1.0, 11, -0.7, 0.01, "").evidence((-1, 0), "()").p_inside == 1
+
+
+def test_a_round_is_like_another_within_half_a_round():
+    runs = DataFrame({"round": [1, 2, 2, 3], "density": [0.5, 0.0, 0.0, 0.1]})
+    for step in (-0.52, 0.52):
+        runs.loc[runs["round"] == 2, "density"] = 0.8 ** (6 + step)
+        with pytest.raises(NotRun, match="no round is near"):
+            round_like(runs, 6)
+    for step in (-0.48, 0.48):
+        runs.loc[runs["round"] == 2, "density"] = 0.8 ** (6 + step)
+        assert round_like(runs, 6) == 2
+
+
 def test_results_of_different_versions_are_named():
     table = DataFrame({"torch": ["2.14.1", "2.15.0", "2.14.1"], "device": ["cpu"] * 3})
     assert mixtures({"imp": table}) == ["torch differs between runs: 2.14.1, 2.15.0"]
@@ -439,6 +523,14 @@ def test_summary_over_seeds_leaves_out_and_counts_diverged_runs():
         "n": 2,
         "diverged": 1,
     }
+
+
+def test_a_curve_over_seeds_is_summarised_at_each_iteration():
+    table = DataFrame({"seed": [1, 0, 0, 1], "iteration": [5, 5, 0, 0], "norm": [4.0, 2.0, 1.0, math.nan]})
+    first, second = curve_over_seeds(table, "norm").to_dict("records")
+    assert second == {"iteration": 5, "mean": 3, "std": pytest.approx(math.sqrt(2)), "n": 2}
+    assert (first["iteration"], first["mean"], first["n"]) == (0, 1, 1)
+    assert math.isnan(first["std"])
 
 
 def test_units_are_said():
@@ -551,6 +643,78 @@ def test_perturbation_verdicts_where_the_truth_is_known(claim, other, full, shor
         assert row["verdict"] == short
         assert "short study" in row["test"]
         assert "26.2 % of weights" in row["test"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "levels_by_gap", "inside", "outside"),
+    [
+        ("P1", lambda gap: {"signs_k_magnitudes_0": 87 + gap}, (-0.48, 0.48), (-0.52, 0.52)),
+        ("P2", lambda gap: {"signs_0_magnitudes_k": 87 + gap}, (0.32,), (0.28,)),
+        ("P3", lambda gap: {"signs_0_magnitudes_k": 89 + gap}, (-0.48, 0.48), (-0.52, 0.52)),
+        ("P4", lambda gap: {"signs_k_magnitudes_0": 87 + gap}, (0.48,), (0.52,)),
+        ("P5", lambda gap: {"shuffle_global": 87 + gap}, (0.48,), (0.52,)),
+        ("P6", lambda gap: {"shuffle_kernels": 87 + gap}, (0.02,), (-0.02,)),
+        ("P7", lambda gap: {"shuffle_kernels_signs_k": 87.6 + gap, "shuffle_kernels": 87.6}, (0.52,), (0.48,)),
+        ("P8", lambda gap: {"shuffle_layers": (87.0, 87.2 - gap), "shuffle_layers_signs_k": 87.2}, (0.22,),
+         (0.18,)),
+        ("P9", lambda gap: {"shuffle_layers_signs_0": 87 + gap}, (0.48,), (0.52,)),
+    ],
+)  # fmt: skip
+def test_targets_of_perturbations_end_where_their_rules_say(claim, levels_by_gap, inside, outside):
+    fixed = {"rewind_to_0": (87.0, 87.0), "signs_k_magnitudes_fresh": (87.0, 89.0)}
+    for gaps, expected in ((inside, GOOD), (outside, BAD)):
+        for gap in gaps:
+            other = {
+                name: at if isinstance(at, tuple) else (at, at) for name, at in levels_by_gap(gap).items()
+            }
+            assert (
+                verdict(claim, perturbed_tables(LEVELS | fixed | other, spread=0.1), FULL)["verdict"]
+                == expected
+            )
+
+
+@pytest.mark.parametrize(
+    ("claim", "levels_by_gap"),
+    [
+        ("P6", lambda gap: {"shuffle_kernels": 87.0 + gap}),
+        ("P7", lambda gap: {"shuffle_kernels": 87.6, "shuffle_kernels_signs_k": 87.6 + gap}),
+    ],
+)
+def test_a_short_study_asks_for_the_sign_alone(claim, levels_by_gap):
+    for gap, expected in ((0.02, GOOD), (-0.02, BAD)):
+        other = {name: (at, at) for name, at in levels_by_gap(gap).items()}
+        assert verdict(claim, perturbed_tables(LEVELS | other, spread=0.1), SHORT)["verdict"] == expected
+
+
+class Recording(dict):
+    """Tables that tell which of them were read."""
+
+    def __init__(self, tables):
+        super().__init__(tables)
+        self.read = set()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in CLAIMS if claim.id[0] in "RP"], ids=lambda claim: claim.id
+)
+def test_a_claim_names_the_tables_that_it_reads(claim):
+    tables = Recording(perturbed_tables(rounds=(6, 8, 11)))
+    for criterion in (claim.full, claim.short):
+        for reading in claim.readings:
+            assess(tables, criterion, claim.unit, reading)
+    assert tables.read == set(claim.tables)
+
+
+def test_tickets_perturbed_at_0_play_no_role():
+    tables = perturbed_tables()
+    at_0 = tables["perturbed"].query("k == 500").assign(k=0, accuracy=0.5)
+    more = tables | {"perturbed": concat([tables["perturbed"], at_0])}
+    for claim in ("P2", "P8", "P11", "P12"):
+        assert verdict(claim, more, SHORT) == verdict(claim, tables, SHORT)
 
 
 WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS]
@@ -670,6 +834,31 @@ def test_parts_of_the_gain_by_hand():
     assert "mask +1.20" in row["ours"]
     assert "(40 ± " in row["ours"]
     assert row["n"] == 5
+
+
+def test_the_finding_is_of_one_round_however_many_were_run():
+    assert finding(perturbed_tables(rounds=(3, 6, 9))) == finding(perturbed_tables())
+
+
+def test_a_k_of_1_has_parts_too():
+    tables = {
+        name: table.assign(k=table["k"].replace({500: 1})) if "k" in table else table
+        for name, table in perturbed_tables().items()
+    }
+    assert parts_of_gain(tables)["k"].tolist() == [1, 2000]
+
+
+def test_a_finding_that_cannot_be_made_says_why():
+    apart = perturbed_tables() | {"imp": perturbed_tables(rounds=(8,))["imp"]}
+    with pytest.raises(NotRun, match="no round was run with rewinding to 0"):
+        parts_of_gain(apart)
+    for tables, why in (
+        (apart, "no round was run with"),
+        (make_tables(PAPER), "there is no table 'perturbed'"),
+    ):
+        row = finding(tables)
+        assert (row["verdict"], row["n"], row["ours"]) == ("not run at this scale", 0, "")
+        assert why in row["test"]
 
 
 def test_parts_and_shares_of_the_gain_add_up():
@@ -818,6 +1007,7 @@ def test_line_is_that_of_a_regression(n):
         ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], (True, True)),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_line_that_does_not_exist_is_missing(x, y, known):
     line = fit_line(Series(x, dtype=float), Series(y, dtype=float))
     assert (not math.isnan(line.slope), not math.isnan(line.r)) == known

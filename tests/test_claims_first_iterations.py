@@ -8,12 +8,14 @@ from earlyphase.results.claims.first_iterations import (
     accuracy_minus,
     at_iteration,
     burst,
+    epoch_minus_half,
     fall_and_rise,
     growth_of_magnitude,
+    means_in_time,
     proportional_edges,
     slowing,
 )
-from earlyphase.results.claims.judging import NotRun
+from earlyphase.results.claims.judging import NotRun, assess
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 NETWORK = {"dataset": "cifar10", "model": "resnet20", "task": "supervised"}
@@ -259,3 +261,102 @@ def test_means_over_an_uneven_window_are_means_in_time():
     tables = study(gradient=lambda times: np.where(times < 10, 3.0, 1.0), spread=0)
     ratio = burst(tables)["gradient norm, first 10 iterations over the rest"]
     assert ratio.iloc[0] == pytest.approx(200)
+
+
+def verdict(claim, tables, scale):
+    """What is said of a claim in its first reading; `verdicts` takes all claims."""
+    (alone,) = (known for known in CLAIMS if known.id == claim)
+    criterion = alone.full if scale["full_scale"] else alone.short
+    return assess(tables, criterion, alone.unit, alone.readings[0])["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "truth", "inside", "outside"),
+    [
+        ("S1", lambda at: {"end": at}, (91.14, 91.86), (91.06, 91.94)),
+        ("S2", lambda at: {"accuracy": [10, at, at, 79, 83]}, (48.2, 61.8), (47.8, 62.2)),
+        ("S3", lambda at: {"accuracy": [10, 55, 60, at, at]}, (75.2, 84.8), (74.8, 85.2)),
+        ("S4", lambda at: {"signs": at}, (0.0103, 0.058), (0.0097, 0.061)),
+        ("S8", lambda at: {"late": at}, (0.051, 0.129), (0.049, 0.131)),
+        ("C1", lambda at: {"share": at}, (0.51,), (0.49,)),
+    ],
+)
+def test_targets_end_where_their_rules_say(claim, truth, inside, outside):
+    for values, expected in ((inside, "reproduced"), (outside, "not reproduced")):
+        for value in values:
+            assert verdict(claim, study(spread=1e-4, **truth(value)), FULL) == expected
+
+
+def test_growth_of_any_size_is_growth():
+    tables = study()
+    state = tables["telemetry"]
+    state["mean_magnitude"] = 0.05 * (1 + 0.005 * state["iteration"] / 4000 * (1 + state["seed"] / 10))
+    assert verdict("S7", tables, FULL) == verdict("S7", tables, SHORT) == "reproduced"
+
+
+class Recording(dict):
+    """Tables that tell which of them were read."""
+
+    def __init__(self, tables):
+        super().__init__(tables)
+        self.read = set()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in CLAIMS if claim.id[0] in "SC"], ids=lambda claim: claim.id
+)
+def test_a_claim_names_the_tables_that_it_reads(claim):
+    tables = Recording(study())
+    for criterion in (claim.full, claim.short):
+        assess(tables, criterion, claim.unit, claim.readings[0])
+    assert tables.read == set(claim.tables)
+
+
+def test_quantities_are_said_in_their_units():
+    """Of S5 the minimum is in iterations, the fall and the rise in %."""
+    full, short = (verdicts(study(), scale)["ours"].str.partition(" ")[2] for scale in (FULL, SHORT))
+    percent = dict.fromkeys(("S4", "S6", "S7", "S8", "C1"), "%")
+    assert full.drop("S5").to_dict() == dict.fromkeys(("S1", "S2", "S3"), "points") | percent
+    assert full["S5"] in ("iterations", "%")
+    assert short[["S4", "S5", "S6", "S7", "C1"]].eq("%").all()
+
+
+def test_half_of_the_final_accuracy_is_asked_for_after_one_epoch():
+    tables = study(spread=0)
+    evaluations = tables["evaluations"]
+    after = evaluations.query(f"iteration == {EPOCH}").set_index("seed")["accuracy"]
+    tables["evaluations"] = evaluations[evaluations["iteration"] <= 400]  # no second epoch is needed
+    found = epoch_minus_half(tables)
+    assert list(found) == [f"accuracy at iteration {EPOCH} minus half of the final"]
+    np.testing.assert_allclose(found.iloc[:, 0], 100 * after - 91.5 / 2)
+    tables["evaluations"] = evaluations[evaluations["iteration"] < EPOCH]
+    with pytest.raises(NotRun, match="whole epoch"):
+        epoch_minus_half(tables)
+
+
+def test_fall_and_rise_by_hand():
+    """From 4 to a wide valley of 1, and up to 1.5."""
+
+    def valley(times):
+        return np.interp(np.log1p(times), np.log1p([0, 100, 1000, 1500, 4000]), [4, 1, 1, 1.5, 1.5])
+
+    found = fall_and_rise(study(gradient=valley, spread=0))
+    np.testing.assert_allclose(found["start over the minimum, less 1"], 300)
+    np.testing.assert_allclose(found["plateau over the minimum, less 1"], 50)
+
+
+def test_means_in_time_need_two_samples():
+    values = DataFrame({0: [1.0, 3.0]}, index=[0, 4])
+    assert means_in_time(values)[0] == 2
+    with pytest.raises(NotRun, match="too few samples"):
+        means_in_time(values[:1])
+
+
+def test_curves_without_a_common_iteration_have_no_spans():
+    state, evaluated = DataFrame({0: 0.0}, index=[0, 1, 2]), DataFrame({0: 0.0}, index=[3, 5])
+    with pytest.raises(NotRun, match="no iteration has both"):
+        proportional_edges([state, evaluated])

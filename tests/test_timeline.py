@@ -2,12 +2,13 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from pandas import DataFrame, concat
+from pandas import DataFrame, Series, concat
 
 from earlyphase.results.timeline import (
     EVENTS,
     RULES,
     boundaries,
+    event_row,
     phase_boundaries,
     plateau_level,
     rewinding_matches,
@@ -135,6 +136,14 @@ def test_finds_where_the_weights_slow_down(slow_from):
     gradient = gradient_curve(PAPER, minimum=200, plateau=500)
     found = phase_boundaries(PAPER, gradient, distance_curve(PAPER, slow_from=slow_from))
     assert found["deceleration"] == pytest.approx(slow_from, rel=0.25)
+
+
+def test_weights_that_are_fastest_long_after_the_minimum_slow_down_after_that():
+    """Speeds of 1, of 3 between 500 and 1000, and of 0.8: half of 3 is not to be confused with half of 1."""
+    gradient = gradient_curve(PAPER, minimum=100, plateau=500)
+    distances = np.interp(PAPER, [0, 500, 1000, 4000], [0, 500, 2000, 4400])
+    found = phase_boundaries(PAPER, gradient, distances)
+    assert found["deceleration"] == pytest.approx(1000, rel=0.25)
 
 
 def test_speed_of_uniform_motion_is_its_slope():
@@ -303,3 +312,22 @@ def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
     assert np.isnan(formed["std"])
     assert (matches["mean"], matches["n"], matches["not_found"]) == (100, 4, 0)
     assert (events.loc["gradient_minimum", "n"], events.loc["gradient_minimum", "std"]) == (2, 0)
+
+
+def test_an_event_is_summarised_over_the_seeds_in_which_it_was_found():
+    row = event_row("burst_end", Series([40.0, 10, np.nan, 25, 65]))
+    assert row == {
+        "event": "burst_end", "mean": 35, "std": pytest.approx(np.sqrt((25 + 625 + 100 + 900) / 3)), "low": 10,
+        "high": 65, "n": 4, "not_found": 1,
+    }  # fmt: skip
+
+
+def test_the_subspace_formed_between_the_bounds_of_all_seeds(rng):
+    parts = [
+        curvature([0.1, 0.9, 0.8, 0.9], [0.1, 0.8, 0.7], seed=0),  # between 0 and 10
+        curvature([0.1, 0.2, 0.8, 0.9], [0.1, 0.3, 0.7], seed=1),  # between 10 and 100
+    ]
+    tables = {"telemetry": telemetry(PAPER, [0, 1], rng)}
+    tables["curvature"], tables["pairs"] = (concat(column) for column in zip(*parts, strict=True))
+    row = timeline(tables).set_index("event").loc["subspace_formed"]
+    assert (row["low"], row["high"], row["mean"], row["n"]) == (0, 100, 55, 2)

@@ -22,7 +22,7 @@ def sampled_iterations(
         name: what messages call the schedule.
 
     Raises:
-        InvalidInput: `until` does not rise, or `every` is not positive.
+        InvalidInput: `until` falls, or `until` or `every` is not positive.
 
     The paper's range: [[50, 1], [500, 10], [4000, 50]].
     """

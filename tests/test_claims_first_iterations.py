@@ -16,6 +16,7 @@ from earlyphase.results.claims.first_iterations import (
     slowing,
 )
 from earlyphase.results.claims.judging import NotRun, assess
+from test_claims import Recording
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 NETWORK = {"dataset": "cifar10", "model": "resnet20", "task": "supervised"}
@@ -292,18 +293,6 @@ def test_growth_of_any_size_is_growth():
     state = tables["telemetry"]
     state["mean_magnitude"] = 0.05 * (1 + 0.005 * state["iteration"] / 4000 * (1 + state["seed"] / 10))
     assert verdict("S7", tables, FULL) == verdict("S7", tables, SHORT) == "reproduced"
-
-
-class Recording(dict):
-    """Tables that tell which of them were read."""
-
-    def __init__(self, tables):
-        super().__init__(tables)
-        self.read = set()
-
-    def __getitem__(self, name):
-        self.read.add(name)
-        return super().__getitem__(name)
 
 
 @pytest.mark.parametrize(

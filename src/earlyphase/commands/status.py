@@ -6,7 +6,7 @@ from pathlib import Path
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.runtime.locks import only_local
 from earlyphase.study.jobs import Job, job, jobs
-from earlyphase.study.stages import CRITERION, STAGES, left_out
+from earlyphase.study.stages import STAGES, left_out, names_of
 from earlyphase.study.status import State, duration, space_used, state_of_job
 from earlyphase.study.study import Run, Study
 
@@ -41,9 +41,8 @@ def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
     """Print a line for each chain of rounds of a network."""
     print(network)
     print(f"  {'':15} dense  rounds 1 to {network.rounds}")
-    shared = {"dataset": network.dataset, "model": network.model, "task": network.task}
     for seed in network.seeds:
-        names = shared | {"seed": seed, "criterion": CRITERION}
+        names = names_of(network) | {"seed": seed}
         dense = MARKS[states[job(study, "dense", **names)].name]
         for k in network.rewind_iterations:
             rounds = (

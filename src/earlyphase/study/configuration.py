@@ -147,10 +147,14 @@ def checked(config: dict, schema: dict) -> dict:
         raise InvalidInput("configuration: " + "\n  ".join(problems))
     for section in SECTIONS:
         for name, entry in config[section].items():
-            entries = entry if isinstance(entry, list) else [entry]
-            bound_entries = [bound(section, f"{section}.{name}", one) for one in entries]
+            bound_entries = [bound(section, f"{section}.{name}", one) for one in entries_of(entry)]
             config[section][name] = bound_entries if isinstance(entry, list) else bound_entries[0]
     return config
+
+
+def entries_of(entry: dict | list[dict]) -> list[dict]:
+    """The functions of an entry with their arguments: one, or several, applied one after the other."""
+    return entry if isinstance(entry, list) else [entry]
 
 
 def not_finite(value: object, key: str = "") -> Iterator[tuple[str, float]]:

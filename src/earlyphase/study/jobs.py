@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from earlyphase.errors import InvalidInput
+from earlyphase.study.configuration import entries_of
 from earlyphase.study.rules import Rule
 from earlyphase.study.signatures import registered
-from earlyphase.study.stages import CRITERION, STAGES, Names
+from earlyphase.study.stages import STAGES, Names, names_of
 from earlyphase.study.study import Study, combinations_of
 
 
@@ -51,10 +52,9 @@ def jobs(study: Study) -> Iterator[Job]:
     for rule, stage in STAGES.items():
         found: dict[Job, None] = {}
         for run in study.runs:
-            shared = {"dataset": run.dataset, "model": run.model, "task": run.task, "criterion": CRITERION}
             for block in stage.grid(study, run):
                 for names in combinations_of(block):
-                    found[job(study, rule, **shared | names)] = None
+                    found[job(study, rule, **names_of(run) | names)] = None
         yield from found
 
 
@@ -86,6 +86,6 @@ def roots(study: Study, rule: str, names: Names) -> tuple[str, ...]:
     found = [f"commands.{rule}.run"]
     for section in STAGES[rule].looks_up:
         entry = study.entry(section, names)
-        for one in entry if isinstance(entry, list) else [entry]:
+        for one in entries_of(entry):
             found.append(f"{registered(section)[one['function']].module}.{one['function']}")
     return tuple(found)

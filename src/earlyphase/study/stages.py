@@ -10,6 +10,7 @@ Paths, logs and literal inputs stand in the rules. Wildcards say which experimen
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from earlyphase.study.configuration import entries_of
 from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by
 
 Names = dict[str, str]  # wildcards of a job
@@ -19,6 +20,11 @@ Inputs = dict[str, list[str]]  # role -> paths
 NUMBERS = ("seed", "k", "round")  # wildcards whose values are integers
 PATH_ONLY = ("criterion",)  # wildcards that are no column of a table
 CRITERION = "magnitude"
+
+
+def names_of(run: Run) -> Names:
+    """Wildcards that all jobs of a run share."""
+    return {"dataset": run.dataset, "model": run.model, "task": run.task, "criterion": CRITERION}
 
 
 def nothing(study: Study, names: Names) -> range:
@@ -140,7 +146,7 @@ def of_branch(study: Study, names: Names) -> dict:
     """A training, what is done to the ticket first, and the iteration at which its clock then stands."""
     entry = study.entry("perturbations", names)
     return of_training(study, names) | {
-        "perturbation": entry if isinstance(entry, list) else [entry],
+        "perturbation": entries_of(entry),
         "round": int(names["round"]),
         "start": branch_span(study, names).start,
     }
@@ -172,10 +178,9 @@ def of_table(study: Study, names: Names) -> dict:
     """
     rule, output = source_of(names["table"])
     run = study.run(names)
-    fixed = {"dataset": run.dataset, "model": run.model, "task": run.task, "criterion": CRITERION}
     blocks = list(STAGES[rule].grid(study, run))
     free = {name: f"{{{name}}}" for block in blocks for name in block}
-    return {"parts": study.rules[rule].outputs[output].format(**fixed | free), "values": blocks}
+    return {"parts": study.rules[rule].outputs[output].format(**names_of(run) | free), "values": blocks}
 
 
 def of_figure(study: Study, names: Names) -> dict:

@@ -12,6 +12,7 @@ from earlyphase.study.configuration import (
     bound,
     checked,
     closest,
+    entries_of,
     overlaid,
     plugins_of,
     read_files,
@@ -132,8 +133,7 @@ class Study:
 
     def functions(self, section: str, name: str) -> list[tuple[str, Registered]]:
         """The functions that an entry names, each with what is registered of it."""
-        entry = self.config[section][name]
-        entries = entry if isinstance(entry, list) else [entry]
+        entries = entries_of(self.config[section][name])
         return [(one["function"], registered(section)[one["function"]]) for one in entries]
 
     def starts_at(self, perturbation: str, k: int) -> int:
@@ -149,8 +149,10 @@ class Study:
             for function, described in self.functions("perturbations", name):
                 if network not in described.facts.get("networks", (network,)):
                     unknown[name] = f"{function} knows {', '.join(described.facts['networks'])}"
-        for name in {name for entry in run.perturbed for name in entry["perturbations"]} & unknown.keys():
-            self.left_out.append(f"{run}: perturbation {name} is left out: {unknown[name]}, not {network}")
+        applied = {name for entry in run.perturbed for name in entry["perturbations"]}
+        for name, reason in unknown.items():  # in the order of the configuration
+            if name in applied:
+                self.left_out.append(f"{run}: perturbation {name} is left out: {reason}, not {network}")
         kept = [
             entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
             for entry in run.perturbed

@@ -89,6 +89,7 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
         "models": {name: {"function": "resnet", "depth": 8, "width": 2} for _, name in runs},
         "perturbations": {name: {"function": "gaussian_noise", "scale": 1} for name in perturbations},
         "runs": [{"dataset": one, "model": other} for one, other in runs],
+        "seeds": [0, 1, 2],
         "rewind_iterations": [0, 1, 11],
         "rounds": 12,
         "perturbed": [

@@ -61,7 +61,7 @@ BAD = [
     ("seeds", [0.5], "seeds.0 is 0.5, but must be of type integer"),
     ("seeds", [], r"seeds is \[\]"),
     ("seeds", 3, "seeds is 3, but must be of type array"),
-    ("rewind_iterations", [0, 320], "rewind_iterations has 320.*320 iterations; k must be smaller"),
+    ("rewind_iterations", [0, 400], "rewind_iterations has 400.*400 iterations; k must be smaller"),
     ("rewind_iterations", [0, 20.5], "rewind_iterations.1 is 20.5, but must be of type integer"),
     ("rewind_iterations", ["2o"], "rewind_iterations.0 is the text '2o'"),
     ("rewind_iterations", [20, 20], "stands there twice"),
@@ -103,12 +103,12 @@ BAD = [
     ("training.decay", 1.5, "training.decay is 1.5"),
     ("training.milestones", [272, 192], r"milestones are \[272, 192\], but must increase"),
     ("training.milestones", [192, 192], r"milestones are \[192, 192\], but must increase"),
-    ("training.milestones", [192, 320], "milestone 320 is not before the end at iteration 320"),
+    ("training.milestones", [192, 400], "milestone 400 is not before the end at iteration 400"),
     ("training.milestones", [0], "training.milestones.0 is 0"),
     ("training.evaluate_every", 0, "evaluate_every is 0"),
     ("training.crop_padding", -1, "crop_padding is -1"),
     ("training.flip", "yes", "training.flip is 'yes', but must be of type boolean"),
-    ("models.resnet8.training", {"iterations": 50}, "milestone 272 is not before the end at iteration 50"),
+    ("models.resnet8.training", {"iterations": 50}, "milestone 340 is not before the end at iteration 50"),
     ("models.resnet8.function", "resnt", "'resnt', which is not registered in models, did you mean 'resnet'"),
     ("models.resnet8.widht", 8, "models.resnet8.widht: resnet has no such argument, did you mean 'width'"),
     ("models.resnet8.depth", ..., "models.resnet8 lacks depth, which resnet needs"),
@@ -127,7 +127,7 @@ BAD = [
     ("telemetry.schedule", [[50]], r"telemetry.schedule.0 is \[50\]"),
     ("telemetry.schedule", [], r"telemetry.schedule is \[\].*pairs of \[until, every\]"),
     ("telemetry.evaluations", [[50, 0]], "telemetry.evaluations.0.1 is 0"),
-    ("curvature.iterations", [0, 321], "curvature.iterations has 321, but resnet8 on photo_digits trains for 320"),
+    ("curvature.iterations", [0, 401], "curvature.iterations has 401, but resnet8 on photo_digits trains for 400"),
     ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),
     ("curvature.sample", 0, "curvature.sample is 0.*training images"),
     ("curvature.statistics", "eval", "curvature.statistics.0 is 'eval'"),
@@ -247,7 +247,7 @@ def specs(config, seed="0", k="20", imp_round="3"):
     [
         ("rounds", 15, set()),
         ("seeds", [0, 1, 2, 3], set()),
-        ("rewind_iterations", [0, 20, 40, 80], set()),
+        ("rewind_iterations", [0, 20, 40, 100], set()),
         ("execution.device", "cpu", set()),
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
@@ -271,8 +271,8 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
     study = Study(changed("curvature.iterations", [20, 0.5, 1.0]), SCHEMA)
     run = study.runs[0]
-    assert run.curvature_times == [20, 160, 320]
-    assert run.kept_iterations == [0, 20, 80, 160]  # the end is kept anyway
+    assert run.curvature_times == [20, 200, 400]
+    assert run.kept_iterations == [0, 20, 100, 200]  # the end is kept anyway
 
 
 def drawn(study):
@@ -283,7 +283,7 @@ def drawn(study):
 def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
     study = Study(changed("curvature.iterations", []), SCHEMA, RULES)
     assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
-    assert study.runs[0].kept_iterations == [0, 20, 80]
+    assert study.runs[0].kept_iterations == [0, 20, 100]
     assert "subspace" not in drawn(study)
     assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
     assert any(
@@ -296,10 +296,10 @@ def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4
-    other_round = [{"rewind_iterations": [20], "rounds": [3], "perturbations": ["noise_1"]}]
+    other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
     study = Study(changed("perturbed", other_round), SCHEMA, RULES)
     assert "noise" in drawn(study)  # shows every round
-    assert "effective_std" not in drawn(study)  # shows round 6
+    assert "effective_std" not in drawn(study)  # shows round 3
 
 
 def test_an_entry_that_is_null_is_left_out():
@@ -353,7 +353,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         ("training.batch_size", 32.0, 32),
         ("models.resnet8.depth", 8.0, 8),
         ("models.resnet8.depth", "8", 8),
-        ("rewind_iterations", [0, 20.0, "80"], [0, 20, 80]),
+        ("rewind_iterations", [0, 20.0, "100"], [0, 20, 100]),
         ("seeds", ["3", "4", "5"], [3, 4, 5]),
         ("perturbations.signs_k_magnitudes_0.magnitudes", 0, "0"),
         ("figures.noise.show", [{"noise_1": 1}, {"noise_2": 2.0}], [{"noise_1": "1"}, {"noise_2": "2.0"}]),

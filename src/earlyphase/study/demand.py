@@ -14,7 +14,7 @@ from earlyphase.study.study import Study
 
 START = 4  # minutes: a busy file system, two starts of Snakemake, importing torch
 CPU_RATE = 1.2e10  # multiply-adds a second of one core; 2.7e10 to 4.8e10 measured for ResNet-20 at batch 128
-CPU_STEP = 0.015  # seconds an iteration whatever the network; 0.004 measured for the smallest, 0.008 for layers of 4 channels
+CPU_STEP = 0.015  # seconds an iteration whatever the network; 0.004 to 0.008 measured for narrow ones
 GPU_RATE = 1e12  # multiply-adds a second: assumed, not measured; small networks are far from a GPU's peak
 HESSIAN_PRODUCTS = 300  # of an eigen-solve; 32 to 64 in the default study
 GPU_LAYER_STEP = 0.001  # seconds an iteration and layer, of launching kernels: assumed, not measured

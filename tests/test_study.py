@@ -299,7 +299,7 @@ def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
     study = Study(changed("perturbed", other_round), SCHEMA, RULES)
     assert "noise" in drawn(study)  # shows every round
-    assert "effective_std" not in drawn(study)  # shows round 3
+    assert "effective_std" not in drawn(study)  # shows round 5
 
 
 def test_an_entry_that_is_null_is_left_out():

@@ -72,11 +72,10 @@ def test_a_linear_softmax_model_has_the_trace_of_its_closed_form(rng):
     assert abs(row["fisher_trace"] / row["empirical_fisher"] - 1) > 0.05  # these are two numbers
 
 
-@pytest.mark.parametrize("draws", [1, 4])
-def test_the_standard_errors_are_the_spread_of_200_repetitions(draws):
+def test_the_standard_errors_are_the_spread_of_200_repetitions():
     """Each with examples and labels of its own, from the same law."""
     model, rng = Linear(), np.random.default_rng(5)
-    rows = DataFrame([fisher_trace(model, examples(rng, 30), draws, rng) for _ in range(200)])
+    rows = DataFrame([fisher_trace(model, examples(rng, 20), 2, rng) for _ in range(200)])
     for value, error in (
         ("fisher_trace", "fisher_standard_error"), ("empirical_fisher", "empirical_standard_error"),
     ):  # fmt: skip

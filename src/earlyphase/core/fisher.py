@@ -50,7 +50,7 @@ def sample_at(task: Task, size: int, seed: int, iteration: int) -> Batch:
 def squared_gradients(
     model: nn.Module, batch: Batch, draws: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared lengths of the gradients of log p(y|x,w) of each example, by labels of the model and of the data.
+    """Squared length of the gradient of log p(y|x,w) of each example, y from the model and from the data.
 
     One example at a time: torch's way to do many at once imports its compiler, which takes longer than
     the examples of a small network.

@@ -92,7 +92,8 @@ def drawn_labels(log_p: torch.Tensor, uniform: np.ndarray) -> list[int]:
 
 def squared_length(gradients: tuple[torch.Tensor, ...]) -> float:
     """Sum of squares over all tensors, in float64."""
-    return float(sum(torch.linalg.vector_norm(part, dtype=torch.float64) ** 2 for part in gradients))
+    flat = torch.cat([part.reshape(-1) for part in gradients]).double()
+    return float(flat.dot(flat))
 
 
 def mean_with_error(values: np.ndarray) -> tuple[float, float]:

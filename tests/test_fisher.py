@@ -17,8 +17,12 @@ from earlyphase.core.tasks import noise_images, rotation, with_deficit
 from earlyphase.errors import InvalidInput
 from earlyphase.results.figures import figure, render
 from earlyphase.runtime.storage import save_weights
+from earlyphase.study.jobs import jobs
+from earlyphase.study.stages import left_out
+from earlyphase.study.study import Study
 from test_figures import check_declaration
 from test_first_iterations import NAMES, command, folder, spec, state  # noqa: F401 - `folder` is a fixture
+from test_study import CONFIG, RULES, SCHEMA
 from test_tasks import made, same
 
 CLASSES = 5
@@ -214,6 +218,34 @@ def test_a_state_of_another_iteration_or_network_is_refused(folder, capsys):  # 
     assert measure(**state(width=3)) == 1
     assert "the checkpoint belongs to another network" in capsys.readouterr().err
     assert not (folder / "row.csv").exists()
+
+
+# In the configuration
+
+
+def study(iterations):
+    config = copy.deepcopy(CONFIG)
+    config["fisher"] |= {"iterations": iterations}
+    config["curvature"] |= {"iterations": []}
+    return Study(config, SCHEMA, RULES)
+
+
+def test_its_times_are_kept_by_the_dense_run_and_fractions_are_of_training():
+    one, none = study([0.5, 7, 1.0]), study([])
+    (run,), (without,) = one.runs, none.runs
+    half, end = run.iterations // 2, run.iterations
+    assert run.fisher_times == [7, half, end]
+    assert run.kept_iterations == sorted({*without.kept_iterations, 7, half})
+    measured = {
+        (name["seed"], name["k"]) for job in jobs(one) if job.rule == "fisher" for name in [job.names]
+    }
+    assert measured == {(str(seed), str(k)) for seed in run.seeds for k in (7, half, end)}
+
+
+def test_without_times_it_is_left_out_with_its_figure():
+    one = study([])
+    assert not [job for job in jobs(one) if job.rule == "fisher" or job.names.get("figure") == "fisher"]
+    assert any("figure fisher is left out: the study makes no table fisher" in s for s in left_out(one))
 
 
 # The figure

@@ -286,11 +286,11 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
     config = changed("curvature.iterations", [20, 0.5, 1.0])
-    config["fisher"] |= {"iterations": [0.25, 40, 1.0]}
-    run = Study(config, SCHEMA).runs[0]
+    config["fisher"] |= {"iterations": []}
+    study = Study(config, SCHEMA)
+    run = study.runs[0]
     assert run.curvature_times == [20, 160, 320]
-    assert run.fisher_times == [40, 80, 320]
-    assert run.kept_iterations == [0, 20, 40, 80, 160]  # the end is kept anyway
+    assert run.kept_iterations == [0, 20, 80, 160]  # the end is kept anyway
 
 
 def drawn(study):
@@ -302,9 +302,9 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
     config = changed("curvature.iterations", [])
     config["fisher"] |= {"iterations": []}
     study = Study(config, SCHEMA, RULES)
-    assert not {"curvature", "pairs", "fisher"} & set(tables_of(study, study.runs[0]))
+    assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
     assert study.runs[0].kept_iterations == [0, 20, 80]
-    assert not {"subspace", "fisher"} & set(drawn(study))
+    assert "subspace" not in drawn(study)
     assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
     assert any(
         "figure subspace is left out: the study makes no table curvature" in s for s in left_out(study)
@@ -313,9 +313,10 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
+    config["fisher"] |= {"iterations": []}
     study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
-    assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace", "fisher"}
-    assert len(left_out(study)) == len(CONFIG["figures"]) - 5
+    assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
+    assert len(left_out(study)) == len(CONFIG["figures"]) - 4
     other_round = [{"rewind_iterations": [20], "rounds": [3], "perturbations": ["noise_1"]}]
     study = Study(changed("perturbed", other_round), SCHEMA, RULES)
     assert "noise" in drawn(study)  # shows every round

@@ -80,7 +80,7 @@ BAD = [
     ("figures.rewinding.flip", True, "figures.rewinding.flip: rewinding has no such argument"),
     ("perturbations.shuffle_layers.training", {}, "shuffle_layers.training: shuffle has no such argument"),
     ("tasks.supervised.classes", 4, "tasks.supervised.classes: supervised has no such argument"),
-    ("runs.0.task", "rotation", "'rotation', which is not under tasks"),
+    ("runs.0.task", "rotatoin", "'rotatoin', which is not under tasks, did you mean 'rotation'"),
     ("runs.0.perturbed", [{"rounds": [13], "rewind_iterations": [20], "perturbations": ["noise_1"]}], "perturbed.0.rounds has 13"),
     ("runs.0.figures", {"rewinding": {"function": "rewindin"}}, "runs.0.figures.rewinding.function is 'rewindin'"),
     ("runs.0.training", {"momentun": 0.5}, "unknown key 'momentun' in runs.0.training, did you mean 'momentum'"),
@@ -134,6 +134,12 @@ BAD = [
     ("curvature.statistics", [], r"curvature.statistics is \[\]"),
     ("curvature.statistics", ["sample", "sample"], "curvature.statistics is .*stands there twice"),
     ("curvature.tolerance", "1e-2", "curvature.tolerance is the text '1e-2'"),
+    ("fisher.iterations", [0, 9999], "fisher.iterations has 9999, but resnet8 on photo_digits trains for"),
+    ("fisher.iterations", [1.5], "fisher.iterations has 1.5"),
+    ("runs.0.fisher", {"iterations": [9999]}, "fisher.iterations has 9999"),
+    ("fisher.sample", 1, "fisher.sample is 1.*an error needs two"),
+    ("fisher.draws", 0, "fisher.draws is 0.*labels drawn from the network"),
+    ("fisher.statistics", "running", "unknown key 'statistics' in fisher"),
     ("figures.telemetry.layers", "fc.weight", "telemetry has no such argument, did you mean 'layer'"),
     ("perturbed", [PERTURBED | {"rounds": [6, 6]}], "perturbed.0.rounds is .*stands there twice"),
     ("perturbed", [PERTURBED | {"rewind_iterations": [40]}], "perturbed.0.rewind_iterations has 40, but resnet8 on photo_digits computes"),
@@ -193,6 +199,9 @@ def test_the_paper_s_preset_looks_where_its_claims_ask():
     assert {400, 500, 2000, 4000} <= set(evaluated)  # S2, S3, S6
     assert {10, 500, 2000, 4000} <= set(times("presets/paper.yaml", "schedule")[1])  # S4, S6
     assert {500, 2000} <= set(run.curvature_times)  # S8
+    assert set(run.fisher_times) - {run.iterations} <= set(
+        run.curvature_times
+    )  # no state is kept for it alone
 
 
 @pytest.mark.parametrize(
@@ -238,6 +247,7 @@ def specs(config, seed="0", k="20", imp_round="3"):
         "perturb": spec(study, "perturb", branched),
         "telemetry": spec(study, "telemetry", names),
         "curvature": spec(study, "curvature", names | {"k": k}),
+        "fisher": spec(study, "fisher", names | {"k": k}),
         "pairs": spec(study, "pairs", names),
     }
 
@@ -252,13 +262,19 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
         ("prune_fraction", 0.3, {"imp"}),
-        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature"}),
-        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp", "perturb", "telemetry", "curvature"}),
+        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"}),
+        (
+            "models.resnet8.training",
+            {"momentum": 0.8},
+            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"},
+        ),
         ("perturbations.noise_1.scale", 2.0, {"perturb"}),
         ("perturbations.noise_2.scale", 1.0, set()),
         ("telemetry.schedule", [[4, 1]], {"telemetry"}),
         ("curvature.iterations", [0, 4], set()),
         ("curvature.sample", 400, {"curvature"}),
+        ("fisher.iterations", [0, 4], set()),
+        ("fisher.draws", 2, {"fisher"}),
         ("datasets.photo_digits.seed", 4, {"data"}),
         ("datasets.photo_digits.flip", True, set()),  # training.flip is false
     ],
@@ -269,7 +285,9 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 
 
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
-    study = Study(changed("curvature.iterations", [20, 0.5, 1.0]), SCHEMA)
+    config = changed("curvature.iterations", [20, 0.5, 1.0])
+    config["fisher"] |= {"iterations": []}
+    study = Study(config, SCHEMA)
     run = study.runs[0]
     assert run.curvature_times == [20, 200, 400]
     assert run.kept_iterations == [0, 20, 100, 200]  # the end is kept anyway
@@ -281,7 +299,9 @@ def drawn(study):
 
 
 def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
-    study = Study(changed("curvature.iterations", []), SCHEMA, RULES)
+    config = changed("curvature.iterations", [])
+    config["fisher"] |= {"iterations": []}
+    study = Study(config, SCHEMA, RULES)
     assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
     assert study.runs[0].kept_iterations == [0, 20, 100]
     assert "subspace" not in drawn(study)
@@ -293,6 +313,7 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
+    config["fisher"] |= {"iterations": []}
     study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4
@@ -328,6 +349,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "training": {"iterations": 50, "milestones": [30]},
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
         "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]},
+        "fisher": {"iterations": [15]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
@@ -340,7 +362,8 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.training["iterations"] == second.iterations == 50
     assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
-    assert second.kept_iterations == [0, 5, 10]
+    assert second.kept_iterations == [0, 5, 10, 15]
+    assert second.fisher["sample"] == first.fisher["sample"]
     assert "noise" not in second.figures
     assert second.figures["first"] == {"function": "rewinding"}
 

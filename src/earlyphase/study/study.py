@@ -24,7 +24,7 @@ from earlyphase.study.signatures import SECTIONS, Registered, registered
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 OWN = (  # settings that may be said for all runs, or within one
     "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "perturbed", "telemetry",
-    "curvature", "figures",
+    "curvature", "fisher", "figures",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ class Run:
         self.seeds, self.rewind_iterations = settings["seeds"], settings["rewind_iterations"]
         self.rounds, self.prune_fraction = settings["rounds"], settings["prune_fraction"]
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
-        self.perturbed = settings["perturbed"]
+        self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
         may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
         self.training = settings["training"] | {"flip": settings["training"]["flip"] and may_flip}
@@ -60,6 +60,11 @@ class Run:
         return sorted({as_iterations(time, self.iterations) for time in self.curvature["iterations"]})
 
     @cached_property
+    def fisher_times(self) -> list[int]:
+        """Iterations at which the trace of the Fisher information is measured, rising."""
+        return sorted({as_iterations(time, self.iterations) for time in self.fisher["iterations"]})
+
+    @cached_property
     def watched(self) -> range:
         """Iterations that telemetry replays: to the last evaluation, or one past the last sample.
 
@@ -75,10 +80,12 @@ class Run:
     def kept_iterations(self) -> list[int]:
         """Iterations whose state the dense run keeps, besides its end.
 
-        Rewinding and curvature need them; perturbations and curvature look back at iteration 0.
+        Rewinding, curvature and the Fisher information need them; perturbations and curvature look back at
+        iteration 0.
         """
         initial = [0] if self.curvature_times or self.perturbed else []
-        return sorted({*self.rewind_iterations, *self.curvature_times, *initial} - {self.iterations})
+        kept = {*self.rewind_iterations, *self.curvature_times, *self.fisher_times, *initial}
+        return sorted(kept - {self.iterations})
 
 
 class Study:
@@ -109,6 +116,7 @@ class Study:
         self._runs = {(run.dataset, run.model): run for run in self.runs}
         for run in self.runs:
             check_training(run)
+            check_task(self.config, run.dataset, run.task)
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
             check_figures(run, list(self.config["perturbations"]))
@@ -234,6 +242,29 @@ def check_runs(config: dict) -> None:
         raise InvalidInput("configuration: runs names the same network on the same data set twice")
 
 
+def check_task(config: dict, dataset: str, task: str) -> None:
+    """Raise `InvalidInput` where a data set is known to have images of a size that a task cannot work on."""
+    entry = config["datasets"][dataset]
+    described = registered("datasets")[entry["function"]]
+    known = described.facts | described.defaults | entry
+    height, width = (known.get(side, known.get("size")) for side in ("height", "width"))
+    if height is None or width is None:
+        return
+    where = f"configuration: task {task} on {dataset}"
+    for one in entries_of(config["tasks"][task]):
+        function = registered("tasks")[one["function"]]
+        if function.facts.get("square") and height != width:
+            raise InvalidInput(
+                f"{where}: {one['function']} needs square images, but they are {height}x{width} pixels"
+            )
+        argument = function.facts.get("least_size")
+        if argument and min(height, width) < (least := (function.defaults | one)[argument]):
+            raise InvalidInput(
+                f"{where}: {argument} of {one['function']} is {least}, but the images are {height}x{width} "
+                f"pixels; it must not be above {min(height, width)}"
+            )
+
+
 def check_training(run: Run) -> None:
     """Raise `InvalidInput` where times contradict each other."""
     where = f"configuration: training of {run}"
@@ -254,12 +285,13 @@ def check_times(run: Run) -> None:
     """Raise `InvalidInput` where a run is to be looked at in an order or at a time that it does not have."""
     for name in ("schedule", "evaluations"):
         sampled_iterations(run.telemetry[name], run.iterations, f"configuration: telemetry.{name}")
-    for time in run.curvature["iterations"]:
-        if as_iterations(time, run.iterations) > run.iterations:
-            raise InvalidInput(
-                f"configuration: curvature.iterations has {time}, but {run} trains "
-                f"for {run.iterations} iterations; an integer is iterations, a number with a point a fraction"
-            )
+    for name, measured in (("curvature", run.curvature), ("fisher", run.fisher)):
+        for time in measured["iterations"]:
+            if as_iterations(time, run.iterations) > run.iterations:
+                raise InvalidInput(
+                    f"configuration: {name}.iterations has {time}, but {run} trains for {run.iterations} "
+                    "iterations; an integer is iterations, a number with a point a fraction"
+                )
 
 
 def check_perturbed(run: Run, known: list[str]) -> None:

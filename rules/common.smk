@@ -90,7 +90,7 @@ wildcard_constraints:
     task=either(STUDY.config["tasks"]),
     figure=either({name for run in STUDY.runs for name in run.figures}),
     perturbation=either(STUDY.config["perturbations"]),
-    criterion=stages.CRITERION,
+    criterion=either(STUDY.config["criteria"]),
     seed=r"\d+",
     k=r"\d+",
     round=r"[1-9]\d*",

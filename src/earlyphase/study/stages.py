@@ -4,14 +4,22 @@ Paths, logs and literal inputs stand in the rules. Wildcards say which experimen
 
     {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`,
                  with a deficit in a window `{name}-{first}-{end}`
-    {criterion}  by which the rounds of a chain prune: `magnitude`
+    {criterion}  by which the rounds of a chain prune: `magnitude`, or an entry under `pruned_by`
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from earlyphase.study.configuration import entries_of
-from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by
+from earlyphase.study.study import (
+    CRITERION,
+    Run,
+    Study,
+    branches_of,
+    combinations_of,
+    perturbs,
+    shown_by,
+)
 
 Names = dict[str, str]  # wildcards of a job
 Block = dict[str, list]  # wildcard -> values; stands for all combinations
@@ -19,7 +27,6 @@ Inputs = dict[str, list[str]]  # role -> paths
 
 NUMBERS = ("seed", "k", "round")  # wildcards whose values are integers
 PATH_ONLY = ("criterion",)  # wildcards that are no column of a table
-CRITERION = "magnitude"
 
 
 def names_of(run: Run) -> Names:
@@ -48,6 +55,7 @@ class Stage:
         needs: inputs that the rule does not name literally.
         looks_up: sections of the configuration whose functions a job looks up by name.
         tables: name of a table -> the output that it is collected of, over all jobs of a run.
+        collects: name of a table -> the jobs that it is collected over, where it is not all of a run.
     """
 
     grid: Callable[[Study, Run], Iterable[Block]]
@@ -56,6 +64,11 @@ class Stage:
     needs: Callable[[Study, Names], Inputs] = no_inputs
     looks_up: tuple[str, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
+    collects: Mapping[str, Callable[[Study, Run], Iterable[Block]]] = field(default_factory=dict)
+
+    def collected(self, study: Study, run: Run, table: str) -> list[Block]:
+        """The jobs of a run that a table is collected over."""
+        return list(self.collects.get(table, self.grid)(study, run))
 
 
 # Grids
@@ -94,6 +107,24 @@ def pairs(study: Study, run: Run) -> list[Block]:
 def rounds(study: Study, run: Run) -> list[Block]:
     """Every round of every chain."""
     return [{"seed": run.seeds, "k": run.rewind_iterations, "round": list(range(1, run.rounds + 1))}]
+
+
+def rounds_by_criteria(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain that prunes by another criterion."""
+    return [
+        {
+            "seed": run.seeds,
+            "criterion": entry["criteria"],
+            "k": entry.get("rewind_iterations", run.rewind_iterations),
+            "round": list(range(1, entry.get("rounds", run.rounds) + 1)),
+        }
+        for entry in run.pruned_by
+    ]
+
+
+def all_rounds(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain, by whatever criterion."""
+    return [*rounds(study, run), *rounds_by_criteria(study, run)]
 
 
 def branches(study: Study, run: Run) -> list[Block]:
@@ -143,8 +174,12 @@ def of_training(study: Study, names: Names) -> dict:
 
 
 def of_round(study: Study, names: Names) -> dict:
-    """A training, and how a round prunes."""
-    return of_training(study, names) | {"prune_fraction": study.run(names).prune_fraction}
+    """A training, and how a round prunes; the columns name the criterion where it is not that of the run."""
+    training, name = of_training(study, names), names["criterion"]
+    if name != CRITERION:
+        training["columns"] |= {"criterion": name}
+    how = {"criterion": study.entry("criteria", names), "prune_fraction": study.run(names).prune_fraction}
+    return training | how
 
 
 def of_branch(study: Study, names: Names) -> dict:
@@ -189,7 +224,7 @@ def of_table(study: Study, names: Names) -> dict:
     """
     rule, output = source_of(names["table"])
     run = study.run(names)
-    blocks = list(STAGES[rule].grid(study, run))
+    blocks = STAGES[rule].collected(study, run, names["table"])
     free = {name: f"{{{name}}}" for block in blocks for name in block}
     return {"parts": study.rules[rule].outputs[output].format(**names_of(run) | free), "values": blocks}
 
@@ -308,7 +343,9 @@ STAGES = {  # in the order of the graph
     "fisher": Stage(fishers, of_fisher, looks_up=("models", "tasks"), tables={"fisher": "row"}),
     "pairs": Stage(pairs, of_columns, needs=at_all_times, tables={"pairs": "table"}),
     "imp_round": Stage(
-        rounds, of_round, from_k, before_round, looks_up=("models", "tasks"), tables={"imp": "metrics"}
+        all_rounds, of_round, from_k, before_round, looks_up=("models", "tasks", "criteria"),
+        tables={"imp": "metrics", "criteria": "metrics"},
+        collects={"imp": rounds, "criteria": rounds_by_criteria},
     ),
     "perturb": Stage(
         branches, of_branch, branch_span, dense_ends, looks_up=("models", "tasks", "perturbations"),
@@ -335,8 +372,8 @@ def tables_of(study: Study, run: Run) -> list[str]:
     return [
         table
         for stage in STAGES.values()
-        if stage.tables and any(all(block.values()) for block in stage.grid(study, run))
         for table in stage.tables
+        if any(all(block.values()) for block in stage.collected(study, run, table))
     ]
 
 

@@ -171,7 +171,7 @@ def test_the_study_makes_every_promised_file(finished):
     for path in results.glob("perturbed/**/*.csv"):
         assert path.with_suffix(".json").exists()
     claims = (results / "claims.csv").read_text()
-    assert [claims.count(f"\n{section}") for section in "RSC"] == [5, 8, 2]
+    assert [claims.count(f"\n{section}") for section in "RSC"] == [9, 8, 2]
     for seed in SMOKE["seeds"]:
         telemetry = results / f"telemetry/synthetic/tiny/seed{seed}/supervised"
         names = ["evaluations.csv", "run.json", "state.csv", "traces.csv"]

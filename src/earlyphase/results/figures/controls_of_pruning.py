@@ -123,7 +123,7 @@ def control_points(tables: Tables, labels: dict[str, str]) -> DataFrame:
     branches = runs_of(tables, "perturbed", "perturbation", "k", "round")
     branches = branches.assign(curve=branches["perturbation"].map(labels)).dropna(subset="curve")
     others = runs_of(tables, "criteria", "criterion", "k", "round")
-    others = others.assign(curve="iterative, by " + others["criterion"].astype(str))
+    others = others.assign(curve="iterative, by " + others["criterion"].str.replace("_", " "))
     runs = concat([part for part in (whole, chains, branches, others) if len(part)], ignore_index=True)
     runs = runs.astype({"k": "Int64", "stopping": float})
     by = {

@@ -86,6 +86,7 @@ def roots(study: Study, rule: str, names: Names) -> tuple[str, ...]:
     found = [f"commands.{rule}.run"]
     for section in STAGES[rule].looks_up:
         entry = study.entry(section, names)
+        functions = registered("tasks" if section == "pretraining" else section)
         for one in entries_of(entry):
-            found.append(f"{registered(section)[one['function']].module}.{one['function']}")
+            found.append(f"{functions[one['function']].module}.{one['function']}")
     return tuple(found)

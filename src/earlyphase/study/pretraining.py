@@ -99,8 +99,8 @@ def check_pretrained(run: "Run", config: dict) -> None:
                 check_name(f"{place}.pretraining", name, config)
                 if pretraining_of(config, name, iterations).start >= run.iterations:
                     raise InvalidInput(
-                        f"{place}.iterations has {iterations}, but the clock of {name} goes on from there and "
-                        f"{run} ends at iteration {run.iterations}; fewer, or `clock: restarted`, are right"
+                        f"{place}.iterations has {iterations}, but the clock of {name} goes on from there, "
+                        f"and {run} ends at iteration {run.iterations}; fewer, or `clock: restarted`, are right"
                     )
             if section == "pretrained" and entry.get("rounds", 1) > run.rounds:
                 raise InvalidInput(

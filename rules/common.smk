@@ -68,7 +68,12 @@ def either(names):
 wildcard_constraints:
     dataset=either(STUDY.config["datasets"]),
     model=either(STUDY.config["models"]),
-    task=either([*STUDY.config["tasks"], *(f"{name}-[1-9]\\d*" for name in STUDY.config["pretraining"])]),
+    task=either(
+        [
+            *STUDY.config["tasks"],
+            *(f"{name}-[1-9]\\d*" for name in STUDY.config["pretraining"]),
+        ]
+    ),
     pretraining=either(STUDY.config["pretraining"]),
     iterations=r"[1-9]\d*",
     figure=either({name for run in STUDY.runs for name in run.figures}),

@@ -100,7 +100,7 @@ def check_pretrained(run: "Run", config: dict) -> None:
                 if pretraining_of(config, name, iterations).start >= run.iterations:
                     raise InvalidInput(
                         f"{place}.iterations has {iterations}, but the clock of {name} goes on from there, "
-                        f"and {run} ends at iteration {run.iterations}; fewer, or `clock: restarted`, are right"
+                        f"and {run} ends at iteration {run.iterations}; fewer or `clock: restarted` is right"
                     )
             if section == "pretrained" and entry.get("rounds", 1) > run.rounds:
                 raise InvalidInput(

@@ -55,10 +55,29 @@ snakemake.common.get_function_params = parameters_of
 snakemake.rules.get_function_params = parameters_of
 
 
+# Libraries read these when they are loaded. MKL, which multiplies the matrices of linear layers, then takes a path
+# that it has on every processor.
+INSTRUCTIONS = {
+    "auto": {},
+    "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "sse41": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+}
+
+
+def environment():
+    """Variables that jobs run with, as a shell sets them before a command."""
+    chosen = dict(INSTRUCTIONS[STUDY.config["execution"]["instructions"]])
+    if chosen:
+        chosen["MKL_CBWR"] = "COMPATIBLE"
+    if named := os.environ.get(plugins.VARIABLE):
+        chosen[plugins.VARIABLE] = named
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())
+
+
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
 # ends the rest of the job then leaves no time to save. So the command takes the shell's place.
-named = os.environ.get(plugins.VARIABLE)
-shell.prefix(f"{plugins.VARIABLE}={shlex.quote(named)} exec " if named else "exec ")
+shell.prefix(f"{environment()}exec ")
 
 
 def either(names):

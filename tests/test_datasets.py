@@ -118,6 +118,7 @@ def test_a_set_that_training_could_not_read_is_refused(data, change, message):
         ("photo_digits", {"train": 100.0}, "train is 100.0"),
         ("photo_digits", {"train": "8192"}, "train is '8192'"),
         ("photo_digits", {"seed": -1}, "seed is -1"),
+        ("photo_digits", {"photo_brightness": 1.5}, "photo_brightness is 1.5, but must lie between 0 and 1"),
         ("digits", {"test": 1788}, "fewer than 10 of 1797"),
         ("digits", {"test": 5}, "test is 5"),
         ("synthetic", {"classes": 1}, "classes is 1"),
@@ -239,6 +240,14 @@ def test_digits_and_photographs_meet_by_absolute_difference(monkeypatch):
         images[grey] = dataset["photo_digits"](train=50, test=50).train_images.astype(int)
     assert np.array_equal(images[255], 255 - images[0])
     assert np.array_equal(images[100], np.abs(100 - images[0]))
+
+
+def test_photographs_are_dimmed_before_digits_are_laid_over_them(monkeypatch):
+    with_photos(monkeypatch, np.full((427, 640, 3), 200, np.uint8))
+    dimmed = dataset["photo_digits"](train=50, test=50, photo_brightness=0.25).train_images
+    with_photos(monkeypatch, np.full((427, 640, 3), 50, np.uint8))
+    dark = dataset["photo_digits"](train=50, test=50).train_images
+    assert np.array_equal(dimmed, dark)
 
 
 def test_photo_digits_are_balanced_and_their_splits_independent():

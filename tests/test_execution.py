@@ -74,6 +74,7 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, text):
 
 def test_the_columns_of_tables_are_these():
     assert CPU.record() == {"device": "cpu", "precision": "float32", "threads": 1}
+    assert CPU.columns() == CPU.record() | {"instructions": instructions()}
 
 
 def test_the_instruction_set_is_named_with_the_limit_of_onednn(monkeypatch):

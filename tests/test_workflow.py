@@ -2,12 +2,14 @@
 
 import inspect
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -463,3 +465,17 @@ def test_lint_and_format():
         check=False,
     )
     assert form.returncode == 0, form.stdout + form.stderr
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86 processors")
+def test_the_instruction_set_can_be_fixed_and_figures_that_mix_two_say_so(finished, tmp_path):
+    fixed = finished.copied(tmp_path / "fixed")
+    fixed.configure(execution={"instructions": "sse41"})
+    ticket = "results/perturbed/synthetic/tiny/seed0/supervised/magnitude/it4/round3/shuffle_layers.csv"
+    fixed.snakemake(ticket, "--cores", "1", "--forcerun", ticket)
+    rows = pd.read_csv(fixed.folder / ticket)
+    assert set(rows["instructions"]) == {"DEFAULT, oneDNN limited to SSE41"}
+    fixed.snakemake("--cores", "2")
+    said = (fixed.folder / "logs/figures/synthetic/tiny/effective_std.log").read_text()
+    assert "instructions differs between runs: " in said
+    assert "differs" not in (fixed.folder / "logs/figures/synthetic/tiny/telemetry.log").read_text()

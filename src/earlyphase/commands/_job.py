@@ -91,7 +91,7 @@ class Job:
 
     def described(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Put what identifies the run before each row, and what produced it behind."""
-        produced = self.execution.record() | {"torch": versions()["torch"]}
+        produced = self.execution.columns() | {"torch": versions()["torch"]}
         for row in rows:
             yield self.spec["columns"] | row | produced
 

@@ -3,7 +3,7 @@
 import argparse
 
 from earlyphase.commands._options import add_job_arguments, add_table_arguments, begin, read_tables
-from earlyphase.results.figures import figure, render
+from earlyphase.results.figures import add_note, figure, render
 from earlyphase.results.summaries import mixtures
 from earlyphase.runtime.storage import write_bytes
 
@@ -23,9 +23,10 @@ def run(args: argparse.Namespace) -> None:
     arguments = dict(args.spec)
     draw = figure.named(arguments.pop("function"))
     tables = read_tables(args)
+    drawn, points = draw(tables, **arguments)
     for mixture in mixtures(tables):
         print(f"warning: {mixture}")
-    drawn, points = draw(tables, **arguments)
+        add_note(drawn, f"Mixed: {mixture}")
     write_bytes(args.out_svg, render(drawn, "svg"))
     write_bytes(args.out_png, render(drawn, "png"))
     write_bytes(args.out_table, points.to_csv(index=False).encode())

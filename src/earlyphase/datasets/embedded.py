@@ -29,6 +29,7 @@ def photo_digits(
     train: Annotated[int, {"minimum": 10}] = 8192,
     test: Annotated[int, {"minimum": 10}] = 2000,
     seed: Annotated[int, {"minimum": 0}] = 0,
+    photo_brightness: Annotated[float, {"minimum": 0, "maximum": 1}] = 1.0,
 ) -> DataSet:
     """Real handwritten digits over real photographs, (3, 16, 16), made from what scikit-learn embeds.
 
@@ -43,6 +44,8 @@ def photo_digits(
         test: number of test images, at least 10.
         seed: fixes the set. The split of the digits, the training and the test images each draw from
             their own stream of it, so neither count changes the rest.
+        photo_brightness: what the values of the photographs are multiplied by, 0 to 1. The darker they
+            are, the easier a digit is told from them; at 0 digits are white on black.
 
     Raises:
         InvalidInput: an argument is out of range.
@@ -54,10 +57,13 @@ def photo_digits(
 
     check_least(10, train=train, test=test)
     check_least(0, seed=seed)
+    if not 0 <= photo_brightness <= 1:
+        raise InvalidInput(f"photo_brightness is {photo_brightness!r}, but must lie between 0 and 1")
     images, labels = _grey_digits()
     enlarged = [Image.fromarray(image).resize((12, 12), Image.Resampling.BILINEAR) for image in images]
     images = np.stack([np.asarray(image) for image in enlarged])
     photos = np.stack(load_sample_images().images)  # (2, 427, 640, 3)
+    photos = np.round(photos * photo_brightness).astype(np.uint8)
     left, right = np.split(photos, 2, axis=2)
     for_train, for_test = stratified(labels, 360, generator(seed, "photo_digits", "digits"))
     return assembled(
@@ -70,7 +76,8 @@ def photo_digits(
             "source": f"{DIGITS_CREDIT}; photographs: {PHOTOS_CREDIT}",
             "licence": f"{DIGITS_LICENCE}; photographs: CC BY 2.0",
             "made": "digits enlarged to 12x12 over 16x16 cut-outs of the photographs by absolute difference, "
-            f"as MNIST-M (Ganin & Lempitsky 2015); train={train}, test={test}, seed={seed}",
+            f"as MNIST-M (Ganin & Lempitsky 2015); train={train}, test={test}, seed={seed}, "
+            f"photo_brightness={photo_brightness}",
         },
     )
 

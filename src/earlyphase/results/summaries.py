@@ -6,7 +6,13 @@ import numpy as np
 from pandas import DataFrame, Series
 
 NETWORK = ["dataset", "model"]
-PRODUCED_BY = ["torch", "device", "precision", "threads"]  # columns that ought to hold one value each
+PRODUCED_BY = [
+    "torch",
+    "device",
+    "precision",
+    "threads",
+    "instructions",
+]  # columns that ought to hold one value each
 IDENTICAL = 1e-9  # values that differ by less do so by rounding
 
 

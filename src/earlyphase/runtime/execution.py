@@ -24,8 +24,15 @@ class Execution:
     threads: int
 
     def record(self) -> dict[str, str | int]:
-        """Columns that every table of results carries, and part of a job's identity."""
+        """What a job asked for: part of its identity."""
         return {"device": self.device.type, "precision": self.precision, "threads": self.threads}
+
+    def columns(self) -> dict[str, str | int]:
+        """Columns that every table of results carries: what was asked for, and what the processor made of it.
+
+        The instruction set is not part of a job's identity: one that goes on elsewhere keeps its progress.
+        """
+        return self.record() | {"instructions": instructions()}
 
     def machine(self) -> dict[str, str]:
         """What the run record says of the processor; results of two kinds may differ in the last bits.

@@ -9,9 +9,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import render
+from earlyphase.results.figures.style import add_note, render
 
-__all__ = ["figure", "render"]
+__all__ = ["add_note", "figure", "render"]
 
 for module in iter_modules(__path__):
     import_module(f"{__name__}.{module.name}")

@@ -6,6 +6,7 @@ state.
 
 from contextlib import AbstractContextManager
 from io import BytesIO
+from textwrap import fill
 
 import numpy as np
 from matplotlib import colormaps, style
@@ -140,6 +141,12 @@ def seeds_note(points: DataFrame) -> str:
     if diverged:
         note += f"; ×: left out, {diverged} diverged run{'s' if diverged > 1 else ''}"
     return note
+
+
+def add_note(figure: Figure, note: str) -> None:
+    """Put a sentence below a figure, under what stands there."""
+    lines = [*filter(None, [figure.get_supxlabel()]), fill(note, 130)]
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", **SMALL_PRINT)
 
 
 def iteration_axis(ax: Axes, last: float) -> None:

@@ -1,0 +1,54 @@
+"""Show the verdicts of several studies side by side, and how many are the same."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from pandas import DataFrame
+
+from earlyphase.errors import InvalidInput
+from earlyphase.results.comparison import agreement, as_markdown, side_by_side
+
+CLAIMS = "claims.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("results", nargs="+", help="two or more: folder of results, or table of claims, .csv")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a table in Markdown, and what it comes to.
+
+    Raises:
+        InvalidInput: a folder has no table of claims, or fewer than two are given.
+    """
+    judged = dict(zip(names_of(args.results), map(read_claims, args.results), strict=True))
+    print(as_markdown(side_by_side(judged)))
+    shares = agreement(judged)
+    print(
+        f"\nOf {shares['claims']} claims {shares['same']:.0%} have the same verdict in all, "
+        f"{shares['opposite']:.0%} opposite ones; {shares['undecided']:.0%} are undecided in the first."
+    )
+
+
+def names_of(paths: list[str]) -> list[str]:
+    """Short names of studies: what their paths do not share."""
+    parts = [[part for part in Path(path).parts if part not in (CLAIMS, "results")] for path in paths]
+    names = [part[-1].removesuffix(".csv") if part else path for part, path in zip(parts, paths, strict=True)]
+    return names if len(set(names)) == len(names) else list(map(str, paths))
+
+
+def read_claims(path: str) -> DataFrame:
+    """Read the table of claims of a folder of results, or one itself."""
+    found = next(
+        (one for one in (Path(path), Path(path, CLAIMS), Path(path, "results", CLAIMS)) if one.is_file()),
+        None,
+    )
+    if found is None:
+        raise InvalidInput(f"{path} is neither a table of claims nor a folder that holds results/{CLAIMS}")
+    table = pd.read_csv(found)
+    missing = {"id", "reading", "verdict", "ours", "error"} - set(table)
+    if missing:
+        raise InvalidInput(f"{found} is no table of claims: it has no column {', '.join(sorted(missing))}")
+    return table

@@ -1,0 +1,73 @@
+"""Verdicts of several studies side by side."""
+
+import pytest
+from pandas import DataFrame
+
+from earlyphase.__main__ import main
+from earlyphase.errors import InvalidInput
+from earlyphase.results.comparison import agreement, by_claim, side_by_side
+
+YES, NO, UNSURE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
+
+
+def judged(**verdicts):
+    """A table of claims; `P1_own` is the reading "own" of P1."""
+    rows = []
+    for name, verdict in verdicts.items():
+        claim, _, reading = name.partition("_")
+        rows.append({
+            "id": claim, "reading": reading, "dataset": "digits", "model": "resnet8",
+            "ours": "1.0 points", "error": "± 0.5", "verdict": verdict,
+        })  # fmt: skip
+    rows.append(rows[0] | {"id": "M1", "verdict": "", "reading": ""})
+    return DataFrame(rows)
+
+
+FIRST = judged(R1=YES, R2=YES, R3=NOT_RUN, R4=NO, P1_own=YES, P1_k=YES)
+
+
+def test_studies_that_say_the_same_agree_in_all():
+    found = side_by_side({"a": FIRST, "b": FIRST})
+    assert list(found["id"]) == ["R1", "R2", "R3", "R4", "P1", "P1"]  # M1 is a finding without a verdict
+    assert found["same"].all()
+    assert found["b: ours"].iloc[0] == "1.0 points ± 0.5"
+    assert agreement({"a": FIRST, "b": FIRST}) == {"claims": 5, "same": 1, "opposite": 0, "undecided": 0.2}
+
+
+def test_each_way_to_differ_is_counted():
+    second = judged(R1=NO, R2=UNSURE, R3=UNSURE, R4=NO, P1_own=YES, P1_k=YES)
+    shares = agreement({"a": FIRST, "b": second})
+    assert shares["same"] == 3 / 5  # not run and inconclusive are the same: nothing is decided
+    assert shares["opposite"] == 1 / 5
+    assert list(side_by_side({"a": FIRST, "b": second})["same"]) == [False, False, False, True, True, True]
+
+
+def test_a_claim_whose_readings_differ_is_undecided():
+    mixed = judged(P1_own=YES, P1_k=NO, P2_own=NO, P2_k=NO)
+    assert by_claim(mixed) == {("digits", "resnet8", "P1"): UNSURE, ("digits", "resnet8", "P2"): NO}
+
+
+def test_a_claim_that_one_study_lacks_was_not_run_there():
+    less = FIRST[FIRST["id"] != "R4"]
+    row = side_by_side({"a": FIRST, "b": less}).set_index("id").loc["R4"]
+    assert (row["b: verdict"], row["b: ours"], row["same"]) == (NOT_RUN, "", False)
+
+
+def test_one_study_cannot_be_compared():
+    with pytest.raises(InvalidInput, match="two or more studies can be compared, not 1"):
+        side_by_side({"a": FIRST})
+
+
+def test_the_command_prints_a_table_of_folders_and_says_what_is_missing(tmp_path, capsys):
+    for name in ("here", "there"):
+        (tmp_path / name / "results").mkdir(parents=True)
+        FIRST.to_csv(tmp_path / name / "results/claims.csv", index=False)
+    assert main(["compare", str(tmp_path / "here"), str(tmp_path / "there/results")]) == 0
+    printed = capsys.readouterr().out
+    assert "| dataset | model | id | reading | same | here: ours | here: verdict | there: ours |" in printed
+    assert "Of 5 claims 100% have the same verdict in all, 0% opposite ones; 20% are undecided" in printed
+    assert main(["compare", str(tmp_path / "here"), str(tmp_path / "nowhere")]) == 1
+    assert "nowhere is neither a table of claims nor a folder" in capsys.readouterr().err
+    FIRST.drop(columns="verdict").to_csv(tmp_path / "bad.csv", index=False)
+    assert main(["compare", str(tmp_path / "here"), str(tmp_path / "bad.csv")]) == 1
+    assert "bad.csv is no table of claims: it has no column verdict" in capsys.readouterr().err

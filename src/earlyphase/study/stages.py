@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.pretraining import panels_of
-from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by
+from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by, tickets_of
 
 Names = dict[str, str]  # wildcards of a job
 Block = dict[str, list]  # wildcard -> values; stands for all combinations
@@ -464,6 +464,9 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str | None:
     panels = panels_of(figure)
     if panels and not panels & {first.name for first, _ in study.beginnings(run)}:
         return "none of the pretrainings that it shows is applied"
+    pretrained = {name for entry in run.sparse_pretraining for name in entry["perturbations"]}
+    if tickets_of(figure) and not tickets_of(figure) & pretrained:
+        return "none of the tickets that it shows is pretrained"
     return None
 
 

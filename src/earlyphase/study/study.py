@@ -123,6 +123,8 @@ class Study:
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
             check_pretrained(run, self.config)
+            for task in self._pretraining_tasks(run):
+                check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
 
@@ -158,6 +160,12 @@ class Study:
             for entry in run.pretrained
             for named in named_by(entry)
         ]
+
+    def _pretraining_tasks(self, run: Run) -> list[str]:
+        """Tasks that networks of a run learn first."""
+        entries = [*run.pretrained, *run.sparse_pretraining]
+        names = dict.fromkeys(name for entry in entries for name in entry["pretraining"])
+        return [self.config["pretraining"][name]["task"] for name in names]
 
     def functions(self, section: str, name: str) -> list[tuple[str, Registered]]:
         """The functions that an entry names, each with what is registered of it."""
@@ -241,6 +249,11 @@ def shown_by(figure: dict) -> set[str]:
     shown = {name for labelled in figure.get("show", []) for name in labelled}
     families = (names for labelled in figure.get("families", []) for names in labelled.values())
     return shown | {name for names in families for name in names}
+
+
+def tickets_of(figure: dict) -> set[str]:
+    """Perturbations of tickets that were pretrained, which an entry of `figures` shows."""
+    return {name for labelled in figure.get("tickets", []) for name in labelled}
 
 
 def perturbs(run: Run, names: set[str], rounds: set[int] | None) -> bool:
@@ -341,7 +354,7 @@ def check_perturbed(run: Run, known: list[str]) -> None:
 def check_figures(run: Run, known: list[str]) -> None:
     """Raise `InvalidInput` where a figure shows a perturbation that is not configured."""
     for figure, entry in run.figures.items():
-        for name in shown_by(entry):
+        for name in shown_by(entry) | tickets_of(entry):
             if name not in known:
                 raise InvalidInput(
                     f"configuration: figures.{figure} shows {name!r}, which is not under perturbations"

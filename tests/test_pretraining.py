@@ -21,7 +21,8 @@ from earlyphase.core.networks.state import initial_state, prunable_names
 from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.training import MaskedSGD, Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import judge
+from earlyphase.results.claims import CLAIMS
+from earlyphase.results.claims.judging import assess
 from earlyphase.results.figures import figure
 from earlyphase.results.pretraining import matching_durations
 from earlyphase.runtime.resume import ResumeFile
@@ -471,7 +472,7 @@ GAIN = 2.0  # points, of rewinding to k
 
 def jitter(number):
     """What five seeds add to an accuracy, in points: other for each number, nothing in the mean."""
-    drawn = np.random.default_rng(number).normal(0, 0.15, 5)
+    drawn = np.random.default_rng(number).normal(0, 0.05, 5)
     return drawn - drawn.mean()
 
 
@@ -525,10 +526,14 @@ NO_USE = dict.fromkeys(SIX, 0.0)
 YES, NO, OPEN, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
 
 
-def verdict(claim, full=False, reading=None, **of):
-    judged = judge(tables(**of), {"full_scale": full})
-    chosen = judged[(judged["id"] == claim) & (judged["reading"] == (reading or judged["reading"]))]
-    return chosen["verdict"].iloc[0]
+def assessed(claim, found, full, reading=None):
+    """The verdict on one claim, without judging the others."""
+    (one,) = [each for each in CLAIMS if each.id == claim]
+    return assess(found, one.full if full else one.short, one.unit, reading or one.readings[0])["verdict"]
+
+
+def verdict(claim, reading=None, **of):
+    return assessed(claim, tables(**of), full=False, reading=reading)
 
 
 @pytest.mark.parametrize(
@@ -613,8 +618,7 @@ def paper_tables(**changed):
     ],
 )  # fmt: skip
 def test_full_scale_verdicts_where_the_truth_is_known(changed, claim, expected):
-    judged = judge(paper_tables(**changed), {"full_scale": True})
-    assert judged.loc[judged["id"] == claim, "verdict"].iloc[0] == expected
+    assert assessed(claim, paper_tables(**changed), full=True) == expected
 
 
 def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():

@@ -66,7 +66,7 @@ def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_output(path):
 
 
 def test_every_table_is_collected_of_one_output():
-    assert len(all_tables()) == len(set(all_tables())) == 8
+    assert len(all_tables()) == len(set(all_tables())) == 13
     for rule, stage in STAGES.items():
         assert set(stage.tables.values()) <= set(RULES[rule].outputs)
         assert set(stage.looks_up) <= set(SECTIONS)
@@ -95,6 +95,8 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
             {"rewind_iterations": [1, 11], "rounds": [1, 11], "perturbations": perturbations},
             {"rewind_iterations": [1], "rounds": [1], "perturbations": perturbations},  # asked for twice
         ],
+        "pretrained": [{"pretraining": ["rotation"], "iterations": [1, 11], "rounds": 2}],
+        "sparse_pretraining": [],
         "figures": {figure: {"function": "rewinding"}},
     }
     study = Study(overlaid(CONFIG, overlay), SCHEMA, RULES)
@@ -104,9 +106,10 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
         len(one.outputs) for one in everything
     )
     rounds = [one for one in everything if one.rule == "imp_round"]
-    assert len(rounds) == len(runs) * 3 * 3 * 12  # seeds, ks, rounds of each run
+    seeds = len(CONFIG["seeds"])
+    assert len(rounds) == len(runs) * seeds * (3 * 12 + 2 * 2)  # ks, rounds of each run; lengths, rounds
     branches = [one for one in everything if one.rule == "perturb"]
-    assert len(branches) == len(runs) * 3 * 4 * len(perturbations)
+    assert len(branches) == len(runs) * seeds * 4 * len(perturbations)
 
 
 def test_two_jobs_of_one_output_are_refused():

@@ -152,8 +152,9 @@ SHORT_FLAT = {0: 90.0, 100: 90.0, 500: 90.0}
     ("claim", "points", "other", "expected"),
     [
         ("R1", SHORT_RISING, {}, "reproduced"),
-        ("R1", SHORT_RISING | {500: 91.0}, {}, "not reproduced"),  # better is not the same
-        ("R1", SHORT_FALLING, {}, "not reproduced"),
+        ("R1", SHORT_RISING | {500: 92.0}, {}, "not reproduced"),  # better is not the same
+        ("R1", {0: 80.0, 100: 84.0, 500: 87.0}, {}, "not reproduced"),
+        ("R1", SHORT_FALLING, {}, "inconclusive"),  # rewinding gains nothing, so there is no measure of near
         ("R1", SHORT_FLAT, NOISY, "inconclusive"),
         ("R1", {0: 90.0}, {}, "not run at this scale"),
         ("R2", SHORT_RISING, {}, "reproduced"),
@@ -307,7 +308,7 @@ def test_diverged_seed_is_left_out_and_said(column):
         assert row["n"] == 4
         assert "1 of 5 seeds left out" in row["test"]
         assert row["verdict"] == "reproduced"
-    assert verdict("R1", tables, SHORT)["n"] == 5  # it does not read k = 0
+    assert verdict("R1", tables, FULL)["n"] == 5  # it does not read k = 0
 
 
 def test_missing_run_is_left_out_like_a_diverged_one():
@@ -360,14 +361,23 @@ def test_worst_k_is_the_one_reported():
     assert "the nearest to failing of 3" in row["test"]
 
 
-@pytest.mark.parametrize("study", [FULL, SHORT])
 @pytest.mark.parametrize(
     ("gap", "word"), [(0.1, "matches it"), (1.0, "exceeds it"), (-1.0, "falls short of the dense network")]
 )
-def test_a_ticket_that_exceeds_the_dense_network_is_said_to(study, gap, word):
-    row = verdict("R1", make_tables({0: 87.0, 500: 90.0 + gap}), study)
+def test_a_ticket_that_exceeds_the_dense_network_is_said_to(gap, word):
+    row = verdict("R1", make_tables({0: 87.0, 500: 90.0 + gap}), FULL)
     assert row["ours"] == f"{gap:+.2f} points ({word})"
     assert row["verdict"] == ("reproduced" if gap == 0.1 else "not reproduced")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_in_a_short_study_a_ticket_matches_within_a_quarter_of_what_rewinding_gains(sign):
+    for share, expected in ((0.24, "reproduced"), (0.26, "not reproduced")):
+        gap = sign * share * 10.0
+        tables = make_tables({0: 80.0 + gap, 100: 85.0, 500: 90.0 + gap}, spread=0.05)  # it gains 10 points
+        assert verdict("R1", tables, SHORT)["verdict"] == expected
+    side = "k = 500 minus dense" if sign < 0 else "dense minus k = 500"
+    assert side in verdict("R1", tables, SHORT)["test"]
 
 
 def test_columns_and_source():

@@ -17,6 +17,7 @@ SHORT = {
     "rewind_iterations": [20],
     "rounds": 3,
     "curvature": {"iterations": []},
+    "fisher": {"iterations": []},
     **NONE_PRETRAINED,
 }
 TRAINING = SMOKE["training"] | {"iterations": 32}

@@ -66,7 +66,7 @@ def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_output(path):
 
 
 def test_every_table_is_collected_of_one_output():
-    assert len(all_tables()) == len(set(all_tables())) == 13
+    assert len(all_tables()) == len(set(all_tables())) == 14
     for rule, stage in STAGES.items():
         assert set(stage.tables.values()) <= set(RULES[rule].outputs)
         assert set(stage.looks_up) <= set(SECTIONS)
@@ -89,6 +89,7 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
         "models": {name: {"function": "resnet", "depth": 8, "width": 2} for _, name in runs},
         "perturbations": {name: {"function": "gaussian_noise", "scale": 1} for name in perturbations},
         "runs": [{"dataset": one, "model": other} for one, other in runs],
+        "seeds": [0, 1, 2],
         "rewind_iterations": [0, 1, 11],
         "rounds": 12,
         "perturbed": [

@@ -61,7 +61,7 @@ BAD = [
     ("seeds", [0.5], "seeds.0 is 0.5, but must be of type integer"),
     ("seeds", [], r"seeds is \[\]"),
     ("seeds", 3, "seeds is 3, but must be of type array"),
-    ("rewind_iterations", [0, 320], "rewind_iterations has 320.*320 iterations; k must be smaller"),
+    ("rewind_iterations", [0, 400], "rewind_iterations has 400.*400 iterations; k must be smaller"),
     ("rewind_iterations", [0, 20.5], "rewind_iterations.1 is 20.5, but must be of type integer"),
     ("rewind_iterations", ["2o"], "rewind_iterations.0 is the text '2o'"),
     ("rewind_iterations", [20, 20], "stands there twice"),
@@ -103,12 +103,12 @@ BAD = [
     ("training.decay", 1.5, "training.decay is 1.5"),
     ("training.milestones", [272, 192], r"milestones are \[272, 192\], but must increase"),
     ("training.milestones", [192, 192], r"milestones are \[192, 192\], but must increase"),
-    ("training.milestones", [192, 320], "milestone 320 is not before the end at iteration 320"),
+    ("training.milestones", [192, 400], "milestone 400 is not before the end at iteration 400"),
     ("training.milestones", [0], "training.milestones.0 is 0"),
     ("training.evaluate_every", 0, "evaluate_every is 0"),
     ("training.crop_padding", -1, "crop_padding is -1"),
     ("training.flip", "yes", "training.flip is 'yes', but must be of type boolean"),
-    ("models.resnet8.training", {"iterations": 50}, "milestone 272 is not before the end at iteration 50"),
+    ("models.resnet8.training", {"iterations": 50}, "milestone 340 is not before the end at iteration 50"),
     ("models.resnet8.function", "resnt", "'resnt', which is not registered in models, did you mean 'resnet'"),
     ("models.resnet8.widht", 8, "models.resnet8.widht: resnet has no such argument, did you mean 'width'"),
     ("models.resnet8.depth", ..., "models.resnet8 lacks depth, which resnet needs"),
@@ -127,13 +127,19 @@ BAD = [
     ("telemetry.schedule", [[50]], r"telemetry.schedule.0 is \[50\]"),
     ("telemetry.schedule", [], r"telemetry.schedule is \[\].*pairs of \[until, every\]"),
     ("telemetry.evaluations", [[50, 0]], "telemetry.evaluations.0.1 is 0"),
-    ("curvature.iterations", [0, 321], "curvature.iterations has 321, but resnet8 on photo_digits trains for 320"),
+    ("curvature.iterations", [0, 401], "curvature.iterations has 401, but resnet8 on photo_digits trains for 400"),
     ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),
     ("curvature.sample", 0, "curvature.sample is 0.*training images"),
     ("curvature.statistics", "eval", "curvature.statistics.0 is 'eval'"),
     ("curvature.statistics", [], r"curvature.statistics is \[\]"),
     ("curvature.statistics", ["sample", "sample"], "curvature.statistics is .*stands there twice"),
     ("curvature.tolerance", "1e-2", "curvature.tolerance is the text '1e-2'"),
+    ("fisher.iterations", [0, 9999], "fisher.iterations has 9999, but resnet8 on photo_digits trains for"),
+    ("fisher.iterations", [1.5], "fisher.iterations has 1.5"),
+    ("runs.0.fisher", {"iterations": [9999]}, "fisher.iterations has 9999"),
+    ("fisher.sample", 1, "fisher.sample is 1.*an error needs two"),
+    ("fisher.draws", 0, "fisher.draws is 0.*labels drawn from the network"),
+    ("fisher.statistics", "running", "unknown key 'statistics' in fisher"),
     ("figures.telemetry.layers", "fc.weight", "telemetry has no such argument, did you mean 'layer'"),
     ("perturbed", [PERTURBED | {"rounds": [6, 6]}], "perturbed.0.rounds is .*stands there twice"),
     ("perturbed", [PERTURBED | {"rewind_iterations": [40]}], "perturbed.0.rewind_iterations has 40, but resnet8 on photo_digits computes"),
@@ -193,6 +199,9 @@ def test_the_paper_s_preset_looks_where_its_claims_ask():
     assert {400, 500, 2000, 4000} <= set(evaluated)  # S2, S3, S6
     assert {10, 500, 2000, 4000} <= set(times("presets/paper.yaml", "schedule")[1])  # S4, S6
     assert {500, 2000} <= set(run.curvature_times)  # S8
+    assert set(run.fisher_times) - {run.iterations} <= set(
+        run.curvature_times
+    )  # no state is kept for it alone
 
 
 @pytest.mark.parametrize(
@@ -238,6 +247,7 @@ def specs(config, seed="0", k="20", imp_round="3"):
         "perturb": spec(study, "perturb", branched),
         "telemetry": spec(study, "telemetry", names),
         "curvature": spec(study, "curvature", names | {"k": k}),
+        "fisher": spec(study, "fisher", names | {"k": k}),
         "pairs": spec(study, "pairs", names),
     }
 
@@ -247,18 +257,24 @@ def specs(config, seed="0", k="20", imp_round="3"):
     [
         ("rounds", 15, set()),
         ("seeds", [0, 1, 2, 3], set()),
-        ("rewind_iterations", [0, 20, 40, 80], set()),
+        ("rewind_iterations", [0, 20, 40, 100], set()),
         ("execution.device", "cpu", set()),
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
         ("prune_fraction", 0.3, {"imp"}),
-        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature"}),
-        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp", "perturb", "telemetry", "curvature"}),
+        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"}),
+        (
+            "models.resnet8.training",
+            {"momentum": 0.8},
+            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"},
+        ),
         ("perturbations.noise_1.scale", 2.0, {"perturb"}),
         ("perturbations.noise_2.scale", 1.0, set()),
         ("telemetry.schedule", [[4, 1]], {"telemetry"}),
         ("curvature.iterations", [0, 4], set()),
         ("curvature.sample", 400, {"curvature"}),
+        ("fisher.iterations", [0, 4], set()),
+        ("fisher.draws", 2, {"fisher"}),
         ("datasets.photo_digits.seed", 4, {"data"}),
         ("datasets.photo_digits.flip", True, set()),  # training.flip is false
     ],
@@ -269,10 +285,12 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 
 
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
-    study = Study(changed("curvature.iterations", [20, 0.5, 1.0]), SCHEMA)
+    config = changed("curvature.iterations", [20, 0.5, 1.0])
+    config["fisher"] |= {"iterations": []}
+    study = Study(config, SCHEMA)
     run = study.runs[0]
-    assert run.curvature_times == [20, 160, 320]
-    assert run.kept_iterations == [0, 20, 80, 160]  # the end is kept anyway
+    assert run.curvature_times == [20, 200, 400]
+    assert run.kept_iterations == [0, 20, 100, 200]  # the end is kept anyway
 
 
 def drawn(study):
@@ -281,9 +299,11 @@ def drawn(study):
 
 
 def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
-    study = Study(changed("curvature.iterations", []), SCHEMA, RULES)
+    config = changed("curvature.iterations", [])
+    config["fisher"] |= {"iterations": []}
+    study = Study(config, SCHEMA, RULES)
     assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
-    assert study.runs[0].kept_iterations == [0, 20, 80]
+    assert study.runs[0].kept_iterations == [0, 20, 100]
     assert "subspace" not in drawn(study)
     assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
     assert any(
@@ -293,13 +313,14 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
+    config["fisher"] |= {"iterations": []}
     study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4
-    other_round = [{"rewind_iterations": [20], "rounds": [3], "perturbations": ["noise_1"]}]
+    other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
     study = Study(changed("perturbed", other_round), SCHEMA, RULES)
     assert "noise" in drawn(study)  # shows every round
-    assert "effective_std" not in drawn(study)  # shows round 6
+    assert "effective_std" not in drawn(study)  # shows round 5
 
 
 def test_an_entry_that_is_null_is_left_out():
@@ -328,6 +349,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "training": {"iterations": 50, "milestones": [30]},
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
         "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]},
+        "fisher": {"iterations": [15]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
@@ -340,7 +362,8 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.training["iterations"] == second.iterations == 50
     assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
-    assert second.kept_iterations == [0, 5, 10]
+    assert second.kept_iterations == [0, 5, 10, 15]
+    assert second.fisher["sample"] == first.fisher["sample"]
     assert "noise" not in second.figures
     assert second.figures["first"] == {"function": "rewinding"}
 
@@ -353,7 +376,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         ("training.batch_size", 32.0, 32),
         ("models.resnet8.depth", 8.0, 8),
         ("models.resnet8.depth", "8", 8),
-        ("rewind_iterations", [0, 20.0, "80"], [0, 20, 80]),
+        ("rewind_iterations", [0, 20.0, "100"], [0, 20, 100]),
         ("seeds", ["3", "4", "5"], [3, 4, 5]),
         ("perturbations.signs_k_magnitudes_0.magnitudes", 0, "0"),
         ("figures.noise.show", [{"noise_1": 1}, {"noise_2": 2.0}], [{"noise_1": "1"}, {"noise_2": "2.0"}]),

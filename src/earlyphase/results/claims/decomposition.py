@@ -12,8 +12,8 @@ from pandas import DataFrame, Series
 
 from earlyphase.results.claims.evidence import LEAST_GAIN, POINTS
 from earlyphase.results.claims.judging import NOT_RUN, NotRun, Tables
-from earlyphase.results.claims.measures import final_results, round_like
-from earlyphase.results.claims.perturbations import REWIND_TO_0
+from earlyphase.results.claims.measures import final_results
+from earlyphase.results.claims.perturbations import REWIND_TO_0, sparsest_of_all
 from earlyphase.results.summaries import t_interval
 
 MEASURED = "measured, no claim of the paper"
@@ -23,8 +23,9 @@ FINDING = (
     "how much to the weights of k"
 )
 RULE = (
-    "at 26.2 % of weights, paired within seeds, ± sample standard deviations; mask: from 0 under the masks "
-    "of k minus from 0 under own masks; weights: from k minus from 0 under the masks of k"
+    "at the sparsest density at which every k has it, paired within seeds, ± sample standard deviations; "
+    "mask: from 0 under the masks of k minus from 0 under own masks; weights: from k minus from 0 under the "
+    "masks of k"
 )
 
 
@@ -79,10 +80,10 @@ def split(parts: DataFrame) -> dict[str, float]:
 
 
 def finding(tables: Tables) -> dict:
-    """The row M1 of one network: the parts near 26.2 % of weights, in words, for each k."""
+    """The row M1 of one network: the parts at one density, in words, for each k."""
     try:
         parts = parts_of_gain(tables)
-        parts = parts[parts["round"] == round_like(parts, 6)]
+        parts = parts[parts["round"] == sparsest_of_all(parts)]
     except NotRun as missing:
         return {"ours": "", "error": "", "n": 0, "test": f"{RULE}: {missing}", "verdict": NOT_RUN}
     ours = "; ".join(in_words(row) for _, row in parts.iterrows())
@@ -98,4 +99,4 @@ def in_words(row: Series) -> str:
         if np.isfinite(row.get(f"{name}_share", np.nan)):
             share, spread = 100 * row[f"{name}_share"], 100 * row[f"{name}_share_std"]
             words[-1] += f" ({share:.0f} ± {spread:.0f} %)"
-    return f"k = {row['k']:,.0f}: {', '.join(words)} points"
+    return f"k = {row['k']:,.0f} at {row['density']:.1%}: {', '.join(words)} points"

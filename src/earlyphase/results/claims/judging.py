@@ -42,7 +42,7 @@ MARGIN = 0.25
 """Share of rewinding's gain that counts as nothing: what keeps less is "no better than rewinding to 0", what
 loses less is "as good as rewinding to k". In the paper's network rewinding gains 1.5 to 3 points
 (recollected), and the tolerance there is 0.5 points, a sixth to a third of it; a quarter is the same
-tolerance in a study whose gain is another."""
+tolerance in a study whose gain is another. So too for "matches the dense network", ±0.5 points there."""
 
 ACROSS_CLAIMS = (
     "Verdicts are not corrected across claims: each claim, in each of its readings, is a test of its own. "

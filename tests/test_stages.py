@@ -69,7 +69,7 @@ def test_every_table_is_collected_of_one_output():
     assert len(all_tables()) == len(set(all_tables())) == 14
     for rule, stage in STAGES.items():
         assert set(stage.tables.values()) <= set(RULES[rule].outputs)
-        assert set(stage.looks_up) <= set(SECTIONS)
+        assert set(stage.looks_up) <= {*SECTIONS, "pretraining"}
 
 
 NAMES = st.sampled_from(["a", "a_b", "b", "b_a", "mine", "mine_small", "small_net", "net"])
@@ -107,10 +107,11 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
         len(one.outputs) for one in everything
     )
     rounds = [one for one in everything if one.rule == "imp_round"]
-    seeds = len(CONFIG["seeds"])
-    assert len(rounds) == len(runs) * seeds * (3 * 12 + 2 * 2)  # ks, rounds of each run; lengths, rounds
+    assert len(rounds) == len(runs) * 3 * (
+        3 * 12 + 2 * 2
+    )  # seeds; ks, rounds; lengths of pretraining, rounds
     branches = [one for one in everything if one.rule == "perturb"]
-    assert len(branches) == len(runs) * seeds * 4 * len(perturbations)
+    assert len(branches) == len(runs) * 3 * 4 * len(perturbations)
 
 
 def test_two_jobs_of_one_output_are_refused():

@@ -48,7 +48,8 @@ class Stage:
         spec: what a job reads of the configuration.
         trains: the iterations that a job trains for, at most: for status, time limits and the command.
         needs: inputs that the rule does not name literally.
-        looks_up: sections of the configuration whose functions a job looks up by name.
+        looks_up: sections of the configuration whose functions a job looks up by name; `pretraining` stands
+            for the task that is learned first.
         tables: name of a table -> the output that it is collected of, over all jobs of a run.
         collects: name of a table -> the jobs that it is collected over, where it is not all of a run.
     """

@@ -150,7 +150,7 @@ class Study:
         """The entry of a section that a job's wildcards name."""
         if section == "figures":
             return self.run(names).figures[names["figure"]]
-        if section == "tasks":  # a pretrained network's, too
+        if section == "tasks" and names.get("task") not in self.config["tasks"]:  # of a pretrained network
             return self.config["tasks"][self.run(names).task]
         if section == "pretraining":  # what is learned first
             return self.config["tasks"][self.pretraining(names).task]

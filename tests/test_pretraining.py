@@ -486,7 +486,7 @@ def rows(accuracy, number, **run):
     ]
 
 
-def tables(first, sparse=None, to_0=90.0, masks_of_k=90.0, duration=480):
+def tables(first, sparse=None, to_0=90.0, masks_of_k=90.0, duration=480, gain=GAIN):
     """Tables of tickets at 26.2 %.
 
     Args:
@@ -495,7 +495,7 @@ def tables(first, sparse=None, to_0=90.0, masks_of_k=90.0, duration=480):
     """
     at = {"round": 3, "density": 0.64**3}
     found = {
-        "imp": rows(to_0, 0, k=0, **at) + rows(to_0 + GAIN, 1, k=K, **at),
+        "imp": rows(to_0, 0, k=0, **at) + rows(to_0 + gain, 1, k=K, **at),
         "dense": rows(94, 70, density=1.0),
     }
     found |= {"pretrained_imp": [], "pretrained_dense": []}
@@ -585,6 +585,20 @@ def test_a_missing_ticket_or_another_reading_is_told_apart():
     both = {"first": {("rotation", 480): 2.0}, "sparse": dict.fromkeys(SIX, 1.0), "masks_of_k": 91.0}
     assert verdict("D7", reading="own masks", **both) == NO
     assert verdict("D7", reading="masks of k", **both) == YES
+
+
+@pytest.mark.parametrize(
+    ("claim", "name"),
+    [
+        ("D1", "random_labels"),
+        ("D2", "rotation"),
+        ("D4", "blur"),
+        ("D5", "blur_rotation"),
+        ("D7", "rotation"),
+    ],
+)
+def test_where_rewinding_gains_nothing_nothing_is_as_good_or_no_better(claim, name):
+    assert verdict(claim, first={(name, 480): 0.0}, sparse=NO_USE, gain=0.3) == OPEN
 
 
 PAPER = {"random_labels": (0.0, 0.0, 0.0, -3.0), "rotation": (0.0, 0.5, 1.0, 2.0), "blur": (0.5, 1.0, 1.5, 2.0),

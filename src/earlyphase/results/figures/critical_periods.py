@@ -1,0 +1,310 @@
+"""Critical periods: what a deficit costs, by when it ended or began; regularisation by time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas import DataFrame, concat
+
+from earlyphase.errors import InvalidInput
+from earlyphase.registry import figure
+from earlyphase.results.deficits import BASE, NEGLIGIBLE, clean_runs, losses, period_end, shifts
+from earlyphase.results.figures.labels import drawable
+from earlyphase.results.figures.style import (
+    SMALL_PRINT,
+    Tables,
+    add_legend,
+    curve_styles,
+    curve_with_band,
+    house_style,
+    new_axes,
+    seeds_note,
+)
+from earlyphase.results.figures.telemetry import DARK
+from earlyphase.results.summaries import NETWORK, curve_over_seeds, over_seeds
+
+BARS = {"linewidth": 1.0, "markersize": 3.4, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.6}
+PLACE = ["regime", "deficit", "first", "end", "stop"]
+COLUMNS = [*NETWORK, "measure", *PLACE, "mean", "std", "n", "diverged"]
+TITLES = {BASE: "training as it is"}
+
+
+@figure(reads=("deficits",), protocol="removed_at", across_models=True)
+def removal(tables: Tables) -> tuple[Figure, DataFrame]:
+    """Draw final accuracy by the iteration at which a deficit ended, and how factors shift what it costs.
+
+    A panel for each network and regime, in which the deficit began at iteration 0 and training of the usual
+    length followed; the last panel is how much more each factor, a regime or another network, loses than the
+    first network under `base`.
+
+    Args:
+        tables: `deficits`, a row per evaluation: the network in question first, then others of its data set.
+
+    Returns:
+        The figure, and a row per point: network, `measure` ("accuracy" or "shift", fractions), regime,
+        deficit, its window, `stop` (iterations in all), `mean`, `std`, `n`, `diverged`.
+
+    Source: Achille, Rovere & Soatto 2019, Figures 1 and 4.
+    """
+    table = tables["deficits"]
+    points = concat([accuracy_points(table), shift_points(table)], ignore_index=True)[COLUMNS]
+    of_accuracy, of_shift = (points[points["measure"] == name] for name in ("accuracy", "shift"))
+    panels = list(dict.fromkeys(zip(of_accuracy["model"], of_accuracy["regime"], strict=True)))
+    styles = curve_styles(list(dict.fromkeys(of_accuracy.loc[of_accuracy["end"] > 0, "deficit"])))
+    with house_style():
+        figure, axes = new_axes(len(panels) + bool(len(of_shift)), columns=3, height=2.3)
+        for ax, (model, regime) in zip(axes, panels, strict=False):
+            shown = of_accuracy[(of_accuracy["model"] == model) & (of_accuracy["regime"] == regime)]
+            draw_removals(ax, shown, styles)
+            ax.set_title(f"{model}: {words(regime)}", loc="left")
+            ax.sharey(axes[0])
+        axes[0].set_ylabel("Test accuracy (%)")
+        if len(of_shift):
+            draw_shifts(axes[-1], of_shift, table["model"].iloc[0])
+        add_legend(figure, axes[: len(panels)], "Deficit")
+        length = of_accuracy.loc[of_accuracy["end"] == 0, "stop"]
+        note = (
+            f"{seeds_note(points)}. x + {length.iloc[0]:,} iterations of training in all; x = 0: no deficit"
+        )
+        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
+    return figure, points
+
+
+def words(name: str) -> str:
+    """Name a regime or deficit as people read it."""
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def summarised(runs: DataFrame, value: str, by: list[str]) -> DataFrame:
+    """Mean and spread of a column over seeds, in the columns of `over_seeds`."""
+    return over_seeds(runs.assign(accuracy=runs[value]), by)
+
+
+def of_each_network(table: DataFrame) -> Iterator[tuple[tuple[str, str], DataFrame]]:
+    """Rows of each data set and model, in the order in which they come."""
+    for network, rows in table.groupby(NETWORK, sort=False):
+        yield network, rows
+
+
+def accuracy_points(table: DataFrame) -> DataFrame:
+    """Final accuracy after each removal, and without a deficit, of every regime in which one was removed."""
+    parts = []
+    for (dataset, model), rows in of_each_network(table):
+        found = losses(rows)
+        found = found[found["protocol"] == "removal"]
+        for regime in sorted(found["regime"].unique(), key=lambda name: (name != BASE, name)):
+            harmed, clean = found[found["regime"] == regime], clean_runs(rows)
+            clean = clean[clean["regime"] == (regime if regime in set(clean["regime"]) else BASE)]
+            both = concat([clean.assign(regime=regime), harmed])
+            parts.append(summarised(both, "accuracy", PLACE).assign(dataset=dataset, model=model))
+    if not parts:
+        raise InvalidInput("figure removal: the table deficits holds no deficit that was removed")
+    return concat(parts, ignore_index=True).assign(measure="accuracy")
+
+
+def shift_points(table: DataFrame) -> DataFrame:
+    """How much more is lost after each removal than by the first network under `base`."""
+    parts, first = [], None
+    for (dataset, model), rows in of_each_network(table):
+        named = {"dataset": dataset, "model": model, "measure": "shift"}
+        within = shifts(rows)
+        within = within[within["protocol"] == "removal"]
+        parts.append(summarised(within, "shift", PLACE).assign(**named))
+        own = losses(rows)
+        own = own[(own["regime"] == BASE) & (own["protocol"] == "removal")]
+        if first is None:
+            first = own[["deficit", "end", "seed", "lost"]].rename(columns={"lost": "first_lost"})
+            continue
+        across = own.merge(first, on=["deficit", "end", "seed"])
+        across["shift"] = across["lost"] - across["first_lost"]
+        parts.append(summarised(across, "shift", PLACE).assign(**named))
+    return concat(parts, ignore_index=True)
+
+
+def draw_removals(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
+    """Draw a curve for each deficit, from the training without one at x = 0."""
+    clean = points[points["end"] == 0]
+    for deficit, style in styles.items():
+        curve = points[points["deficit"] == deficit]
+        if len(curve):
+            bars(ax, concat([clean, curve]), "end", label=drawable(words(deficit)), **style)
+    ax.axhline(100 * clean["mean"].iloc[0], color="0.5", linewidth=0.8, linestyle=":", zorder=1)
+    ax.set_xlabel("Deficit removed at iteration")
+    ax.set_xlim(left=0)
+
+
+def draw_shifts(ax: Axes, points: DataFrame, model: str) -> None:
+    """Draw a curve for each factor and deficit; above 0 the factor loses more."""
+    several = points["deficit"].nunique() > 1
+    factors = {}
+    for (other, regime, deficit), curve in points.groupby(["model", "regime", "deficit"], sort=False):
+        parts = [other] if other != model else []
+        parts += [words(regime)] if regime != BASE else []
+        factors[", ".join([*parts, *([words(deficit)] if several else [])])] = curve
+    for (label, curve), style in zip(factors.items(), curve_styles(list(factors)).values(), strict=True):
+        bars(ax, curve, "end", label=drawable(label), **style)
+    ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
+    ax.set_title("shift against the first panel", loc="left")
+    ax.set_xlabel("Deficit removed at iteration")
+    ax.set_ylabel("Lost in addition (points)")
+    ax.set_xlim(left=0)
+    ax.legend(loc="best")
+
+
+def bars(ax: Axes, points: DataFrame, x: str, **look) -> None:
+    """Draw means with error bars in percent; a cross at the foot marks points that lack a diverged run."""
+    points = points.sort_values(x)
+    ax.errorbar(points[x], 100 * points["mean"], 100 * points["std"].fillna(0), **BARS, **look)
+    lost = points.loc[points["diverged"] > 0, x]
+    foot = ax.get_xaxis_transform()
+    ax.plot(lost, [0.025] * len(lost), "x", color=look.get("color"), markersize=4, transform=foot)
+
+
+@figure(reads=("deficits",), uses=("fisher",), protocol="onsets")
+def windows(tables: Tables) -> tuple[Figure, DataFrame]:
+    """Draw what a deficit of fixed length costs, by its onset, and the trace of the Fisher information below.
+
+    A dotted line is the end of the critical period by the rule of the timeline.
+
+    Args:
+        tables: `deficits` of one network; `fisher`, where there is one: `k`, `fisher_trace`, `seed`.
+
+    Returns:
+        The figure, and a row per point: network, `measure` ("lost", a fraction, or "fisher_trace", at
+        iteration `first`), regime, deficit, its window, `stop`, `mean`, `std`, `n`, `diverged`.
+
+    Source: Achille, Rovere & Soatto 2019, Figures 3 and 5.
+    """
+    table = tables["deficits"]
+    found = losses(table)
+    points = summarised(found[found["protocol"] == "window"], "lost", PLACE)
+    if points.empty:
+        raise InvalidInput("figure windows: the table deficits holds no deficit in a window")
+    last, network = points["stop"].max(), table.iloc[0]
+    fisher = (
+        curve_over_seeds(tables["fisher"].rename(columns={"k": "iteration"}), "fisher_trace")
+        if ("fisher" in tables)
+        else DataFrame(columns=["iteration", "mean", "std", "n"])
+    )
+    with house_style():
+        figure, axes = stacked(1 + bool(len(fisher)))
+        draw_windows(axes[0], points, period_end(table)["high"])
+        axes[0].set_title(f"{network['model']}, {network['dataset']}", loc="left")
+        if len(fisher):
+            curve_with_band(axes[1], fisher, color=DARK)
+            axes[1].set_ylabel("Trace of the Fisher\ninformation")
+        for ax in axes:
+            ax.set_xlim(-0.02 * last, last)
+        axes[-1].set_xlabel("Iteration")
+        note = f"{seeds_note(points)}; points at the middle of a window, horizontal bars its length"
+        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
+    traces = fisher.rename(columns={"iteration": "first"}).assign(measure="fisher_trace", diverged=0)
+    points = concat(
+        [part for part in (points.assign(measure="lost"), traces) if len(part)], ignore_index=True
+    )
+    named = points.assign(dataset=network["dataset"], model=network["model"])
+    return figure, named.astype({"end": "Int64", "stop": "Int64"})[COLUMNS]
+
+
+def stacked(panels: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels above one another on one axis of iterations."""
+    figure = Figure(figsize=(5.5, 1.1 + 1.9 * panels), layout="constrained")
+    axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=[1.4, 1][:panels])
+    return figure, list(axes.flat)
+
+
+def draw_windows(ax: Axes, points: DataFrame, over: float) -> None:
+    """Draw a curve for each deficit, regime and length, in points lost against no deficit."""
+    curves = {}
+    lengths, regimes = (points["end"] - points["first"]).nunique(), points["regime"].nunique()
+    groups = points.assign(length=points["end"] - points["first"]).groupby(["regime", "deficit", "length"])
+    for (regime, deficit, length), curve in groups:
+        parts = [words(deficit), *([words(regime)] if regimes > 1 else [])]
+        curves[", ".join([*parts, *([f"{length:,} iterations"] if lengths > 1 else [])])] = curve
+    for (label, curve), style in zip(curves.items(), curve_styles(list(curves)).values(), strict=True):
+        middle = curve.assign(middle=(curve["first"] + curve["end"]) / 2)
+        bars(ax, middle, "middle", label=drawable(label), **style)
+        ax.hlines(
+            100 * curve["mean"], curve["first"], curve["end"], color=style["color"], linewidth=0.7, alpha=0.6
+        )
+    ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
+    if np.isfinite(over):
+        ax.axvline(over, color="0.3", linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1.2)
+        ax.annotate(
+            f"from here on below {100 * NEGLIGIBLE:g} points", (over, 1), (3, -2), va="top", fontsize=6.5,
+            xycoords=ax.get_xaxis_transform(), textcoords="offset points",
+        )  # fmt: skip
+    ax.set_ylabel("Accuracy lost to the\ndeficit (points)")
+    ax.legend(loc="best")
+
+
+@figure(reads=("deficits",), protocol="held")
+def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
+    """Draw final accuracy where a regime holds only until an iteration, or only from it on: a panel a regime.
+
+    Lines are training as it is and training under the regime throughout, with bands of one standard
+    deviation. Windows that touch neither end of training are not drawn.
+
+    Args:
+        tables: `deficits` of one network.
+
+    Returns:
+        The figure, and a row per point as from `removal`; `first` and `end` are the window in which the
+        regime holds.
+
+    Source: Golatkar, Achille & Soatto 2019.
+    """
+    table = tables["deficits"]
+    points = held_points(clean_runs(table))
+    names = sorted(points.loc[points["curve"].isin(SWITCHED), "regime"].unique())
+    if not names:
+        raise InvalidInput("figure regularisation: the table deficits holds no regime that holds for a time")
+    network = table.iloc[0]
+    with house_style():
+        figure, axes = new_axes(len(names), height=2.4)
+        for ax, name in zip(axes, names, strict=True):
+            draw_held(ax, points[points["regime"].isin([name, BASE])])
+            ax.set_title(f"{network['model']}, {network['dataset']}: {words(name)}", loc="left")
+        axes[0].set_ylabel("Test accuracy (%)")
+        add_legend(figure, axes, "The change")
+        figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
+    named = points.assign(dataset=network["dataset"], model=network["model"], measure="accuracy")
+    return figure, named[
+        [*NETWORK, "measure", "regime", "curve", "first", "end", "stop", "mean", "std", "n", "diverged"]
+    ]
+
+
+SWITCHED = {"holds until then": "end", "holds from then on": "first"}  # curve -> where it switches
+NEVER, ALWAYS = "holds never", "holds always"
+
+
+def held_points(clean: DataFrame) -> DataFrame:
+    """Summarise trainings without a deficit by regime and the window in which it holds."""
+    parts = clean["regime"].str.split("-", expand=True).reindex(columns=range(3))
+    whole = parts[1].isna()
+    first = parts[1].where(~whole, "0").astype(int)
+    end = parts[2].where(~whole, clean["stop"].astype(str)).astype(int)
+    runs = clean.assign(regime=parts[0], first=first, end=end)
+    early, late = first == 0, end == clean["stop"]
+    kinds = [runs["regime"] == BASE, early & late, early, late]
+    runs["curve"] = np.select(kinds, [NEVER, ALWAYS, *SWITCHED], default="between")
+    return over_seeds(runs, ["regime", "curve", "first", "end", "stop"])
+
+
+def draw_held(ax: Axes, points: DataFrame) -> None:
+    """Draw the two curves of one regime, and a line for each of never and always."""
+    looks = dict(
+        zip([*SWITCHED, NEVER, ALWAYS], curve_styles([*SWITCHED, NEVER, ALWAYS]).values(), strict=True)
+    )
+    for name, color in ((NEVER, "0.55"), (ALWAYS, "black")):
+        for _, row in points[points["curve"] == name].iterrows():
+            mean, std = 100 * row["mean"], 100 * np.nan_to_num(row["std"])
+            ax.axhline(mean, color=color, linewidth=1.1, label=name, linestyle=looks[name]["linestyle"])
+            ax.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
+    for name, at in SWITCHED.items():
+        curve = points[points["curve"] == name]
+        if len(curve):
+            bars(ax, curve, at, label=name, **looks[name])
+    ax.set_xlim(0, points["stop"].max())
+    ax.set_xlabel("Iteration of the change")

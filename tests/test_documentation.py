@@ -14,7 +14,7 @@ from test_workflow import ROOT, SMOKE, Project
 # As long as the pages need: they rewind to iteration 20 and perturb the ticket of round 3.
 SHORT = {"seeds": [0], "rewind_iterations": [20], "rounds": 3, "curvature": {"iterations": []}}
 TRAINING = SMOKE["training"] | {"iterations": 32}
-DENSE = "bright/small/seed0/blurred_until_10"
+DENSE = "bright/small/seed0/softened_until_10"
 OUTCOMES = ["results/figures/bright/small/last.svg", "results/tables/bright/small/norm.csv"]
 
 
@@ -119,7 +119,7 @@ def test_the_perturbation_of_the_page_turns_signs_and_nothing_else(extended, min
         assert all(turned[name] is weights[name] for name in weights.keys() - mask.keys())
 
 
-def test_the_task_of_the_page_blurs_until_then(mine):
+def test_the_task_of_the_page_softens_until_then(mine):
     import numpy as np
     import torch
 
@@ -128,7 +128,7 @@ def test_the_task_of_the_page_blurs_until_then(mine):
 
     arrays = np.zeros((4, 1, 8, 8), np.uint8), np.arange(4) % 2, np.float32([0.5]), np.float32([0.25])
     images = Images.from_arrays(*arrays, torch.device("cpu"))
-    change = mine["blurred"](Task(images, images, 2), 0, until=10).change
+    change = mine["softened"](Task(images, images, 2), 0, until=10).change
     dot = torch.zeros(1, 1, 5, 5)
     dot[0, 0, 2, 2] = 9.0
     spread, _ = change((dot, None), 9)

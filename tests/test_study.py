@@ -80,7 +80,7 @@ BAD = [
     ("figures.rewinding.flip", True, "figures.rewinding.flip: rewinding has no such argument"),
     ("perturbations.shuffle_layers.training", {}, "shuffle_layers.training: shuffle has no such argument"),
     ("tasks.supervised.classes", 4, "tasks.supervised.classes: supervised has no such argument"),
-    ("runs.0.task", "rotation", "'rotation', which is not under tasks"),
+    ("runs.0.task", "rotatoin", "'rotatoin', which is not under tasks, did you mean 'rotation'"),
     ("runs.0.perturbed", [{"rounds": [13], "rewind_iterations": [20], "perturbations": ["noise_1"]}], "perturbed.0.rounds has 13"),
     ("runs.0.figures", {"rewinding": {"function": "rewindin"}}, "runs.0.figures.rewinding.function is 'rewindin'"),
     ("runs.0.training", {"momentun": 0.5}, "unknown key 'momentun' in runs.0.training, did you mean 'momentum'"),

@@ -326,6 +326,8 @@ EDITS = [
     ("a check of the configuration", "src/earlyphase/study/study.py", "but must increase", "but must rise", {}),
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
     ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", ALL_TRAINING | ALL_TABLES),
+    ("a task that no run learns", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {}),
+    ("an entry of it", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),

@@ -16,12 +16,13 @@ from earlyphase.core.images import Images
 from earlyphase.core.masks import Mask, Weights
 from earlyphase.core.networks import network
 from earlyphase.core.precision import autocast, use_precision
-from earlyphase.core.tasks import Task, task
+from earlyphase.core.tasks import Task, apply
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
 from earlyphase.runtime.execution import Execution, prepare
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
 from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
+from earlyphase.study.configuration import entries_of
 from earlyphase.study.fingerprints import canonical
 
 
@@ -124,5 +125,4 @@ def set_task(spec: dict, data: Weights, header: dict, execution: Execution) -> T
         for part in ("train", "test")
     )
     given = Task(train, test, len(header["classes"]))
-    entry = dict(spec["task"])
-    return task.named(entry.pop("function"))(given, spec["columns"]["seed"], **entry)
+    return apply(entries_of(spec["task"]), given, spec["columns"]["seed"])

@@ -4,6 +4,7 @@ Everything here is a function of (seed, iteration), so a run that starts at iter
 run from 0 saw there.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -155,5 +156,30 @@ def shuffled_batches(
         if flip:
             pixels = torch.where(mirrored.bool().view(-1, 1, 1, 1), pixels.flip(2), pixels)
         return images.normalise(pixels), images.labels[chosen]
+
+    return batch_at
+
+
+def in_turn(*parts: tuple[int, BatchAt]) -> BatchAt:
+    """Follow one order of mini-batches after another: blurred until 80, clean from then on.
+
+    At any iteration the mini-batch is bit for bit that of the part whose turn it is.
+
+    Args:
+        parts: the first iteration of each, never falling, and its mini-batches. Where two begin at the same
+            iteration, the later one counts.
+
+    Raises:
+        ValueError: there is no part, or they are not in order; and by `batch_at`, where an iteration comes
+            before the first.
+    """
+    firsts = [first for first, _ in parts]
+    if not parts or firsts != sorted(firsts):
+        raise ValueError(f"parts must follow one another, got first iterations {firsts}")
+
+    def batch_at(iteration: int) -> Batch:
+        if iteration < firsts[0]:
+            raise ValueError(f"iteration {iteration} comes before the first part, at {firsts[0]}")
+        return parts[bisect_right(firsts, iteration) - 1][1](iteration)
 
     return batch_at

@@ -111,6 +111,7 @@ class Study:
         self._runs = {(run.dataset, run.model): run for run in self.runs}
         for run in self.runs:
             check_training(run)
+            check_task(self.config, run.dataset, run.task)
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
             check_critical_periods(run, self.config)
@@ -239,6 +240,29 @@ def check_runs(config: dict) -> None:
     pairs = [(run["dataset"], run["model"]) for run in config["runs"]]
     if len(set(pairs)) < len(pairs):
         raise InvalidInput("configuration: runs names the same network on the same data set twice")
+
+
+def check_task(config: dict, dataset: str, task: str) -> None:
+    """Raise `InvalidInput` where a data set is known to have images of a size that a task cannot work on."""
+    entry = config["datasets"][dataset]
+    described = registered("datasets")[entry["function"]]
+    known = described.facts | described.defaults | entry
+    height, width = (known.get(side, known.get("size")) for side in ("height", "width"))
+    if height is None or width is None:
+        return
+    where = f"configuration: task {task} on {dataset}"
+    for one in entries_of(config["tasks"][task]):
+        function = registered("tasks")[one["function"]]
+        if function.facts.get("square") and height != width:
+            raise InvalidInput(
+                f"{where}: {one['function']} needs square images, but they are {height}x{width} pixels"
+            )
+        argument = function.facts.get("least_size")
+        if argument and min(height, width) < (least := (function.defaults | one)[argument]):
+            raise InvalidInput(
+                f"{where}: {argument} of {one['function']} is {least}, but the images are {height}x{width} "
+                f"pixels; it must not be above {min(height, width)}"
+            )
 
 
 def check_training(run: Run) -> None:

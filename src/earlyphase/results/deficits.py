@@ -56,13 +56,13 @@ def period_end(table: DataFrame, deficit: str | None = None) -> dict[str, float]
             lengths, those of the most usual one count.
 
     Returns:
-        `low`, the last onset that costs something, 0 if none; `high`, the onset after it; `seeds`. Both are
-        NaN where the last onset costs something, or no onset was run.
+        `low`, the last onset that costs something, 0 if none; `high`, the onset after it; `n`, the seeds with
+        such a window. The first two are NaN where the last onset costs something, or no onset was run.
     """
     found = losses(table)
     found = found[(found["protocol"] == "window") & (found["regime"] == BASE)]
     names = sorted(found["deficit"].unique(), key=lambda name: (name != "blur", name))
-    nothing = {"low": float("nan"), "high": float("nan"), "seeds": int(table["seed"].nunique())}
+    nothing = {"low": float("nan"), "high": float("nan"), "n": int(found["seed"].nunique())}
     if not names:
         return nothing
     chosen = found[found["deficit"] == (deficit or names[0])]

@@ -51,6 +51,11 @@ def deficits_of(run: "Run", regimes: dict[str, dict]) -> list[dict[str, list]]:
     return blocks
 
 
+def deficits_named(run: "Run") -> list[str]:
+    """The tasks that a run uses as deficits, each once."""
+    return list(dict.fromkeys(name for entry in run.critical_periods for name in entry.get("deficits", [])))
+
+
 def without_deficit(run: "Run", regimes: list[str]) -> dict[str, list]:
     """The block of trainings that deficits are compared with."""
     return {"regime": regimes, "deficit": [run.task], "first": [0], "end": [0], "stop": [run.iterations]}
@@ -86,7 +91,7 @@ def training_of(run: "Run", regimes: dict[str, dict], regime: str, end: int, sto
 
 
 def check_critical_periods(run: "Run", config: dict) -> None:
-    """Raise `InvalidInput` where an entry names what is not configured, or a window that the run does not have."""
+    """Raise `InvalidInput` where an entry names what is not known, or a window that does not fit."""
     for index, entry in enumerate(run.critical_periods):
         where = f"configuration: critical_periods.{index}"
         check_protocol(where, entry)
@@ -111,7 +116,7 @@ def check_protocol(where: str, entry: dict) -> None:
     found = [name for name in PROTOCOLS if name in entry]
     if len(found) != 1:
         raise InvalidInput(
-            f"{where} has {' and '.join(found) or 'none'} of removed_at, onsets and held; one of them is right"
+            f"{where} has {' and '.join(found) or 'none'} of removed_at, onsets and held; one is right"
         )
     needed = PROTOCOLS[found[0]]
     for key in sorted(needed - entry.keys()):
@@ -143,8 +148,8 @@ def check_windows(where: str, entry: dict, run: "Run") -> None:
     for said, first, last in windows:
         if not first < last <= end:
             raise InvalidInput(
-                f"{where} has {said}, a window of the iterations {first} to {last}, but {run} trains for {end}; "
-                "a window must begin before it ends, and end with training at the latest"
+                f"{where} has {said}, a window of the iterations {first} to {last}, but {run} trains for "
+                f"{end}; a window must begin before it ends, and end with training at the latest"
             )
 
 

@@ -19,7 +19,7 @@ from earlyphase.study.configuration import (
     read_files,
     read_yaml,
 )
-from earlyphase.study.deficits import check_critical_periods, check_milestones
+from earlyphase.study.deficits import check_critical_periods, check_milestones, deficits_named
 from earlyphase.study.rules import Rule, read_rules
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
@@ -115,6 +115,8 @@ class Study:
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
             check_critical_periods(run, self.config)
+            for name in deficits_named(run):
+                check_task(self.config, run.dataset, name)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
 

@@ -1,7 +1,5 @@
 """Critical periods: what a deficit costs, by when it ended or began; regularisation by time."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -81,16 +79,10 @@ def summarised(runs: DataFrame, value: str, by: list[str]) -> DataFrame:
     return over_seeds(runs.assign(accuracy=runs[value]), by)
 
 
-def of_each_network(table: DataFrame) -> Iterator[tuple[tuple[str, str], DataFrame]]:
-    """Rows of each data set and model, in the order in which they come."""
-    for network, rows in table.groupby(NETWORK, sort=False):
-        yield network, rows
-
-
 def accuracy_points(table: DataFrame) -> DataFrame:
     """Final accuracy after each removal, and without a deficit, of every regime in which one was removed."""
     parts = []
-    for (dataset, model), rows in of_each_network(table):
+    for (dataset, model), rows in table.groupby(NETWORK, sort=False):
         found = losses(rows)
         found = found[found["protocol"] == "removal"]
         for regime in sorted(found["regime"].unique(), key=lambda name: (name != BASE, name)):
@@ -106,7 +98,7 @@ def accuracy_points(table: DataFrame) -> DataFrame:
 def shift_points(table: DataFrame) -> DataFrame:
     """How much more is lost after each removal than by the first network under `base`."""
     parts, first = [], None
-    for (dataset, model), rows in of_each_network(table):
+    for (dataset, model), rows in table.groupby(NETWORK, sort=False):
         named = {"dataset": dataset, "model": model, "measure": "shift"}
         within = shifts(rows)
         within = within[within["protocol"] == "removal"]
@@ -125,13 +117,14 @@ def shift_points(table: DataFrame) -> DataFrame:
 def draw_removals(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
     """Draw a curve for each deficit, from the training without one at x = 0."""
     clean = points[points["end"] == 0]
-    for deficit, style in styles.items():
+    aside = apart(len(styles), points["end"].max())
+    for (deficit, style), shift in zip(styles.items(), aside, strict=True):
         curve = points[points["deficit"] == deficit]
         if len(curve):
-            bars(ax, concat([clean, curve]), "end", label=drawable(words(deficit)), **style)
+            bars(ax, concat([clean, curve]), "end", shift, label=drawable(words(deficit)), **style)
     ax.axhline(100 * clean["mean"].iloc[0], color="0.5", linewidth=0.8, linestyle=":", zorder=1)
     ax.set_xlabel("Deficit removed at iteration")
-    ax.set_xlim(left=0)
+    ax.set_xlim(left=-0.03 * points["end"].max())
 
 
 def draw_shifts(ax: Axes, points: DataFrame, model: str) -> None:
@@ -142,8 +135,9 @@ def draw_shifts(ax: Axes, points: DataFrame, model: str) -> None:
         parts = [other] if other != model else []
         parts += [words(regime)] if regime != BASE else []
         factors[", ".join([*parts, *([words(deficit)] if several else [])])] = curve
-    for (label, curve), style in zip(factors.items(), curve_styles(list(factors)).values(), strict=True):
-        bars(ax, curve, "end", label=drawable(label), **style)
+    styles, aside = curve_styles(list(factors)).values(), apart(len(factors), points["end"].max())
+    for (label, curve), style, shift in zip(factors.items(), styles, aside, strict=True):
+        bars(ax, curve, "end", shift, label=drawable(label), **style)
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
     ax.set_title("shift against the first panel", loc="left")
     ax.set_xlabel("Deficit removed at iteration")
@@ -152,11 +146,16 @@ def draw_shifts(ax: Axes, points: DataFrame, model: str) -> None:
     ax.legend(loc="best")
 
 
-def bars(ax: Axes, points: DataFrame, x: str, **look) -> None:
-    """Draw means with error bars in percent; a cross at the foot marks points that lack a diverged run."""
+def apart(curves: int, width: float) -> np.ndarray:
+    """How far to draw the points of each curve beside their place, so that no error bar hides another."""
+    return 0.007 * width * (np.arange(curves) - (curves - 1) / 2)
+
+
+def bars(ax: Axes, points: DataFrame, x: str, shift: float = 0, **look) -> None:
+    """Draw means with error bars in percent, at `x` + `shift`; a cross marks what lacks a diverged run."""
     points = points.sort_values(x)
-    ax.errorbar(points[x], 100 * points["mean"], 100 * points["std"].fillna(0), **BARS, **look)
-    lost = points.loc[points["diverged"] > 0, x]
+    ax.errorbar(points[x] + shift, 100 * points["mean"], 100 * points["std"].fillna(0), **BARS, **look)
+    lost = points.loc[points["diverged"] > 0, x] + shift
     foot = ax.get_xaxis_transform()
     ax.plot(lost, [0.025] * len(lost), "x", color=look.get("color"), markersize=4, transform=foot)
 
@@ -182,11 +181,7 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     if points.empty:
         raise InvalidInput("figure windows: the table deficits holds no deficit in a window")
     last, network = points["stop"].max(), table.iloc[0]
-    fisher = (
-        curve_over_seeds(tables["fisher"].rename(columns={"k": "iteration"}), "fisher_trace")
-        if ("fisher" in tables)
-        else DataFrame(columns=["iteration", "mean", "std", "n"])
-    )
+    fisher = fisher_curve(tables)
     with house_style():
         figure, axes = stacked(1 + bool(len(fisher)))
         draw_windows(axes[0], points, period_end(table)["high"])
@@ -194,17 +189,21 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
         if len(fisher):
             curve_with_band(axes[1], fisher, color=DARK)
             axes[1].set_ylabel("Trace of the Fisher\ninformation")
-        for ax in axes:
-            ax.set_xlim(-0.02 * last, last)
-        axes[-1].set_xlabel("Iteration")
-        note = f"{seeds_note(points)}; points at the middle of a window, horizontal bars its length"
+        axes[0].set_xlim(-0.02 * last, last)
+        axes[-1].set_xlabel("Iteration, of a deficit its onset")
+        note = f"{seeds_note(points)}; horizontal bars: until the deficit ends"
         figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
-    traces = fisher.rename(columns={"iteration": "first"}).assign(measure="fisher_trace", diverged=0)
-    points = concat(
-        [part for part in (points.assign(measure="lost"), traces) if len(part)], ignore_index=True
-    )
+    traces = [fisher.rename(columns={"iteration": "first"}).assign(measure="fisher_trace", diverged=0)]
+    points = concat([points.assign(measure="lost"), *(traces if len(fisher) else [])], ignore_index=True)
     named = points.assign(dataset=network["dataset"], model=network["model"])
     return figure, named.astype({"end": "Int64", "stop": "Int64"})[COLUMNS]
+
+
+def fisher_curve(tables: Tables) -> DataFrame:
+    """Trace of the Fisher information: `iteration`, `mean`, `std`, `n`; empty without its table."""
+    if "fisher" not in tables:
+        return DataFrame(columns=["iteration", "mean", "std", "n"])
+    return curve_over_seeds(tables["fisher"].rename(columns={"k": "iteration"}), "fisher_trace")
 
 
 def stacked(panels: int) -> tuple[Figure, list[Axes]]:
@@ -222,12 +221,12 @@ def draw_windows(ax: Axes, points: DataFrame, over: float) -> None:
     for (regime, deficit, length), curve in groups:
         parts = [words(deficit), *([words(regime)] if regimes > 1 else [])]
         curves[", ".join([*parts, *([f"{length:,} iterations"] if lengths > 1 else [])])] = curve
-    for (label, curve), style in zip(curves.items(), curve_styles(list(curves)).values(), strict=True):
-        middle = curve.assign(middle=(curve["first"] + curve["end"]) / 2)
-        bars(ax, middle, "middle", label=drawable(label), **style)
-        ax.hlines(
-            100 * curve["mean"], curve["first"], curve["end"], color=style["color"], linewidth=0.7, alpha=0.6
-        )
+    aside = apart(len(curves), points["stop"].max())
+    styles = curve_styles(list(curves)).values()
+    for (label, curve), style, shift in zip(curves.items(), styles, aside, strict=True):
+        bars(ax, curve, "first", shift, label=drawable(label), **style)
+        ends = 100 * curve["mean"], curve["first"] + shift, curve["end"]
+        ax.hlines(*ends, color=style["color"], linewidth=0.7, alpha=0.6)
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
     if np.isfinite(over):
         ax.axvline(over, color="0.3", linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1.2)
@@ -258,6 +257,7 @@ def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
     table = tables["deficits"]
     points = held_points(clean_runs(table))
     names = sorted(points.loc[points["curve"].isin(SWITCHED), "regime"].unique())
+    points = points[points["regime"].isin([*names, BASE])]
     if not names:
         raise InvalidInput("figure regularisation: the table deficits holds no regime that holds for a time")
     network = table.iloc[0]
@@ -266,6 +266,7 @@ def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
         for ax, name in zip(axes, names, strict=True):
             draw_held(ax, points[points["regime"].isin([name, BASE])])
             ax.set_title(f"{network['model']}, {network['dataset']}: {words(name)}", loc="left")
+            ax.sharey(axes[0])
         axes[0].set_ylabel("Test accuracy (%)")
         add_legend(figure, axes, "The change")
         figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)

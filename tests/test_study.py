@@ -293,7 +293,7 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
-    study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
+    study = Study(config | {"rewind_iterations": [0], "critical_periods": []}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4
     other_round = [{"rewind_iterations": [20], "rounds": [3], "perturbations": ["noise_1"]}]
@@ -327,7 +327,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "seeds": [7], "rewind_iterations": [0, 5], "rounds": 2, "prune_fraction": 0.5,
         "training": {"iterations": 50, "milestones": [30]},
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
-        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]},
+        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]}, "critical_periods": [],
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
@@ -341,6 +341,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
     assert second.kept_iterations == [0, 5, 10]
+    assert second.critical_periods == []
     assert "noise" not in second.figures
     assert second.figures["first"] == {"function": "rewinding"}
 

@@ -105,7 +105,7 @@ def check_critical_periods(run: "Run", config: dict) -> None:
                         f"(known: {', '.join(known)})"
                     )
         for name in entry.get("deficits", []):
-            check_deficit(f"{where}.deficits has {name!r}", name, run, config["tasks"])
+            check_deficit(f"{where}.deficits has {name!r}", config["tasks"][name])
         check_windows(where, entry, run)
         for name in entry["regimes"]:
             check_regime(where, name, config["regimes"].get(name, {}), run, held="held" in entry)
@@ -125,11 +125,9 @@ def check_protocol(where: str, entry: dict) -> None:
         raise InvalidInput(f"{where} has {key}, which {found[0]} does not use")
 
 
-def check_deficit(where: str, name: str, run: "Run", tasks: dict) -> None:
-    """Raise `InvalidInput` where a task is no deficit of a run: its own, or of other classes."""
-    if name == run.task:
-        raise InvalidInput(f"{where}, but that is the task of {run}; a deficit is another one")
-    for one in entries_of(tasks[name]):
+def check_deficit(where: str, entry: dict | list[dict]) -> None:
+    """Raise `InvalidInput` where a task has classes of its own, so that it is no deficit in another."""
+    for one in entries_of(entry):
         if classes := registered("tasks")[one["function"]].facts.get("classes"):
             raise InvalidInput(
                 f"{where}, whose {classes} classes are its own; a deficit keeps the classes of the data set"

@@ -46,7 +46,7 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
     Source: Achille, Rovere & Soatto 2019, Figures 1 and 4.
     """
     table = tables["deficits"]
-    points = concat([accuracy_points(table), shift_points(table)], ignore_index=True)[COLUMNS]
+    points = concat([accuracy_points(table), *shift_points(table)], ignore_index=True)[COLUMNS]
     of_accuracy, of_shift = (points[points["measure"] == name] for name in ("accuracy", "shift"))
     panels = list(dict.fromkeys(zip(of_accuracy["model"], of_accuracy["regime"], strict=True)))
     styles = curve_styles(list(dict.fromkeys(of_accuracy.loc[of_accuracy["end"] > 0, "deficit"])))
@@ -95,8 +95,8 @@ def accuracy_points(table: DataFrame) -> DataFrame:
     return concat(parts, ignore_index=True).assign(measure="accuracy")
 
 
-def shift_points(table: DataFrame) -> DataFrame:
-    """How much more is lost after each removal than by the first network under `base`."""
+def shift_points(table: DataFrame) -> list[DataFrame]:
+    """How much more is lost after each removal than by the first network under `base`: a part a factor."""
     parts, first = [], None
     for (dataset, model), rows in table.groupby(NETWORK, sort=False):
         named = {"dataset": dataset, "model": model, "measure": "shift"}
@@ -111,7 +111,7 @@ def shift_points(table: DataFrame) -> DataFrame:
         across = own.merge(first, on=["deficit", "end", "seed"])
         across["shift"] = across["lost"] - across["first_lost"]
         parts.append(summarised(across, "shift", PLACE).assign(**named))
-    return concat(parts, ignore_index=True)
+    return [part for part in parts if len(part)]
 
 
 def draw_removals(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:

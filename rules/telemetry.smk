@@ -62,6 +62,35 @@ rule curvature:
         "--out-eigenpairs {output.eigenpairs:q} --out-row {output.row:q} > {log:q} 2>&1"
 
 
+rule fisher:
+    """Estimate the trace of the Fisher information after k iterations, and of the empirical one."""
+    input:
+        data="results/data/{dataset}.safetensors",
+        state="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
+    output:
+        row="results/fisher/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
+    log:
+        "logs/fisher/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    conda:
+        "../envs/earlyphase.yaml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+        mem_mb=megabytes,
+        runtime=minutes("fisher"),
+    params:
+        spec=spec("fisher"),
+        code=code("fisher"),
+        resume=resume_file,
+        execution=execution,
+    message:
+        "Fisher information of {wildcards.model} on {wildcards.dataset} at iteration {wildcards.k}, seed {wildcards.seed}"
+    shell:
+        "python -m earlyphase fisher --spec {params.spec:q} --code {params.code:q} --data {input.data:q} "
+        "--state {input.state:q} --resume {params.resume:q} {params.execution} "
+        "--out-row {output.row:q} > {log:q} 2>&1"
+
+
 rule pairs:
     """Compare the subspaces, and the signs of weights, of a dense run between all pairs of times."""
     input:

@@ -38,10 +38,10 @@ def test_the_profile_plans_the_smoke_study(smoke, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout + done.stderr
     assert re.search(rf"^total +{len(list(jobs(smoke))) + 1}$", printed, re.MULTILINE)  # and `figures`
-    training = "dense|checkpoint|imp_round|perturb|telemetry|curvature"
+    training = "dense|checkpoint|imp_round|perturb|telemetry|curvature|fisher"
     trained = re.findall(rf"-m earlyphase ({training}) .*--device (\w+)", printed)
     assert {device for _, device in trained} == {"cuda"}
-    assert len(trained) == 2 + 6 + 12 + 8 + 2 + 6
+    assert len(trained) == 2 + 6 + 12 + 8 + 2 + 6 + 4
 
 
 def test_only_the_profile_names_slurm():
@@ -63,7 +63,7 @@ def test_the_command_of_a_rule_is_one_command():
 def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_along(smoke):
     needs = cluster_plan.graph(smoke)
     rules = [job.rule for job in needs]
-    submitted = {"dense": 2, "imp_round": 12, "perturb": 8, "telemetry": 2, "curvature": 6}
+    submitted = {"dense": 2, "imp_round": 12, "perturb": 8, "telemetry": 2, "curvature": 6, "fisher": 4}
     assert {rule: rules.count(rule) for rule in rules} == submitted
     assert PROFILE["groups"] == ["dense=dense", "checkpoint=dense"]
     for job, before in needs.items():

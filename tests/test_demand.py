@@ -89,6 +89,20 @@ def test_each_kind_of_statistics_is_an_eigen_solve_more(gpu):
     assert two == pytest.approx(2 * one)
 
 
+@pytest.mark.parametrize(
+    ("data", "model", "measured"),
+    [("cifar10", "resnet20", 5.4), ("photo_digits", "resnet8", 0.9)],  # seconds, one core
+)
+def test_time_asked_for_the_fisher_information_is_more_than_was_measured(data, model, measured):
+    of = study(runs=[{"dataset": data, "model": model}], fisher={"sample": 200, "draws": 1})
+    asked = demand.fisher_seconds(of, data, model, gpu=False)
+    assert 1.2 * measured < asked < 12 * measured
+    named = {"dataset": data, "model": model}
+    assert demand.minutes(of, "fisher", named, 1, gpu=False) == demand.START + 1
+    more = study(runs=[named], fisher={"sample": 400, "draws": 1})
+    assert demand.fisher_seconds(more, data, model, gpu=False) == pytest.approx(2 * asked)
+
+
 def test_time_asked_for_counts_the_operations_of_a_training():
     """Those of a step, forward and back, as torch counts them; of each evaluation, forward alone."""
     images, iterations = 16, 100

@@ -12,7 +12,13 @@ import yaml
 from test_workflow import ROOT, SMOKE, Project
 
 # As long as the pages need: they rewind to iteration 20 and perturb the ticket of round 3.
-SHORT = {"seeds": [0], "rewind_iterations": [20], "rounds": 3, "curvature": {"iterations": []}}
+SHORT = {
+    "seeds": [0],
+    "rewind_iterations": [20],
+    "rounds": 3,
+    "curvature": {"iterations": []},
+    "fisher": {"iterations": []},
+}
 TRAINING = SMOKE["training"] | {"iterations": 32}
 DENSE = "bright/small/seed0/softened_until_10"
 OUTCOMES = ["results/figures/bright/small/last.svg", "results/tables/bright/small/norm.csv"]

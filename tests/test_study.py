@@ -134,6 +134,12 @@ BAD = [
     ("curvature.statistics", [], r"curvature.statistics is \[\]"),
     ("curvature.statistics", ["sample", "sample"], "curvature.statistics is .*stands there twice"),
     ("curvature.tolerance", "1e-2", "curvature.tolerance is the text '1e-2'"),
+    ("fisher.iterations", [0, 321], "fisher.iterations has 321, but resnet8 on photo_digits trains for 320"),
+    ("fisher.iterations", [1.5], "fisher.iterations has 1.5"),
+    ("runs.0.fisher", {"iterations": [400]}, "fisher.iterations has 400"),
+    ("fisher.sample", 1, "fisher.sample is 1.*an error needs two"),
+    ("fisher.draws", 0, "fisher.draws is 0.*labels drawn from the network"),
+    ("fisher.statistics", "running", "unknown key 'statistics' in fisher"),
     ("figures.telemetry.layers", "fc.weight", "telemetry has no such argument, did you mean 'layer'"),
     ("perturbed", [PERTURBED | {"rounds": [6, 6]}], "perturbed.0.rounds is .*stands there twice"),
     ("perturbed", [PERTURBED | {"rewind_iterations": [40]}], "perturbed.0.rewind_iterations has 40, but resnet8 on photo_digits computes"),
@@ -193,6 +199,9 @@ def test_the_paper_s_preset_looks_where_its_claims_ask():
     assert {400, 500, 2000, 4000} <= set(evaluated)  # S2, S3, S6
     assert {10, 500, 2000, 4000} <= set(times("presets/paper.yaml", "schedule")[1])  # S4, S6
     assert {500, 2000} <= set(run.curvature_times)  # S8
+    assert set(run.fisher_times) - {run.iterations} <= set(
+        run.curvature_times
+    )  # no state is kept for it alone
 
 
 @pytest.mark.parametrize(
@@ -238,6 +247,7 @@ def specs(config, seed="0", k="20", imp_round="3"):
         "perturb": spec(study, "perturb", branched),
         "telemetry": spec(study, "telemetry", names),
         "curvature": spec(study, "curvature", names | {"k": k}),
+        "fisher": spec(study, "fisher", names | {"k": k}),
         "pairs": spec(study, "pairs", names),
     }
 
@@ -252,13 +262,19 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
         ("prune_fraction", 0.3, {"imp"}),
-        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature"}),
-        ("models.resnet8.training", {"momentum": 0.8}, {"dense", "imp", "perturb", "telemetry", "curvature"}),
+        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"}),
+        (
+            "models.resnet8.training",
+            {"momentum": 0.8},
+            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"},
+        ),
         ("perturbations.noise_1.scale", 2.0, {"perturb"}),
         ("perturbations.noise_2.scale", 1.0, set()),
         ("telemetry.schedule", [[4, 1]], {"telemetry"}),
         ("curvature.iterations", [0, 4], set()),
         ("curvature.sample", 400, {"curvature"}),
+        ("fisher.iterations", [0, 4], set()),
+        ("fisher.draws", 2, {"fisher"}),
         ("datasets.photo_digits.seed", 4, {"data"}),
         ("datasets.photo_digits.flip", True, set()),  # training.flip is false
     ],
@@ -269,10 +285,12 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 
 
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
-    study = Study(changed("curvature.iterations", [20, 0.5, 1.0]), SCHEMA)
-    run = study.runs[0]
+    config = changed("curvature.iterations", [20, 0.5, 1.0])
+    config["fisher"] |= {"iterations": [0.25, 40, 1.0]}
+    run = Study(config, SCHEMA).runs[0]
     assert run.curvature_times == [20, 160, 320]
-    assert run.kept_iterations == [0, 20, 80, 160]  # the end is kept anyway
+    assert run.fisher_times == [40, 80, 320]
+    assert run.kept_iterations == [0, 20, 40, 80, 160]  # the end is kept anyway
 
 
 def drawn(study):
@@ -281,10 +299,12 @@ def drawn(study):
 
 
 def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
-    study = Study(changed("curvature.iterations", []), SCHEMA, RULES)
-    assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
+    config = changed("curvature.iterations", [])
+    config["fisher"] |= {"iterations": []}
+    study = Study(config, SCHEMA, RULES)
+    assert not {"curvature", "pairs", "fisher"} & set(tables_of(study, study.runs[0]))
     assert study.runs[0].kept_iterations == [0, 20, 80]
-    assert "subspace" not in drawn(study)
+    assert not {"subspace", "fisher"} & set(drawn(study))
     assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
     assert any(
         "figure subspace is left out: the study makes no table curvature" in s for s in left_out(study)
@@ -294,8 +314,8 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
     study = Study(config | {"rewind_iterations": [0], "critical_periods": []}, SCHEMA, RULES)
-    assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
-    assert len(left_out(study)) == len(CONFIG["figures"]) - 4
+    assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace", "fisher"}
+    assert len(left_out(study)) == len(CONFIG["figures"]) - 5
     other_round = [{"rewind_iterations": [20], "rounds": [3], "perturbations": ["noise_1"]}]
     study = Study(changed("perturbed", other_round), SCHEMA, RULES)
     assert "noise" in drawn(study)  # shows every round
@@ -328,6 +348,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "training": {"iterations": 50, "milestones": [30]},
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
         "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]}, "critical_periods": [],
+        "fisher": {"iterations": [15]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
@@ -340,7 +361,8 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.training["iterations"] == second.iterations == 50
     assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
-    assert second.kept_iterations == [0, 5, 10]
+    assert second.kept_iterations == [0, 5, 10, 15]
+    assert second.fisher["sample"] == first.fisher["sample"]
     assert second.critical_periods == []
     assert "noise" not in second.figures
     assert second.figures["first"] == {"function": "rewinding"}

@@ -19,8 +19,9 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "timeline": {"telemetry", "evaluations", "curvature", "pairs", "imp", "dense", "deficits"},
     "telemetry": {"telemetry", "evaluations", "traces"},
     "subspace": {"curvature", "pairs"},
+    "fisher": {"fisher"},
     "removal": {"deficits"},
-    "windows": {"deficits"},
+    "windows": {"deficits", "fisher"},
     "regularisation": {"deficits"},
     "shuffles": {"perturbed", "imp", "dense"},
     "effective_std": {"perturbed"},
@@ -28,7 +29,7 @@ READS = {  # figures that have something to show in the smoke study -> the table
 }
 FIGURES = list(READS)
 CHAIN = "supervised/magnitude"
-STATE = {"telemetry": 2, "curvature": 6, "pairs": 2}
+STATE = {"telemetry": 2, "curvature": 6, "fisher": 4, "pairs": 2}
 ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, "deficit": 12, **STATE}
 NONE_PERTURBED = {"perturbed": []}
 
@@ -44,8 +45,8 @@ PERTURBED = {"perturb": 8, **after("imp", "perturbed")}
 WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
 ALL_TABLES = after(
-    "dense", "imp", "perturbed", "deficits", "telemetry", "traces", "evaluations", "curvature", "pairs"
-)
+    "dense", "imp", "perturbed", "deficits", "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"
+)  # fmt: skip
 
 
 class Project:
@@ -179,6 +180,8 @@ def test_the_study_makes_every_promised_file(finished):
         curvature = results / f"curvature/synthetic/tiny/seed{seed}/supervised"
         names = [f"it{k}.{suffix}" for k in (0, 24, 4) for suffix in ("csv", "safetensors")]
         assert sorted(path.name for path in curvature.iterdir()) == [*names, "pairs.csv"]
+        fisher = results / f"fisher/synthetic/tiny/seed{seed}/supervised"
+        assert sorted(path.name for path in fisher.iterdir()) == ["it24.csv", "it4.csv"]
 
 
 def test_snakemake_still_has_the_limit_of_starts_that_is_dropped():
@@ -205,7 +208,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 6 + 12 + 8 + 12 + 2 + 6 + 2 + 9 + len(FIGURES) + 1
+        == 1 + 2 + 6 + 12 + 8 + 12 + 2 + 6 + 4 + 2 + 10 + len(FIGURES) + 1
     )
 
 
@@ -248,6 +251,7 @@ def test_a_finished_study_plans_nothing(project):
                 "deficit": 6,
                 "telemetry": 1,
                 "curvature": 3,
+                "fisher": 2,
                 "pairs": 1,
                 **ALL_TABLES,
             },
@@ -263,6 +267,14 @@ def test_a_finished_study_plans_nothing(project):
             {"curvature": 6, "pairs": 2, **CURVED},
         ),
         (
+            {"fisher": {"iterations": [0, 4, 1.0], "sample": 16}},
+            {"fisher": 2, **after("fisher")},
+        ),
+        (
+            {"fisher": {"iterations": [4, 1.0], "sample": 16, "draws": 2}},
+            {"fisher": 4, **after("fisher")},
+        ),
+        (
             {"telemetry": {"schedule": [[6, 1]], "evaluations": [[12, 4]]}},
             {"telemetry": 2, **WATCHED},
         ),
@@ -275,6 +287,8 @@ def test_a_finished_study_plans_nothing(project):
         "another test of claims",
         "one more time of curvature",
         "other statistics of curvature",
+        "one more time of the Fisher information",
+        "more labels drawn for it",
         "another schedule of telemetry",
     ],
 )
@@ -355,6 +369,7 @@ EDITS = [
     ("another figure", "src/earlyphase/results/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
     ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, **WATCHED}),
     ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, **CURVED}),
+    ("the Fisher information", "src/earlyphase/core/fisher.py", "values.std(ddof=1)", "1 * values.std(ddof=1)", {"fisher": 4, **after("fisher")}),
     ("comparing two times", "src/earlyphase/commands/pairs.py", "np.isnan(one).any()", "np.any(np.isnan(one))", {"pairs": 2, **after("pairs")}),
     ("a rule of the timeline", "src/earlyphase/results/timeline.py", "DESCENT = 0.5", "DESCENT = 0.4", {"claims": 1, "figure": 1, "figures": 1}),
 ]  # fmt: skip
@@ -413,7 +428,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {61 + len(FIGURES)} done" in said
+    assert f"jobs: {66 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

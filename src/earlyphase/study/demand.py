@@ -82,6 +82,17 @@ def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> f
     return work / GPU_RATE + products * 9 * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE
 
 
+def fisher_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
+    """Seconds to ask for a trace of the Fisher information: image by image, a way back for each label."""
+    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
+    depth, width = network.get("depth", 20), network.get("width", 16)
+    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    chosen = study.run({"dataset": dataset, "model": model}).fisher
+    labels = chosen["draws"] + 1  # drawn ones and that of the data
+    work, ways = chosen["sample"] * (1 + 2 * labels) * forward, chosen["sample"] * (1 + labels)
+    return work / GPU_RATE + ways * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE + ways * CPU_STEP
+
+
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
     """Time to ask for; attempt n requests n times the estimate.
 
@@ -91,8 +102,9 @@ def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int,
         attempt: 1 for the first.
     """
     network = wildcards["dataset"], wildcards["model"]
-    if rule == "curvature":
-        return attempt * (START + math.ceil(curvature_seconds(study, *network, gpu=gpu) / 60))
+    measured = {"curvature": curvature_seconds, "fisher": fisher_seconds}
+    if rule in measured:
+        return attempt * (START + math.ceil(measured[rule](study, *network, gpu=gpu) / 60))
     trained = len(STAGES[rule].trains(study, dict(wildcards)))
     seconds = training_seconds(study, *network, trained, gpu=gpu)
     return attempt * (START + math.ceil(seconds / 60)) if trained else attempt

@@ -82,6 +82,11 @@ def curvatures(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, "k": run.curvature_times}]
 
 
+def fishers(study: Study, run: Run) -> list[Block]:
+    """Every time of the Fisher information."""
+    return [{"seed": run.seeds, "k": run.fisher_times}]
+
+
 def pairs(study: Study, run: Run) -> list[Block]:
     """One job for each replicate whose curvature is measured."""
     return each_seed(study, run) if run.curvature_times else []
@@ -178,6 +183,12 @@ def of_curvature(study: Study, names: Names) -> dict:
     """A training, and how the Hessian is measured."""
     chosen = {key: value for key, value in study.run(names).curvature.items() if key != "iterations"}
     return of_training(study, names) | {"curvature": chosen}
+
+
+def of_fisher(study: Study, names: Names) -> dict:
+    """A training, and on how many images and labels the Fisher information is measured."""
+    chosen = {key: value for key, value in study.run(names).fisher.items() if key != "iterations"}
+    return of_training(study, names) | {"fisher": chosen}
 
 
 def of_columns(study: Study, names: Names) -> dict:
@@ -325,6 +336,7 @@ STAGES = {  # in the order of the graph
         tables={"telemetry": "state", "traces": "traces", "evaluations": "evaluations"},
     ),
     "curvature": Stage(curvatures, of_curvature, looks_up=("models", "tasks"), tables={"curvature": "row"}),
+    "fisher": Stage(fishers, of_fisher, looks_up=("models", "tasks"), tables={"fisher": "row"}),
     "pairs": Stage(pairs, of_columns, needs=at_all_times, tables={"pairs": "table"}),
     "imp_round": Stage(
         rounds, of_round, from_k, before_round, looks_up=("models", "tasks"), tables={"imp": "metrics"}

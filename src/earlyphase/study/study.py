@@ -26,7 +26,7 @@ from earlyphase.study.signatures import SECTIONS, Registered, registered
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 OWN = (  # settings that may be said for all runs, or within one
     "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "perturbed", "telemetry",
-    "curvature", "critical_periods", "figures",
+    "curvature", "fisher", "critical_periods", "figures",
 )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ class Run:
         self.seeds, self.rewind_iterations = settings["seeds"], settings["rewind_iterations"]
         self.rounds, self.prune_fraction = settings["rounds"], settings["prune_fraction"]
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
-        self.perturbed, self.critical_periods = settings["perturbed"], settings["critical_periods"]
+        self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
+        self.critical_periods = settings["critical_periods"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
         self.may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
         self.training = settings["training"] | {"flip": settings["training"]["flip"] and self.may_flip}
@@ -62,6 +63,11 @@ class Run:
         return sorted({as_iterations(time, self.iterations) for time in self.curvature["iterations"]})
 
     @cached_property
+    def fisher_times(self) -> list[int]:
+        """Iterations at which the trace of the Fisher information is measured, rising."""
+        return sorted({as_iterations(time, self.iterations) for time in self.fisher["iterations"]})
+
+    @cached_property
     def watched(self) -> range:
         """Iterations that telemetry replays: to the last evaluation, or one past the last sample.
 
@@ -77,10 +83,12 @@ class Run:
     def kept_iterations(self) -> list[int]:
         """Iterations whose state the dense run keeps, besides its end.
 
-        Rewinding and curvature need them; perturbations and curvature look back at iteration 0.
+        Rewinding, curvature and the Fisher information need them; perturbations and curvature look back at
+        iteration 0.
         """
         initial = [0] if self.curvature_times or self.perturbed else []
-        return sorted({*self.rewind_iterations, *self.curvature_times, *initial} - {self.iterations})
+        kept = {*self.rewind_iterations, *self.curvature_times, *self.fisher_times, *initial}
+        return sorted(kept - {self.iterations})
 
 
 class Study:
@@ -296,12 +304,13 @@ def check_times(run: Run) -> None:
     """Raise `InvalidInput` where a run is to be looked at in an order or at a time that it does not have."""
     for name in ("schedule", "evaluations"):
         sampled_iterations(run.telemetry[name], run.iterations, f"configuration: telemetry.{name}")
-    for time in run.curvature["iterations"]:
-        if as_iterations(time, run.iterations) > run.iterations:
-            raise InvalidInput(
-                f"configuration: curvature.iterations has {time}, but {run} trains "
-                f"for {run.iterations} iterations; an integer is iterations, a number with a point a fraction"
-            )
+    for name, measured in (("curvature", run.curvature), ("fisher", run.fisher)):
+        for time in measured["iterations"]:
+            if as_iterations(time, run.iterations) > run.iterations:
+                raise InvalidInput(
+                    f"configuration: {name}.iterations has {time}, but {run} trains for {run.iterations} "
+                    "iterations; an integer is iterations, a number with a point a fraction"
+                )
 
 
 def check_perturbed(run: Run, known: list[str]) -> None:

@@ -1,0 +1,270 @@
+"""The trace of the Fisher information: against its closed form, against repetitions, and as a stage and figure."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from pandas import DataFrame, read_csv
+from torch import nn
+
+from earlyphase.core.fisher import drawn_labels, fisher_trace, sample_at, squared_gradients
+from earlyphase.core.images import unaugmented
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, load_state
+from earlyphase.core.tasks import noise_images, rotation, with_deficit
+from earlyphase.errors import InvalidInput
+from earlyphase.results.figures import figure, render
+from earlyphase.runtime.storage import save_weights
+from test_figures import check_declaration
+from test_first_iterations import NAMES, command, folder, spec, state  # noqa: F401 - `folder` is a fixture
+from test_tasks import made, same
+
+CLASSES = 5
+
+
+class Linear(nn.Module):
+    """Softmax regression on images of 3 x 2 x 2."""
+
+    def __init__(self, scale=0.4):
+        super().__init__()
+        self.fc = nn.Linear(12, CLASSES)
+        draw = torch.Generator().manual_seed(1)
+        for parameter in self.parameters():
+            parameter.data = scale * torch.randn(parameter.shape, generator=draw)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+
+def examples(rng, count):
+    images = torch.from_numpy(rng.standard_normal((count, 3, 2, 2)).astype(np.float32))
+    return images, torch.from_numpy(rng.integers(0, CLASSES, count))
+
+
+def closed_form(model, batch):
+    """Squared gradient of log p(y|x) of softmax regression, |e_y - p|^2 (1 + |x|^2): (n, classes); and p."""
+    images, _ = batch
+    x = images.flatten(1).double().numpy()
+    weight, bias = (p.detach().double().numpy() for p in (model.fc.weight, model.fc.bias))
+    logits = x @ weight.T + bias
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    off = ((np.eye(CLASSES)[None] - p[:, None]) ** 2).sum(axis=2)
+    return off * (1 + (x**2).sum(axis=1, keepdims=True)), p
+
+
+def test_a_linear_softmax_model_has_the_trace_of_its_closed_form(rng):
+    model, batch = Linear(), examples(rng, 40)
+    of_label, p = closed_form(model, batch)
+    by_model, by_data = squared_gradients(model, batch, 400, np.random.default_rng(2))
+    np.testing.assert_allclose(by_data, of_label[np.arange(40), batch[1]], rtol=1e-5)
+    nearest = np.abs(by_model[:, :, None] - of_label[:, None]).argmin(axis=2)
+    np.testing.assert_allclose(by_model, np.take_along_axis(of_label, nearest, axis=1), rtol=1e-5)
+    x2 = (batch[0].flatten(1).double().numpy() ** 2).sum(axis=1)
+    expected = (1 - (p**2).sum(axis=1)) * (1 + x2)  # over labels drawn from the model
+    spread = by_model.std(axis=1, ddof=1) / 20
+    assert (np.abs(by_model.mean(axis=1) - expected) < 5 * spread).all()
+    row = fisher_trace(model, batch, 400, np.random.default_rng(2))
+    assert row["fisher_trace"] == pytest.approx(expected.mean(), abs=5 * np.sqrt((spread**2).mean() / 40))
+    assert row["empirical_fisher"] == pytest.approx(of_label[np.arange(40), batch[1]].mean(), rel=1e-5)
+    assert row["samples"] == 40
+    assert abs(row["fisher_trace"] / row["empirical_fisher"] - 1) > 0.05  # these are two numbers
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+def test_the_standard_errors_are_the_spread_of_200_repetitions(draws):
+    """Each with examples and labels of its own, from the same law."""
+    model, rng = Linear(), np.random.default_rng(5)
+    rows = DataFrame([fisher_trace(model, examples(rng, 30), draws, rng) for _ in range(200)])
+    for value, error in (
+        ("fisher_trace", "fisher_standard_error"), ("empirical_fisher", "empirical_standard_error"),
+    ):  # fmt: skip
+        spread = rows[value].std()
+        assert np.sqrt((rows[error] ** 2).mean()) == pytest.approx(spread, rel=0.2)  # 5 % for 200 normal ones
+
+
+def test_labels_are_drawn_as_often_as_the_model_says(rng):
+    log_p = F.log_softmax(torch.tensor([0.0, 2.0, -1.0, 1.0, -30.0]), dim=0)
+    p, count = log_p.exp().double().numpy(), 20_000
+    found = np.bincount(drawn_labels(log_p, rng.random(count)), minlength=5) / count
+    assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / count) + 1e-9).all()
+    assert drawn_labels(log_p, np.array([0.0, np.nextafter(1, 0)])) in ([0, 3], [0, 4])
+
+
+@pytest.fixture
+def network():
+    """A residual network whose running statistics are those of no batch."""
+    model = resnet(3, 4, depth=8, width=2)
+    load_state(model, initial_state(model, 0))
+    with torch.no_grad():
+        model.train()(torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    return model
+
+
+@pytest.fixture
+def batch(rng):
+    images = torch.from_numpy(rng.standard_normal((6, 3, 8, 8)).astype(np.float32))
+    return images, torch.from_numpy(rng.integers(0, 4, 6))
+
+
+def test_gradients_of_single_examples_are_those_of_torch_func(network, batch):
+    """In float64, all at once, in eval mode, over all parameters."""
+    from torch.func import functional_call, grad, vmap
+
+    exact = copy.deepcopy(network).double().eval()
+    parameters, buffers = (dict(named) for named in (exact.named_parameters(), exact.named_buffers()))
+
+    def loss(parameters, image, label):
+        logits = functional_call(exact, (parameters, buffers), (image[None],))
+        return F.cross_entropy(logits, label[None])
+
+    gradients = vmap(grad(loss), (None, 0, 0))(parameters, batch[0].double(), batch[1])
+    expected = sum(part.flatten(1).square().sum(dim=1) for part in gradients.values())
+    _, by_data = squared_gradients(network, batch, 1, np.random.default_rng(0))
+    np.testing.assert_allclose(by_data, expected.detach().numpy(), rtol=1e-4)
+
+
+def test_examples_are_independent_and_the_network_stays_as_it_is(network, batch):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    _, together = squared_gradients(network, batch, 1, np.random.default_rng(0))
+    order = [3, 0, 5]
+    _, alone = squared_gradients(network, (batch[0][order], batch[1][order]), 1, np.random.default_rng(0))
+    assert np.array_equal(alone, together[order])
+    assert network.training
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    network.bn.running_mean += 1  # it is these statistics that are used
+    assert not np.allclose(squared_gradients(network, batch, 1, np.random.default_rng(0))[1], together)
+
+
+def test_a_diverged_network_has_no_trace(network, batch):
+    network.fc.weight.data[0, 0] = float("nan")
+    row = fisher_trace(network, batch, 2, np.random.default_rng(0))
+    assert np.isnan([row[name] for name in row if name != "samples"]).all()
+    assert row["samples"] == 6
+
+
+# The sample
+
+
+def test_a_sample_is_of_the_training_images_chosen_for_good_by_the_seed(rng):
+    task = made(rng)
+    images, labels = sample_at(task, 12, 1, 0)
+    whole = task.train.normalise(task.train.pixels)
+    places = [int((whole == image).all(dim=(1, 2, 3)).nonzero()[0, 0]) for image in images]
+    assert len(set(places)) == 12
+    assert places == sorted(places)
+    assert torch.equal(labels, task.train.labels[places])
+    assert same(sample_at(task, 12, 1, 7), (images, labels))
+    assert not same(sample_at(task, 12, 2, 0), (images, labels))
+    with pytest.raises(InvalidInput, match="sample of 41 images: the training set has 40"):
+        sample_at(task, 41, 1, 0)
+
+
+def test_a_sample_is_seen_as_the_network_sees_it_at_the_time(rng):
+    upright = made(rng)
+    plain, _ = sample_at(upright, 12, 1, 3)
+    images, turns = sample_at(rotation(upright, 1), 12, 1, 3)
+    for image, turn, as_it_was in zip(images, turns, plain, strict=True):
+        assert np.array_equal(image.numpy(), np.rot90(as_it_was.numpy(), int(turn), (1, 2)))
+    harmful = noise_images(upright, 1)
+    task = with_deficit(upright, harmful, range(2, 5))
+    for iteration in range(7):
+        expected = sample_at(harmful if iteration in range(2, 5) else upright, 12, 1, iteration)
+        assert same(sample_at(task, 12, 1, iteration), expected)
+    whole = sample_at(harmful, 40, 1, 0)[0].flatten(1).sum(dim=1)
+    shown = harmful.batches(1, 40, unaugmented)(0)[0].flatten(1).sum(dim=1)
+    assert torch.equal(whole.sort().values, shown.sort().values)
+
+
+# The stage
+
+
+def measure(k=3, sample=32, draws=2, out="row.csv", resume="resume", **weights):
+    """Run the command on a state of iteration 3; its exit status."""
+    save_weights("it3", weights or state(1), 3)
+    chosen = {"sample": sample, "draws": draws}
+    return command(
+        "fisher", spec(columns=NAMES | {"k": k}, fisher=chosen), "--state", "it3", "--resume", resume,
+        "--out-row", out,
+    )  # fmt: skip
+
+
+def test_the_stage_writes_one_row_and_the_same_bytes_again(folder):  # noqa: F811
+    assert measure() == 0
+    (row,) = read_csv("row.csv").to_dict("records")
+    assert (row["k"], row["iteration"], row["samples"]) == (3, 3, 32)
+    names = ("fisher_trace", "fisher_standard_error", "empirical_fisher", "empirical_standard_error")
+    assert all(0 < row[name] < np.inf for name in names)
+    first = (folder / "row.csv").read_bytes()
+    assert measure(out="again.csv", resume="other") == 0
+    assert (folder / "again.csv").read_bytes() == first
+    assert sorted(path.name for path in folder.glob("*resume*") if path.suffix != ".lock") == []
+
+
+def test_more_images_than_there_are_is_all_of_them_and_says_so(folder, capsys):  # noqa: F811
+    assert measure(sample=41) == 0
+    assert "sample: all 40 training images, where 41 were asked for" in capsys.readouterr().out
+    assert list(read_csv("row.csv")["samples"]) == [40]
+
+
+def test_a_state_of_another_iteration_or_network_is_refused(folder, capsys):  # noqa: F811
+    assert measure(k=4) == 1
+    assert "it3 is the state at iteration 3, not 4" in capsys.readouterr().err
+    assert measure(**state(width=3)) == 1
+    assert "the checkpoint belongs to another network" in capsys.readouterr().err
+    assert not (folder / "row.csv").exists()
+
+
+# The figure
+
+
+@pytest.fixture
+def table():
+    rows = [
+        {
+            "dataset": "d", "model": "m", "task": "supervised", "seed": seed, "k": k, "iteration": k,
+            "fisher_trace": 10.0 * (k + 1) + seed, "fisher_standard_error": 1.0,
+            "empirical_fisher": 20.0 * (k + 1) + seed, "empirical_standard_error": 4.0, "samples": 200,
+        }
+        for seed in range(3)
+        for k in (0, 4, 20)
+    ]  # fmt: skip
+    return DataFrame(rows)
+
+
+def test_the_figure_shows_both_means_and_their_spread_over_seeds(table):
+    drawn, points = figure["fisher"]({"fisher": table.iloc[::-1]})
+    shown = points.set_index(["curve", "iteration"])
+    assert shown.loc[("fisher_trace", 4), ["mean", "std", "n"]].tolist() == [51, 1, 3]
+    assert shown.loc[("empirical_fisher", 20), "mean"] == 421
+    assert len(points) == 6
+    note = drawn.get_supxlabel()
+    assert "n = 3 seeds" in note
+    assert "200 training images a seed" in note
+    assert drawn.axes[0].get_yscale() == "log"
+    again = figure["fisher"]({"fisher": table.iloc[::-1]})[0]
+    assert render(drawn, "svg") == render(again, "svg")
+
+
+def test_a_seed_that_diverged_is_in_no_mean_and_named(table):
+    gone = (table["seed"] == 1) & (table["iteration"] == 20)
+    table.loc[gone, ["fisher_trace", "empirical_fisher"]] = np.nan
+    drawn, points = figure["fisher"]({"fisher": table})
+    assert (points["n"] == 2).all()
+    assert (points["diverged"] == 1).all()
+    assert "left out, diverged: seeds 1" in drawn.get_supxlabel()
+    drawn, points = figure["fisher"]({"fisher": table.assign(fisher_trace=np.nan)})
+    assert render(drawn, "png")
+    assert points.empty
+
+
+def test_the_figure_reads_what_it_declares(table):
+    check_declaration("fisher", {"fisher": table})
+
+
+def test_a_band_that_reaches_zero_leaves_the_panel_and_the_figure_says_so(table):
+    assert "goes on below it" not in figure["fisher"]({"fisher": table})[0].get_supxlabel()
+    table["fisher_trace"] = np.where(table["seed"] == 0, 1e3, 1.0)
+    assert "goes on below it" in figure["fisher"]({"fisher": table})[0].get_supxlabel()

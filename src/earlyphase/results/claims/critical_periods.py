@@ -12,12 +12,16 @@ OTHERS = "deficits in other models"  # key of the table of the other models on a
 
 # Tasks and regimes by their names in config.yaml.
 BLUR, FLIP = "blur", "vertical_flip"
-RESTARTED, NO_WEIGHT_DECAY, AUGMENTED = "restarted", "no_weight_decay", "augmented"
+BARE = ("no_weight_decay", "not_augmented")  # regimes with less than the base
 
 SCHEDULE, WEIGHT_DECAY, AUGMENTATION, ARCHITECTURE = FACTORS = (
     "schedule restarted", "weight decay", "augmentation", "architecture",
 )  # fmt: skip
-REGIMES = {SCHEDULE: RESTARTED, WEIGHT_DECAY: NO_WEIGHT_DECAY, AUGMENTATION: AUGMENTED}
+REGIMES = {  # of a factor: the first of them that was run
+    SCHEDULE: ("restarted",),
+    WEIGHT_DECAY: ("no_weight_decay",),
+    AUGMENTATION: ("augmented", "not_augmented"),
+}
 
 
 # Measures: tables of one network -> (seeds, contrasts), in points
@@ -86,7 +90,7 @@ def shift(tables: Tables, *, reading: str) -> list[Moved]:
         if not others:
             raise NotRun("no other model was trained with deficits on this data set")
     else:
-        regime = REGIMES[reading]
+        regime = regime_of(reading, table)
         others = {regime: lost_to(table, BLUR, "removal", regime)}
     found = []
     for name, lost in others.items():
@@ -99,6 +103,12 @@ def shift(tables: Tables, *, reading: str) -> list[Moved]:
     return found
 
 
+def regime_of(factor: str, table: DataFrame) -> str:
+    """The regime by which a factor differs from the base, of those that it may have."""
+    there = [name for name in REGIMES[factor] if name in set(table["regime"])]
+    return (there or list(REGIMES[factor]))[0]
+
+
 def held(tables: Tables, reading: str) -> tuple[Series, Series, DataFrame]:
     """Accuracy in points without a regulariser, with it throughout, and with it for a time.
 
@@ -109,14 +119,14 @@ def held(tables: Tables, reading: str) -> tuple[Series, Series, DataFrame]:
     """
     clean = clean_runs(deficits_in(tables))
     accuracy = POINTS * clean.pivot(index="seed", columns="regime", values="accuracy")
-    regime, stop = REGIMES[reading], int(clean["stop"].iloc[0])
+    regime, stop = regime_of(reading, clean), int(clean["stop"].iloc[0])
     windows = [tuple(map(int, name.split("-")[1:])) for name in accuracy if name.startswith(f"{regime}-")]
     times = [end for first, end in windows if first == 0 and (end, stop) in windows]
     if regime not in accuracy or BASE not in accuracy or not times:
         raise NotRun(f"{regime!r} was not held until an iteration, from that iteration on, and throughout")
     middle = min(times, key=lambda time: (abs(time - stop / 2), time))
     until, since = accuracy[f"{regime}-0-{middle}"], accuracy[f"{regime}-{middle}-{stop}"]
-    if regime == NO_WEIGHT_DECAY:  # the regime is to be without it
+    if regime in BARE:  # what holds for a time is to be without it
         always, never, early, late = accuracy[BASE], accuracy[regime], since, until
     else:
         always, never, early, late = accuracy[regime], accuracy[BASE], until, since

@@ -105,6 +105,12 @@ def test_a_diverged_run_has_no_loss_and_a_diverged_clean_one_makes_none():
         assert set(missing["end"]) == ({60} if whole.loc[lost, "end"].iloc[0] else {60, 90})
 
 
+def test_a_seed_whose_clean_training_is_not_there_has_no_loss():
+    whole = table(removed(85.0, 60))
+    found = losses(whole[(whole["end"] > 0) | (whole["seed"] > 1)])
+    assert sorted(found["seed"]) == [2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("window", "stop", "protocol"),
     [
@@ -147,6 +153,11 @@ def test_the_period_ends_where_no_later_window_costs_anything(accuracies, low, h
     parts = [within(percent, onset) for onset, percent in zip(ONSETS, accuracies, strict=True)]
     found = period_end(table(*parts, within(50.0, 384, deficit="relabelled"), removed(50.0, 400)))
     np.testing.assert_equal((found["low"], found["high"], found["n"]), (low, high, SEEDS))
+
+
+def test_a_control_ends_no_period():
+    control = within(80.0, 0).assign(deficit="supervised")
+    assert period_end(table(control))["n"] == 0
 
 
 def test_the_margin_is_half_a_point_by_a_one_sided_bound():
@@ -323,6 +334,17 @@ EARLY = (removed(86.0, 240), within(85.0, 0))
 )
 def test_c2_an_early_deficit_costs_and_a_late_one_does_not(parts, full, expected):
     assert verdict("C2", table(*parts), full) == expected
+
+
+@pytest.mark.parametrize(
+    ("restarted", "expected"), [(86.0, YES), (90.3, NO), (93.0, NO)]
+)  # the rate alone, under which 86 % are reached, is then no permanent loss
+def test_c2_is_judged_with_the_rate_restarted_too(restarted, expected):
+    parts = (*EARLY, within(90.0, 288), removed(restarted, 240, regime="restarted"))
+    for full in (FULL, SHORT):
+        assert verdict("C2", table(*parts), full, "rate falling from the start") == YES
+        assert verdict("C2", table(*parts), full, "rate restarted") == expected
+    assert verdict("C2", table(*EARLY, within(90.0, 288)), reading="rate restarted") == NOT_RUN
 
 
 def test_c2_a_small_loss_counts_in_a_short_study_and_not_at_the_papers_scale():

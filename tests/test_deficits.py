@@ -226,15 +226,20 @@ def test_images_too_small_for_a_deficit_are_refused_at_the_start():
         )  # fmt: skip
 
 
-def test_the_task_of_a_run_is_no_deficit_in_it_and_is_left_out_with_a_word():
-    runs = [{"dataset": "photo_digits", "model": "resnet8", "task": "blur"}]
-    found = study(REMOVAL, WINDOW | {"deficits": ["vertical_flip", "blur"]}, runs=runs)
-    assert deficits(found) == {("base", "blur", 0, 0, 320), ("base", "vertical_flip", 40, 100, 320)}
-    assert "resnet8 on photo_digits: deficit blur is left out: it is the task of this run" in left_out(found)
-    assert any(
-        "figure removal is left out: no entry of critical_periods has removed_at" in s
-        for s in left_out(found)
-    )
+def test_the_task_of_a_run_is_a_control_with_the_schedule_of_a_deficit():
+    found = study(REMOVAL | {"deficits": ["supervised"], "regimes": ["restarted"]})
+    assert deficits(found) == {CLEAN, ("restarted", "supervised", 0, 60, 380)}
+    control = settings(found, "restarted", "supervised", 0, 60, 380)
+    assert [control.learning_rate_at(at) for at in (0, 251, 252)] == pytest.approx([0.4, 0.4, 0.04])
+
+
+def test_a_figure_without_its_protocol_is_left_out_with_a_word():
+    found = study(WINDOW)
+    for figure, protocol in (("removal", "removed_at"), ("regularisation", "held")):
+        assert f"figure {figure} is left out: no entry of critical_periods has {protocol}" in "".join(
+            left_out(found)
+        )
+    assert not any("figure windows" in sentence for sentence in left_out(found))
 
 
 # The training itself

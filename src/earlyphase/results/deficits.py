@@ -29,16 +29,17 @@ def losses(table: DataFrame) -> DataFrame:
         table: `deficits` of one network, a row per evaluation.
 
     Returns:
-        A row per training with a deficit, sorted by `RUN`: those columns, `accuracy`, `clean` (both as
-        fractions, NaN where the run diverged), `lost` = clean - accuracy, and `protocol`: "removal" where
-        training of the usual length follows the deficit, "window" where all together is of that length.
+        A row per training with a deficit whose clean one was run: the columns of `table`, `clean` (as
+        `accuracy` a fraction, NaN where the run diverged), `lost` = clean - accuracy, and `protocol`:
+        "removal" where training of the usual length follows the deficit, "window" where all together is of
+        that length. The run's own task in the place of a deficit is a control.
     """
     runs, clean = last_evaluations(table, RUN), clean_runs(table)
     harmed = runs[runs["end"] > 0].copy()
     own = harmed["regime"].isin(set(clean["regime"]))
     harmed["reference"] = harmed["regime"].where(own, BASE)
     of_clean = clean.rename(columns={"regime": "reference", "accuracy": "clean", "stop": "length"})
-    paired = harmed.merge(of_clean[["reference", "seed", "clean", "length"]], "left", ["reference", "seed"])
+    paired = harmed.merge(of_clean[["reference", "seed", "clean", "length"]], on=["reference", "seed"])
     removal = (paired["first"] == 0) & (paired["stop"] == paired["end"] + paired["length"])
     paired["protocol"] = removal.map({True: "removal", False: "window"})
     return paired.assign(lost=paired["clean"] - paired["accuracy"]).drop(columns=["reference", "length"])
@@ -61,6 +62,7 @@ def period_end(table: DataFrame, deficit: str | None = None) -> dict[str, float]
     """
     found = losses(table)
     found = found[(found["protocol"] == "window") & (found["regime"] == BASE)]
+    found = found[found["deficit"] != found["task"]]  # a control
     names = sorted(found["deficit"].unique(), key=lambda name: (name != "blur", name))
     nothing = {"low": float("nan"), "high": float("nan"), "n": int(found["seed"].nunique())}
     if not names:

@@ -7,8 +7,9 @@ An entry of `critical_periods` is one of three protocols, each under some regime
     held           no deficit: the regime itself holds in a window, and the run's own training outside of it
 
 A job is named by its regime, the window of its deficit and the iteration at which it stops, so two protocols
-share what is the same. A training without a deficit has the run's own task in the window 0 to 0. The regime
-`base` is the run's training as it is; one that holds in a window is written `{name}-{first}-{end}`.
+share what is the same. A training without a deficit has the run's own task in the window 0 to 0. The own task
+removed later is a control: no deficit, but as long, and with the same schedule. The regime `base` is the
+run's training as it is; one that holds in a window is written `{name}-{first}-{end}`.
 """
 
 from typing import TYPE_CHECKING
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
     from earlyphase.study.study import Run
 
 BASE = "base"
-PROTOCOLS = {
-    "removed_at": {"deficits"},
-    "onsets": {"deficits", "length"},
-    "held": set(),
-}  # and what each needs
+PROTOCOLS = {"removed_at": {"deficits"}, "onsets": {"deficits", "length"}, "held": set()}  # what each needs
 TIMED = {"weight_decay", "crop_padding", "flip"}  # what may hold in a window of iterations
 
 

@@ -2,8 +2,9 @@
 
 Paths, logs and literal inputs stand in the rules. Wildcards say which experiment, never how:
 
-    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`,
-                 with a deficit in a window `{name}-{first}-{end}`
+    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`
+    {deficit}    a task in its place in the iterations {first} to {end} - 1
+    {regime}     how a training with a deficit differs; `{name}-{first}-{end}` where it does so in a window
     {criterion}  by which the rounds of a chain prune: `magnitude`
 """
 

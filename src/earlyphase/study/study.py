@@ -123,7 +123,6 @@ class Study:
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
             check_critical_periods(run, self.config)
-            self._leave_out_deficits(run)
             for name in deficits_named(run):
                 check_task(self.config, run.dataset, name)
             check_figures(run, list(self.config["perturbations"]))
@@ -173,18 +172,6 @@ class Study:
             for entry in run.perturbed
         ]
         run.perturbed = [entry for entry in kept if entry["perturbations"]]
-
-    def _leave_out_deficits(self, run: Run) -> None:
-        """Leave out a deficit that is the task of a run itself, and say so."""
-        if run.task in deficits_named(run):
-            self.left_out.append(f"{run}: deficit {run.task} is left out: it is the task of this run")
-        kept = [
-            entry | {"deficits": [name for name in entry["deficits"] if name != run.task]}
-            if "deficits" in entry
-            else entry
-            for entry in run.critical_periods
-        ]
-        run.critical_periods = [entry for entry in kept if entry.get("deficits", True)]
 
     def contents(self, dataset: str) -> dict[str, str]:
         """Digest of the files that a data set is made of, where its function says that it reads any.

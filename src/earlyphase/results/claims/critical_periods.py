@@ -12,6 +12,7 @@ OTHERS = "deficits in other models"  # key of the table of the other models on a
 
 # Tasks and regimes by their names in config.yaml.
 BLUR, FLIP = "blur", "vertical_flip"
+FALLING = "rate falling from the start"
 BARE = ("no_weight_decay", "not_augmented")  # regimes with less than the base
 
 SCHEDULE, WEIGHT_DECAY, AUGMENTATION, ARCHITECTURE = FACTORS = (
@@ -52,19 +53,24 @@ def named(window: tuple[int, int], deficit: str) -> str:
     return f"{deficit} in iterations {window[0]:,} to {window[1]:,}"
 
 
-def early_loss(tables: Tables) -> DataFrame:
-    """What blur costs that was there from the start: removed last, and in the first window."""
+def early_loss(tables: Tables, *, reading: str) -> DataFrame:
+    """What blur costs that was there from the start: removed last, and in the first window.
+
+    Args:
+        reading: of the learning rate after the removal. It leaves windows as they are.
+    """
     table = deficits_in(tables)
-    removed, within = (lost_to(table, BLUR, protocol) for protocol in ("removal", "window"))
+    removed = lost_to(table, BLUR, "removal", BASE if reading == FALLING else REGIMES[SCHEDULE][0])
+    within = lost_to(table, BLUR, "window")
     last, first = removed.columns[-1], within.columns[0]
     if first[0] > 0:
         raise NotRun(f"no window begins at iteration 0; the first begins at {first[0]:,}")
-    followed = f"loss to {named(last, BLUR)}, then training of the usual length"
+    followed = f"loss to {named(last, BLUR)}, then training of the usual length, {reading}"
     return DataFrame({followed: removed[last], f"loss to {named(first, BLUR)}": within[first]})
 
 
-def late_loss(tables: Tables, *, share: float) -> DataFrame:
-    """What blur costs in the last window, less a share of what it costs in the first one."""
+def late_loss(tables: Tables, *, reading: str, share: float) -> DataFrame:
+    """What blur costs in the last window, less a share of what it costs in the first one, in any reading."""
     within = lost_to(deficits_in(tables), BLUR, "window")
     if within.shape[1] < 2:
         raise NotRun("blur was run in one window; early and late are two")
@@ -216,6 +222,7 @@ CRITICAL_PERIODS = (
                 f"short study: blur in the last window costs less than {QUARTER} of that in the first",
             ),
         ),
+        readings=(FALLING, f"rate {REGIMES[SCHEDULE][0]}"),
     ),
     Claim(
         "C3",

@@ -26,6 +26,7 @@ BARS = {"linewidth": 1.0, "markersize": 3.4, "elinewidth": 0.8, "capsize": 1.5, 
 PLACE = ["regime", "deficit", "first", "end", "stop"]
 COLUMNS = [*NETWORK, "measure", *PLACE, "mean", "std", "n", "diverged"]
 TITLES = {BASE: "training as it is"}
+CONTROL = "none, trained as long"
 
 
 @figure(reads=("deficits",), protocol="removed_at", across_models=True)
@@ -33,8 +34,8 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw final accuracy by the iteration at which a deficit ended, and how factors shift what it costs.
 
     A panel for each network and regime, in which the deficit began at iteration 0 and training of the usual
-    length followed; the last panel is how much more each factor, a regime or another network, loses than the
-    first network under `base`.
+    length followed; the run's own task as a deficit is a control, none but as long. The last panel is how
+    much more each factor, a regime or another network, loses than the first network under `base`.
 
     Args:
         tables: `deficits`, a row per evaluation: the network in question first, then others of its data set.
@@ -121,7 +122,8 @@ def draw_removals(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
     for (deficit, style), shift in zip(styles.items(), aside, strict=True):
         curve = points[points["deficit"] == deficit]
         if len(curve):
-            bars(ax, concat([clean, curve]), "end", shift, label=drawable(words(deficit)), **style)
+            label = words(deficit) if deficit != clean["deficit"].iloc[0] else CONTROL
+            bars(ax, concat([clean, curve]), "end", shift, label=drawable(label), **style)
     ax.axhline(100 * clean["mean"].iloc[0], color="0.5", linewidth=0.8, linestyle=":", zorder=1)
     ax.set_xlabel("Deficit removed at iteration")
     ax.set_xlim(left=-0.03 * points["end"].max())

@@ -234,6 +234,13 @@ def test_removal_shows_accuracy_by_time_and_the_shift_with_its_error():
     assert restarted.get_title(loc="left") == "resnet8: restarted"
     assert set(points["stop"]) == {480, 600, 720}
     assert f"n = {SEEDS} seeds" in figure.get_supxlabel()
+    for ax in (base, restarted):  # one scale, on which every bar of both panels can be seen
+        low, high = ax.get_ylim()
+        assert (low, high) == base.get_ylim()
+        for _, (start, stop) in (
+            (None, np.transpose(s)[1]) for c in error_bars(ax) for s in c.lines[2][0].get_segments()
+        ):
+            assert low < start <= stop < high
 
 
 def test_removal_compares_another_model_with_the_first():

@@ -55,9 +55,10 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
         figure, axes = new_axes(len(panels) + bool(len(of_shift)), columns=3, height=2.3)
         for ax, (model, regime) in zip(axes, panels, strict=False):
             shown = of_accuracy[(of_accuracy["model"] == model) & (of_accuracy["regime"] == regime)]
+            if ax is not axes[0]:
+                ax.sharey(axes[0])
             draw_removals(ax, shown, styles)
             ax.set_title(f"{model}: {words(regime)}", loc="left")
-            ax.sharey(axes[0])
         axes[0].set_ylabel("Test accuracy (%)")
         if len(of_shift):
             draw_shifts(axes[-1], of_shift, table["model"].iloc[0])
@@ -266,9 +267,10 @@ def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
     with house_style():
         figure, axes = new_axes(len(names), height=2.4)
         for ax, name in zip(axes, names, strict=True):
+            if ax is not axes[0]:
+                ax.sharey(axes[0])
             draw_held(ax, points[points["regime"].isin([name, BASE])])
             ax.set_title(f"{network['model']}, {network['dataset']}: {words(name)}", loc="left")
-            ax.sharey(axes[0])
         axes[0].set_ylabel("Test accuracy (%)")
         add_legend(figure, axes, "The change")
         figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)

@@ -255,7 +255,11 @@ def test_removal_compares_another_model_with_the_first():
 
 def test_windows_shows_what_is_lost_by_onset_with_the_trace_below_on_the_same_axis():
     fisher = DataFrame(
-        [{"seed": s, "k": k, "fisher_trace": 10.0 * s + k} for s in range(3) for k in (0, 100, 480)]
+        [
+            {"seed": s, "k": k, "iteration": k, "fisher_trace": 10.0 * s + k}
+            for s in range(3)
+            for k in (0, 100, 480)
+        ]
     )
     figure, points = windows({"deficits": PAPER_LIKE, "fisher": fisher})
     above, below = figure.axes

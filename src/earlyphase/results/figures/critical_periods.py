@@ -170,7 +170,8 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     A dotted line is the end of the critical period by the rule of the timeline.
 
     Args:
-        tables: `deficits` of one network; `fisher`, where there is one: `k`, `fisher_trace`, `seed`.
+        tables: `deficits` of one network; `fisher`, where there is one. Of its seeds, one that diverged is in no
+            mean.
 
     Returns:
         The figure, and a row per point: network, `measure` ("lost", a fraction, or "fisher_trace", at
@@ -206,7 +207,9 @@ def fisher_curve(tables: Tables) -> DataFrame:
     """Trace of the Fisher information: `iteration`, `mean`, `std`, `n`; empty without its table."""
     if "fisher" not in tables:
         return DataFrame(columns=["iteration", "mean", "std", "n"])
-    return curve_over_seeds(tables["fisher"].rename(columns={"k": "iteration"}), "fisher_trace")
+    table = tables["fisher"]
+    lost = table.loc[~np.isfinite(table["fisher_trace"]), "seed"]
+    return curve_over_seeds(table[~table["seed"].isin(lost)], "fisher_trace")
 
 
 def stacked(panels: int) -> tuple[Figure, list[Axes]]:

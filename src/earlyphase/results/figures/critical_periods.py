@@ -170,8 +170,7 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     A dotted line is the end of the critical period by the rule of the timeline.
 
     Args:
-        tables: `deficits` of one network; `fisher`, where there is one. Of its seeds, one that diverged is in no
-            mean.
+        tables: `deficits` of one network; `fisher`, where there is one, whose diverged seeds are in no mean.
 
     Returns:
         The figure, and a row per point: network, `measure` ("lost", a fraction, or "fisher_trace", at

@@ -6,6 +6,7 @@ include: "rules/data.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
 include: "rules/perturbed.smk"
+include: "rules/deficits.smk"
 include: "rules/telemetry.smk"
 include: "rules/figures.smk"
 

@@ -18,10 +18,13 @@ SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
 READS = {  # figures that have something to show in the smoke study -> the tables that they draw
     "rewinding": {"imp", "dense"},
-    "timeline": {"telemetry", "evaluations", "curvature", "pairs", "imp", "dense"},
+    "timeline": {"telemetry", "evaluations", "curvature", "pairs", "imp", "dense", "deficits"},
     "telemetry": {"telemetry", "evaluations", "traces"},
     "subspace": {"curvature", "pairs"},
     "fisher": {"fisher"},
+    "removal": {"deficits"},
+    "windows": {"deficits", "fisher"},
+    "regularisation": {"deficits"},
     "shuffles": {"perturbed", "imp", "dense"},
     "effective_std": {"perturbed"},
     "controls": {"perturbed", "imp"},
@@ -29,7 +32,7 @@ READS = {  # figures that have something to show in the smoke study -> the table
 FIGURES = list(READS)
 CHAIN = "supervised/magnitude"
 STATE = {"telemetry": 2, "curvature": 6, "fisher": 4, "pairs": 2}
-ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, **STATE}
+ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, "deficit": 12, **STATE}
 NONE_PERTURBED = {"perturbed": []}
 
 
@@ -44,7 +47,7 @@ PERTURBED = {"perturb": 8, **after("imp", "perturbed")}
 WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
 ALL_TABLES = after(
-    "dense", "imp", "perturbed", "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"
+    "dense", "imp", "perturbed", "deficits", "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"
 )  # fmt: skip
 
 
@@ -207,7 +210,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 6 + 12 + 8 + 2 + 6 + 4 + 2 + 9 + len(FIGURES) + 1
+        == 1 + 2 + 6 + 12 + 8 + 12 + 2 + 6 + 4 + 2 + 10 + len(FIGURES) + 1
     )
 
 
@@ -247,6 +250,7 @@ def test_a_finished_study_plans_nothing(project):
                 "checkpoint": 3,
                 "imp_round": 6,
                 "perturb": 4,
+                "deficit": 6,
                 "telemetry": 1,
                 "curvature": 3,
                 "fisher": 2,
@@ -345,7 +349,8 @@ EDITS = [
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
     ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", ALL_TRAINING | ALL_TABLES),
     ("a task that no run learns", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {}),
-    ("an entry of it", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {}),
+    ("an entry that no run learns", "config.yaml", "noise_images: {function: noise_images}", "noise_images: {function: relabelled}", {}),
+    ("a deficit", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
@@ -425,7 +430,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {53 + len(FIGURES)} done" in said
+    assert f"jobs: {66 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

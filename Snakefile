@@ -7,6 +7,7 @@ include: "rules/pretraining.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
 include: "rules/perturbed.smk"
+include: "rules/deficits.smk"
 include: "rules/telemetry.smk"
 include: "rules/figures.smk"
 

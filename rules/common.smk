@@ -102,6 +102,11 @@ wildcard_constraints:
     k=r"\d+",
     round=r"[1-9]\d*",
     table=either(stages.all_tables()),
+    deficit=either(STUDY.config["tasks"]),
+    regime=rf"({either(['base', *STUDY.config['regimes']])})(-\d+-\d+)?",
+    first=r"\d+",
+    end=r"\d+",
+    stop=r"\d+",
 
 
 def spec(rule):

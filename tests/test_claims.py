@@ -455,7 +455,9 @@ def test_the_quantity_nearest_to_failing_is_reported():
 
 
 @pytest.mark.parametrize("study", [FULL, SHORT])
-@pytest.mark.parametrize(("claim", "failing"), [("P5", "k = 2,000: shuffle_layers"), ("P10", "noise_3")])
+@pytest.mark.parametrize(
+    ("claim", "failing"), [("P5", "k = 2,000 at 26.2%: shuffle_layers"), ("P10", "noise_3")]
+)
 def test_the_contrast_that_failed_is_the_one_reported(study, claim, failing):
     """Whether it is the last of the contrasts, or of what must hold besides."""
     tables = perturbed_tables(LEVELS | {"shuffle_layers": (87.0, 90.0), "noise_3": (89.9, 90.0)})
@@ -652,7 +654,7 @@ def test_perturbation_verdicts_where_the_truth_is_known(claim, other, full, shor
         row = assess(tables, alone.short, alone.unit, reading)
         assert row["verdict"] == short
         assert "short study" in row["test"]
-        assert "26.2 % of weights" in row["test"]
+        assert "at the sparsest density at which every k was perturbed" in row["test"]
 
 
 @pytest.mark.parametrize(
@@ -776,8 +778,8 @@ def test_short_study_takes_the_smallest_and_largest_k():
     }
     short = first_readings(judge(renamed, SHORT))
     assert short.loc[PERTURBATION_CLAIMS, "verdict"].tolist() == [*[GOOD] * 11, UNSURE, BAD, GOOD]
-    assert short.loc["P2", "test"].count("k = 20:") == 1
-    assert short.loc["P11", "test"].count("k = 80:") == 1
+    assert short.loc["P2", "test"].count("k = 20 at 26.2%:") == 1
+    assert short.loc["P11", "test"].count("k = 80 at 26.2%:") == 1
     full = first_readings(judge(renamed, FULL))
     assert set(full.loc[PERTURBATION_CLAIMS, "verdict"]) == {"not run at this scale"}
 
@@ -808,10 +810,23 @@ def test_missing_perturbation_stops_only_the_claims_that_read_it(missing):
     assert len(stopped) < 6
 
 
-def test_density_other_than_26_percent_is_not_judged():
-    judged = first_readings(judge(perturbed_tables(rounds=(3, 9)), SHORT))
+def test_density_other_than_26_percent_is_not_judged_at_full_scale():
+    judged = first_readings(judge(perturbed_tables(rounds=(3, 9)), FULL))
     assert set(judged.loc[PERTURBATION_CLAIMS, "verdict"]) == {"not run at this scale"}
     assert "no round is near 26.2% of weights" in judged.loc["P1", "test"]
+
+
+def test_a_short_study_is_judged_at_the_sparsest_round_perturbed_at_every_k():
+    tables = perturbed_tables(rounds=(3, 9))
+    assert "k = 500 at 13.4%: " in verdict("P2", tables, SHORT)["test"]
+    late_alone = (tables["perturbed"]["round"] == 9) & (tables["perturbed"]["k"] == 500)
+    tables["perturbed"] = tables["perturbed"][~late_alone]
+    assert "k = 500 at 51.2%: " in verdict("P2", tables, SHORT)["test"]
+    early_alone = (tables["perturbed"]["round"] == 3) & (tables["perturbed"]["k"] == 2000)
+    tables["perturbed"] = tables["perturbed"][~early_alone]
+    row = verdict("P2", tables, SHORT)
+    assert row["verdict"] == "not run at this scale"
+    assert "no round was perturbed at every k" in row["test"]
 
 
 def test_the_two_readings_of_rewinding_to_0_are_told_apart():
@@ -840,14 +855,14 @@ def test_parts_of_the_gain_by_hand():
     imp = 100 * tables["imp"].pivot(index="seed", columns="k", values="accuracy")
     assert parts.loc[500, "gain_std"] == pytest.approx((imp[500] - imp[0]).std())
     row = finding(tables)
-    assert "k = 500: gain +3.00" in row["ours"]
+    assert "k = 500 at 26.2%: gain +3.00" in row["ours"]
     assert "mask +1.20" in row["ours"]
     assert "(40 ± " in row["ours"]
     assert row["n"] == 5
 
 
 def test_the_finding_is_of_one_round_however_many_were_run():
-    assert finding(perturbed_tables(rounds=(3, 6, 9))) == finding(perturbed_tables())
+    assert finding(perturbed_tables(rounds=(3, 6, 9))) == finding(perturbed_tables(rounds=(9,)))
 
 
 def test_a_k_of_1_has_parts_too():
@@ -895,7 +910,7 @@ def test_nothing_has_no_shares():
     parts = parts_of_gain(tables)
     assert parts["mask"].notna().all()
     assert parts["mask_share"].isna().all()
-    assert "%" not in finding(tables)["ours"]
+    assert " %" not in finding(tables)["ours"]
 
 
 # Perturbed tickets again

@@ -314,7 +314,7 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
     config["fisher"] |= {"iterations": []}
-    none = {"pretrained": [], "sparse_pretraining": []}
+    none = {"pretrained": [], "sparse_pretraining": [], "critical_periods": []}
     study = Study(config | none | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4
@@ -350,7 +350,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "training": {"iterations": 50, "milestones": [30]},
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
         "pretrained": [{"pretraining": ["blur"], "iterations": [7], "rounds": 1}], "sparse_pretraining": [],
-        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]},
+        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]}, "critical_periods": [],
         "fisher": {"iterations": [15]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
@@ -366,6 +366,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
     assert second.kept_iterations == [0, 5, 10, 15]
     assert second.fisher["sample"] == first.fisher["sample"]
+    assert second.critical_periods == []
     assert "noise" not in second.figures
     assert [(first.label, rounds) for first, rounds in study.beginnings(second)] == [("blur-7", 1)]
     assert second.figures["first"] == {"function": "rewinding"}

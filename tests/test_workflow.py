@@ -20,11 +20,14 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "rewinding": {"imp", "dense"},
     "timeline": {
         *("telemetry", "evaluations", "curvature", "pairs", "imp", "dense"),
-        *("pretrained_dense", "pretrained_imp"),
+        *("pretrained_dense", "pretrained_imp", "deficits"),
     },
     "telemetry": {"telemetry", "evaluations", "traces"},
     "subspace": {"curvature", "pairs"},
     "fisher": {"fisher"},
+    "removal": {"deficits"},
+    "windows": {"deficits", "fisher"},
+    "regularisation": {"deficits"},
     "shuffles": {"perturbed", "imp", "dense"},
     "pretraining": {"pretrained_dense", "pretrained_imp", "imp", "dense"},
     "sparse_pretraining": {"pretrained_tickets", "imp", "perturbed", "pretrained_dense", "pretrained_imp"},
@@ -35,7 +38,7 @@ FIGURES = list(READS)
 CHAIN = "supervised/magnitude"
 STATE = {"telemetry": 2, "curvature": 6, "fisher": 4, "pairs": 2}
 SPARSE = {"pretrain_ticket": 4, "train_ticket": 4}
-FROM_DENSE = {"dense": 4, "checkpoint": 10, "imp_round": 16, "perturb": 8, **SPARSE, **STATE}
+FROM_DENSE = {"dense": 4, "checkpoint": 10, "imp_round": 16, "perturb": 8, "deficit": 12, **SPARSE, **STATE}
 ALL_TRAINING = {"pretrain": 2, **FROM_DENSE}
 NONE_PRETRAINED = {"pretrained": [], "sparse_pretraining": []}
 NONE_PERTURBED = {"perturbed": [], **NONE_PRETRAINED}
@@ -63,9 +66,9 @@ WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
 FROM_DENSE_TABLES = after(
     *("dense", "imp", *TICKETS, "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"),
-    *("pretrained_dense", "pretrained_imp"),
+    *("pretrained_dense", "pretrained_imp", "deficits"),
 )
-ALL_TABLES = FROM_DENSE_TABLES | {"collect": 14}
+ALL_TABLES = FROM_DENSE_TABLES | {"collect": 15}
 
 
 class Project:
@@ -227,7 +230,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 4 + 10 + 16 + 8 + 2 + 6 + 4 + 2 + 4 + 4 + 14 + len(FIGURES) + 1
+        == 1 + 2 + 4 + 10 + 16 + 8 + 12 + 2 + 6 + 4 + 2 + 4 + 4 + 15 + len(FIGURES) + 1
     )
 
 
@@ -270,6 +273,7 @@ def test_a_finished_study_plans_nothing(project):
                 "perturb": 4,
                 "pretrain_ticket": 2,
                 "train_ticket": 2,
+                "deficit": 6,
                 "telemetry": 1,
                 "curvature": 3,
                 "fisher": 2,
@@ -369,8 +373,9 @@ EDITS = [
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
     ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", FROM_DENSE | FROM_DENSE_TABLES),
     ("a task that is learned first", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {"pretrain": 2, "dense": 2, "checkpoint": 4, "imp_round": 4, **SPARSE, **after("pretraining", "pretrained_dense", "pretrained_imp", *TICKETS[1:])}),
-    ("a task that no run learns", "src/earlyphase/core/tasks.py", "pixels=task.train.pixels.flip(1)", "pixels=1 * task.train.pixels.flip(1)", {}),
-    ("an entry of it", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {}),
+    ("a task that no run learns", "src/earlyphase/core/tasks.py", "(drawn - train.shift.cpu())", "(drawn - 1 * train.shift.cpu())", {}),
+    ("an entry that no run learns", "config.yaml", "noise_images: {function: noise_images}", "noise_images: {function: relabelled}", {}),
+    ("a deficit", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
@@ -450,7 +455,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {78 + len(FIGURES)} done" in said
+    assert f"jobs: {91 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 from pandas import DataFrame, Series
 
+from earlyphase.results.deficits import period_end
 from earlyphase.results.pretraining import RULE, matching_durations
 from earlyphase.results.summaries import last_evaluations, t_interval
 
@@ -33,7 +34,10 @@ EVENTS = RULES | {
     "first at which it had, over all seeds, and `mean` the mean of the latter",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
     "dense network (one-sided 95 % t bound of the difference within seeds)",
-    # Later additions, such as the end of the critical period: a rule here, a row in `timeline`.
+    "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
+    "than 0.5 points of final accuracy (one-sided 95 % t bound of the loss within seeds); the deficit is "
+    "blur where it was run. `low` is the last onset at which it costs more, 0 if none",
+    # Later additions: a rule here, a row in `timeline`.
 }
 PRETRAINING_MATCHES = "pretraining_matches"  # an event for each pretraining: `pretraining_matches: rotation`
 PRETRAINED = {"pretrained_dense", "pretrained_imp", "imp"}  # the tables that it needs
@@ -237,8 +241,8 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     """Put every event of one network on one axis.
 
     Args:
-        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, and `pretrained_dense` with
-            `pretrained_imp`, where there are any.
+        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, `deficits`, and `pretrained_dense`
+            with `pretrained_imp`, where there are any.
 
     Returns:
         A row per event, in the order of `EVENTS`, then one for each pretraining: `event`; `mean`, `std`
@@ -255,6 +259,9 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     if "imp" in tables:
         imp, dense = tables["imp"], tables["dense"]
         rows.append(event_of_all(imp, "rewinding_matches", rewinding_matches(imp, dense)))
+    if "deficits" in tables and (over := period_end(tables["deficits"]))["n"]:
+        one = {"event": "critical_period_over", "mean": over["high"], "std": np.nan} | over
+        rows.append(one | ({"n": 0, "not_found": over["n"]} if np.isnan(over["high"]) else {"not_found": 0}))
     if tables.keys() >= PRETRAINED:
         rows += [
             event_of_all(tables["pretrained_imp"], f"{PRETRAINING_MATCHES}: {name}", duration)

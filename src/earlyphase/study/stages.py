@@ -2,8 +2,9 @@
 
 Paths, logs and literal inputs stand in the rules. Wildcards say which experiment, never how:
 
-    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`,
-                 with a deficit in a window `{name}-{first}-{end}`
+    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`
+    {deficit}    a task in its place in the iterations {first} to {end} - 1
+    {regime}     how a training with a deficit differs; `{name}-{first}-{end}` where it does so in a window
     {criterion}  by which the rounds of a chain prune: `magnitude`
     {pretraining}, {iterations}  what a network learned first, and for how long
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from earlyphase.study.configuration import entries_of
+from earlyphase.study.deficits import deficits_of, training_of
 from earlyphase.study.pretraining import panels_of
 from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by, tickets_of
 
@@ -19,7 +21,7 @@ Names = dict[str, str]  # wildcards of a job
 Block = dict[str, list]  # wildcard -> values; stands for all combinations
 Inputs = dict[str, list[str]]  # role -> paths
 
-NUMBERS = ("seed", "k", "round")  # wildcards whose values are integers
+NUMBERS = ("seed", "k", "round", "first", "end", "stop")  # wildcards whose values are integers
 PATH_ONLY = ("criterion", "iterations")  # wildcards that are no column of a table by this name
 CRITERION = "magnitude"
 
@@ -154,6 +156,11 @@ def tickets(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, **block} for block in branches_of(run.sparse_pretraining)]
 
 
+def deficits(study: Study, run: Run) -> list[Block]:
+    """Every training with a deficit in a window, or without any."""
+    return [{"seed": run.seeds, **block} for block in deficits_of(run, study.config["regimes"])]
+
+
 def tables(study: Study, run: Run) -> list[Block]:
     """One job for each table that the run fills."""
     return [{"table": tables_of(study, run)}]
@@ -241,6 +248,14 @@ def of_branch(study: Study, names: Names) -> dict:
     }
 
 
+def of_deficit(study: Study, names: Names) -> dict:
+    """A training as its regime has it, and the deficit; the columns say in which window."""
+    end, stop = int(names["end"]), int(names["stop"])
+    training = training_of(study.run(names), study.config["regimes"], names["regime"], end, stop)
+    deficit = study.entry("tasks", {"task": names["deficit"]})
+    return of_training(study, names) | {"training": training, "deficit": deficit}
+
+
 def of_telemetry(study: Study, names: Names) -> dict:
     """A training, when it is looked at, and where the replay ends."""
     return of_training(study, names) | {
@@ -322,6 +337,11 @@ def branch_span(study: Study, names: Names) -> range:
     return range(start, study.run(names).iterations)
 
 
+def to_stop(study: Study, names: Names) -> range:
+    """Train from iteration 0 to the end that the path names."""
+    return range(int(names["stop"]))
+
+
 def replay(study: Study, names: Names) -> range:
     """Train once more as far as telemetry looks."""
     return study.run(names).watched
@@ -388,9 +408,21 @@ def parts_of_table(study: Study, names: Names) -> Inputs:
 def tables_of_figure(study: Study, names: Names) -> Inputs:
     """The tables that a figure reads."""
     reads, uses = study.reads(study.entry("figures", names))
-    there = tables_of(study, study.run(names))
-    wanted = [table for table in there if table in reads or table in uses]
-    return {"tables": [outputs(study, "collect", "table", names, table=table) for table in wanted]}
+    wanted = [
+        outputs(study, "collect", "table", names_of(run), table=table)
+        for run in networks_of_figure(study, names)
+        for table in tables_of(study, run)
+        if table in reads or table in uses
+    ]
+    return {"tables": wanted}
+
+
+def networks_of_figure(study: Study, names: Names) -> list[Run]:
+    """The run of a figure; before the others on its data set, where the figure compares models."""
+    own = study.run(names)
+    if not study.facts("figures", study.entry("figures", names)).get("across_models"):
+        return [own]
+    return [own, *(run for run in study.runs if run.dataset == own.dataset and run is not own)]
 
 
 def tables_of_study(study: Study, names: Names) -> Inputs:
@@ -440,6 +472,9 @@ STAGES = {  # in the order of the graph
     "train_ticket": Stage(
         tickets, of_dense, from_start, looks_up=("models", "tasks"), tables={"pretrained_tickets": "metrics"}
     ),
+    "deficit": Stage(
+        deficits, of_deficit, to_stop, looks_up=("models", "tasks"), tables={"deficits": "metrics"}
+    ),
     "collect": Stage(tables, of_table, needs=parts_of_table),
     "figure": Stage(figures, of_figure, needs=tables_of_figure, looks_up=("figures",)),
     "claims": Stage(once, of_claims, needs=tables_of_study),
@@ -471,6 +506,9 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str | None:
     there = tables_of(study, run)
     if missing := [table for table in study.reads(figure)[0] if table not in there]:
         return f"the study makes no table {' or '.join(missing)} of it"
+    protocol = study.facts("figures", figure).get("protocol")
+    if protocol and not any(protocol in entry for entry in run.critical_periods):
+        return f"no entry of critical_periods has {protocol}"
     shown, rounds = shown_by(figure), {figure["round"]} if "round" in figure else None
     if shown and not perturbs(run, shown, rounds):
         return "none of the perturbations that it shows is applied"

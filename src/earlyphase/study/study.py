@@ -1,5 +1,6 @@
 """The configured study: its runs, and the settings of each."""
 
+from collections.abc import Mapping
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from earlyphase.study.configuration import (
     read_files,
     read_yaml,
 )
+from earlyphase.study.deficits import check_critical_periods, check_milestones, deficits_named
 from earlyphase.study.pretraining import (
     Pretraining,
     check_pretrained,
@@ -32,7 +34,7 @@ from earlyphase.study.signatures import SECTIONS, Registered, registered
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 OWN = (  # settings that may be said for all runs, or within one
     "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "perturbed", "pretrained",
-    "sparse_pretraining", "telemetry", "curvature", "fisher", "figures",
+    "sparse_pretraining", "telemetry", "curvature", "fisher", "critical_periods", "figures",
 )  # fmt: skip
 
 
@@ -51,10 +53,11 @@ class Run:
         self.rounds, self.prune_fraction = settings["rounds"], settings["prune_fraction"]
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
         self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
+        self.critical_periods = settings["critical_periods"]
         self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
-        may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
-        self.training = settings["training"] | {"flip": settings["training"]["flip"] and may_flip}
+        self.may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
+        self.training = settings["training"] | {"flip": settings["training"]["flip"] and self.may_flip}
         self.iterations = self.training["iterations"]
 
     def _shared_training(self, config: dict) -> dict:
@@ -129,6 +132,9 @@ class Study:
             check_task(self.config, run.dataset, run.task)
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
+            check_critical_periods(run, self.config)
+            for name in deficits_named(run):
+                check_task(self.config, run.dataset, name)
             check_pretrained(run, self.config)
             for task in self._pretraining_tasks(run):
                 check_task(self.config, run.dataset, task)
@@ -214,9 +220,13 @@ class Study:
         digest = digest_of_files(self.config["datasets"][dataset], dataset)
         return {} if digest is None else {"contents": digest}
 
+    def facts(self, section: str, entry: dict) -> Mapping[str, object]:
+        """What the decorator of the function that an entry names says of it."""
+        return registered(section)[entry["function"]].facts
+
     def reads(self, figure: dict) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tables that a figure needs, and those that it uses where they are there."""
-        facts = registered("figures")[figure["function"]].facts
+        facts = self.facts("figures", figure)
         return facts.get("reads", ()), facts.get("uses", ())
 
 
@@ -310,12 +320,8 @@ def check_task(config: dict, dataset: str, task: str) -> None:
 
 def check_training(run: Run) -> None:
     """Raise `InvalidInput` where times contradict each other."""
-    where = f"configuration: training of {run}"
-    end, milestones = run.iterations, run.training["milestones"]
-    if milestones != sorted(set(milestones)):
-        raise InvalidInput(f"{where}: milestones are {milestones}, but must increase")
-    if milestones and milestones[-1] >= end:
-        raise InvalidInput(f"{where}: milestone {milestones[-1]} is not before the end at iteration {end}")
+    end = run.iterations
+    check_milestones(f"configuration: training of {run}", run.training["milestones"], end)
     for k in run.rewind_iterations:
         if k >= end:
             raise InvalidInput(

@@ -3,6 +3,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+include: "rules/pretraining.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
 include: "rules/perturbed.smk"

@@ -87,7 +87,14 @@ def either(names):
 wildcard_constraints:
     dataset=either(STUDY.config["datasets"]),
     model=either(STUDY.config["models"]),
-    task=either(STUDY.config["tasks"]),
+    task=either(
+        [
+            *STUDY.config["tasks"],
+            *(f"{name}-[1-9]\\d*" for name in STUDY.config["pretraining"]),
+        ]
+    ),
+    pretraining=either(STUDY.config["pretraining"]),
+    iterations=r"[1-9]\d*",
     figure=either({name for run in STUDY.runs for name in run.figures}),
     perturbation=either(STUDY.config["perturbations"]),
     criterion=stages.CRITERION,
@@ -161,7 +168,7 @@ def resume_file(wildcards, output):
 
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return STUDY.run(dict(wildcards)).kept_iterations
+    return stages.kept_iterations(STUDY, dict(wildcards))
 
 
 def configured_figures(wildcards):

@@ -729,7 +729,7 @@ def test_tickets_perturbed_at_0_play_no_role():
         assert verdict(claim, more, SHORT) == verdict(claim, tables, SHORT)
 
 
-WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS]
+WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS and claim.id[0] == "P"]
 
 
 def test_every_claim_on_rewinding_to_0_is_judged_in_both_readings():

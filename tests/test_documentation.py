@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from test_workflow import ROOT, SMOKE, Project
+from test_workflow import NONE_PRETRAINED, ROOT, SMOKE, Project, chains_and_rounds
 
 # As long as the pages need: they rewind to iteration 20 and perturb the ticket of round 3.
 SHORT = {
@@ -18,6 +18,7 @@ SHORT = {
     "rounds": 3,
     "curvature": {"iterations": []},
     "fisher": {"iterations": []},
+    **NONE_PRETRAINED,
 }
 TRAINING = SMOKE["training"] | {"iterations": 32}
 DENSE = "bright/small/seed0/softened_until_10"
@@ -151,7 +152,7 @@ def test_the_command_of_the_page_plans_on_the_default_study(extended):
     planned = extended.planned(target, *options)
     extended.configuration = ["smoke.yaml", "mine.yaml"]
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    assert planned["imp_round"] == len(config["seeds"]) * len(config["rewind_iterations"]) * config["rounds"]
+    assert planned["imp_round"] == chains_and_rounds(config)
     assert planned["perturb"] == len(config["seeds"]) * 2
 
 

@@ -88,6 +88,7 @@ def roots(study: Study, rule: str, names: Names) -> tuple[str, ...]:
     if "deficit" in names:  # a task, too
         looked_up.append(("tasks", study.entry("tasks", {"task": names["deficit"]})))
     for section, entry in looked_up:
+        functions = registered("tasks" if section == "pretraining" else section)
         for one in entries_of(entry):
-            found.append(f"{registered(section)[one['function']].module}.{one['function']}")
+            found.append(f"{functions[one['function']].module}.{one['function']}")
     return tuple(found)

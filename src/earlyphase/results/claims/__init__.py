@@ -7,6 +7,7 @@ A module for each section of them, `evidence` for the tests, `judging` for what 
 from pandas import DataFrame, concat
 
 from earlyphase.results.claims.critical_periods import CRITICAL_PERIODS, OTHERS
+from earlyphase.results.claims.data_dependence import DATA_DEPENDENCE
 from earlyphase.results.claims.decomposition import FINDING, FINDING_ID, finding
 from earlyphase.results.claims.first_iterations import FIRST_ITERATIONS
 from earlyphase.results.claims.judging import ERROR, NOT_RUN, Claim, Tables, assess
@@ -14,7 +15,7 @@ from earlyphase.results.claims.perturbations import PERTURBATIONS
 from earlyphase.results.claims.rewinding import REWINDING
 from earlyphase.results.summaries import NETWORK
 
-CLAIMS = (*REWINDING, *PERTURBATIONS, *FIRST_ITERATIONS, *CRITICAL_PERIODS)
+CLAIMS = (*REWINDING, *PERTURBATIONS, *FIRST_ITERATIONS, *DATA_DEPENDENCE, *CRITICAL_PERIODS)
 GAIN_TABLES = ("perturbed", "imp")  # that the finding reads
 
 

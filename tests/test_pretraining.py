@@ -22,9 +22,9 @@ from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.training import MaskedSGD, Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import CLAIMS
-from earlyphase.results.claims.judging import assess
+from earlyphase.results.claims.judging import MARGIN, assess
 from earlyphase.results.figures import figure
-from earlyphase.results.pretraining import matching_durations
+from earlyphase.results.pretraining import LOST, matching_durations
 from earlyphase.runtime.resume import ResumeFile
 from earlyphase.runtime.storage import (
     load_mask,
@@ -637,10 +637,18 @@ def test_full_scale_verdicts_where_the_truth_is_known(changed, claim, expected):
 
 def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():
     first = {("rotation", 10): 2.0, ("rotation", 20): 0.0, ("rotation", 40): 2.0, ("rotation", 80): 2.0}
-    first |= {("blur", 80): 4.0, ("supervised", 80): 2.0}  # more accurate than rewinding is no match either
+    first |= {("blur", 80): 1.4, ("supervised", 80): 2.0}  # of a gain of 2 points three quarters are 1.5
     found = matching_durations(tables(first))
     assert found.keys() == {"rotation", "blur"}  # the control is no pretraining
     assert found["rotation"] == 40 and np.isnan(found["blur"])
+    assert matching_durations(tables({("blur", 80): 1.6}))["blur"] == 80
+    assert LOST == MARGIN
+
+
+def test_without_rewinding_to_0_or_a_shared_round_nothing_is_known_to_match():
+    found = tables({("rotation", 40): 2.0})
+    assert np.isnan(matching_durations(found | {"imp": found["imp"].query("k > 0")})["rotation"])
+    assert np.isnan(matching_durations(found | {"imp": found["imp"].assign(round=7)})["rotation"])
 
 
 def texts(picture):

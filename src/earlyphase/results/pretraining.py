@@ -1,18 +1,16 @@
 """Networks that learned something else first: what they achieve, and how long that must take."""
 
-import numpy as np
 from pandas import DataFrame, concat
 
 from earlyphase.results.summaries import NETWORK, last_evaluations, t_interval
 
 FIRST = ["pretraining", "pretraining_iterations"]  # what was learned first, and for how long
-MATCHES_WITHIN = 0.005  # accuracy, as a fraction; as for rewinding that matches the dense network
-DENSITY = 0.8**6  # 26.2 %, at which perturbed tickets are compared as well
+LOST = 0.25  # share of rewinding's gain; what loses less is as good, as in the claims: `judging.MARGIN`
 
 RULE = (
-    "the shortest pretraining from which on, in all longer ones too, tickets at 26.2 % of weights lie within "
-    "0.5 points of those that rewind to the largest k (both one-sided 95 % t bounds of the difference within "
-    "seeds); in iterations of pretraining"
+    "the shortest pretraining from which on, in all longer ones too, tickets lose less than a quarter of "
+    "what rewinding to the largest k gains over rewinding to 0 (one-sided 95 % t bound within seeds), at the "
+    "sparsest density that all have; in iterations of pretraining"
 )
 
 
@@ -32,13 +30,6 @@ def is_control(runs: DataFrame) -> "DataFrame":
     return runs["pretraining_task"] == runs["task"]
 
 
-def near_density(runs: DataFrame, density: float = DENSITY) -> int | None:
-    """The round nearest to a density, within half a round of the paper's; None where there is none."""
-    densities = runs.groupby("round")["density"].mean()
-    steps = np.log(densities / density).abs() / -np.log(0.8)
-    return steps.idxmin() if len(steps) and steps.min() <= 0.5 else None
-
-
 def matching_durations(tables: dict[str, DataFrame]) -> dict[str, float]:
     """Find the shortest matching pretraining of each kind but the control, by `RULE`; NaN for none.
 
@@ -47,19 +38,21 @@ def matching_durations(tables: dict[str, DataFrame]) -> dict[str, float]:
     """
     found = chains(tables)
     found = found[~is_control(found)]
+    found = found[found["round"] > 0]
     tickets = last_evaluations(tables["imp"], ["seed", "k", "round"])
-    late = tickets[tickets["k"] == tickets["k"].max()]
-    matching = {}
-    for name, runs in found.groupby("pretraining", sort=False):
-        matching[name] = float("nan")
-        imp_round = near_density(runs[runs["round"] > 0])
-        rewound = late[late["round"] == imp_round].set_index("seed")["accuracy"]
-        by_duration = runs[runs["round"] == imp_round].pivot(
-            index="seed", columns="pretraining_iterations", values="accuracy"
-        )
+    matching = dict.fromkeys(found["pretraining"].unique(), float("nan"))
+    late = tickets["k"].max()
+    chosen = tickets[tickets["k"].isin([0, late])]
+    pruned = [set(runs["round"]) for _, runs in (*found.groupby(FIRST), *chosen.groupby("k"))]
+    shared = set.intersection(*pruned)
+    if not shared or set(chosen["k"]) != {0, late}:
+        return matching
+    by_k = chosen[chosen["round"] == max(shared)].pivot(index="seed", columns="k", values="accuracy")
+    least = by_k[late] - LOST * (by_k[late] - by_k[0])
+    for name, runs in found[found["round"] == max(shared)].groupby("pretraining", sort=False):
+        by_duration = runs.pivot(index="seed", columns="pretraining_iterations", values="accuracy")
         for duration in sorted(by_duration, reverse=True):
-            low, high = t_interval((by_duration[duration] - rewound).dropna())
-            if not (low > -MATCHES_WITHIN and high < MATCHES_WITHIN):  # nor where there is no interval
+            if not t_interval((by_duration[duration] - least).dropna())[0] > 0:  # nor without an interval
                 break
             matching[name] = float(duration)
     return matching

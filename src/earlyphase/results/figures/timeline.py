@@ -155,9 +155,9 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
 def label_of(event: str) -> str:
     """What an event is called in the figure."""
     kind, _, name = event.partition(": ")
-    return (
-        f"pretraining on {name} matches, after" if kind == PRETRAINING_MATCHES else LABELS.get(event, event)
-    )
+    if kind == PRETRAINING_MATCHES:
+        return f"pretraining, {name.replace('_', ' ')}, matches after"
+    return LABELS.get(event, event)
 
 
 def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int) -> None:

@@ -3,9 +3,11 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+include: "rules/pretraining.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
 include: "rules/perturbed.smk"
+include: "rules/deficits.smk"
 include: "rules/telemetry.smk"
 include: "rules/figures.smk"
 

@@ -23,7 +23,7 @@ from earlyphase.study.stages import table_paths, tables_of
 from earlyphase.study.study import Study
 from test_claims import FULL, SHARED, SHORT, jitter
 from test_stages import CONFIG, RULES, SCHEMA
-from test_workflow import SMOKE, Project
+from test_workflow import NONE_PRETRAINED, SMOKE, Project
 
 GOOD, BAD, UNSURE, ABSENT = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
 AT_0, LATE = "rewound to 0", "rewound late"
@@ -319,7 +319,7 @@ def test_controls_criteria_and_a_validation_set_through_the_real_rules(tmp_path)
     """One-shot at the first round is the first round, bit for bit, and so are its evaluations."""
     project = Project(tmp_path)
     project.configure(
-        seeds=[0], rounds=2, rewind_iterations=[0, 4],
+        **NONE_PRETRAINED, seeds=[0], rounds=2, rewind_iterations=[0, 4],
         training=SMOKE["training"] | {"validation": 64},
         perturbed=[
             {"rewind_iterations": [0, 4], "rounds": [1], "perturbations": ["one_shot"]},
@@ -367,7 +367,7 @@ def test_a_collapsed_layer_is_in_the_table_and_in_the_log(tmp_path):
     """All at once to 2 % of the weights of a tiny network, some of whose layers have 4 weights."""
     project = Project(tmp_path)
     project.configure(
-        seeds=[0], rounds=2, rewind_iterations=[4], prune_fraction=0.86,
+        **NONE_PRETRAINED, seeds=[0], rounds=2, rewind_iterations=[4], prune_fraction=0.86,
         perturbed=[{"rewind_iterations": [4], "rounds": [2], "perturbations": ["one_shot"]}],
         models={"tiny": {"function": "resnet", "depth": 8, "width": 2}},
     )  # fmt: skip

@@ -35,6 +35,8 @@ class TrainingSettings:
     flip: bool
     evaluate_every: int  # iterations
     validation: int = 0  # training images that are held out; see `tasks.hold_out`
+    restarts_at: int = 0  # iteration at which the schedule of the learning rate begins once more
+    later: tuple[tuple[int, dict[str, float]], ...] = ()  # from an iteration on: weight decay, augmentation
 
     @classmethod
     def from_spec(cls, spec: dict) -> "TrainingSettings":
@@ -51,15 +53,21 @@ class TrainingSettings:
 
     def learning_rate_at(self, iteration: int) -> float:
         """Step size of the step that leads from `iteration` to the next."""
-        return self.learning_rate * self.decay ** bisect_right(self.milestones, iteration)
+        scheduled = iteration - self.restarts_at if iteration >= self.restarts_at else iteration
+        return self.learning_rate * self.decay ** bisect_right(self.milestones, scheduled)
 
     def weight_decay_at(self, iteration: int) -> float:
         """Weight decay of the step that leads from `iteration` to the next."""
-        return self.weight_decay
+        return self._at(iteration, "weight_decay")
 
     def augmentation_at(self, iteration: int) -> Augmentation:
         """How the mini-batch of the step from `iteration` is augmented."""
-        return Augmentation(self.crop_padding, self.flip)
+        return Augmentation(self._at(iteration, "crop_padding"), self._at(iteration, "flip"))
+
+    def _at(self, iteration: int, name: str) -> float:
+        """A setting as the last change before `iteration` has left it."""
+        values = [changed[name] for start, changed in self.later if start <= iteration and name in changed]
+        return values[-1] if values else getattr(self, name)
 
     def evaluates_at(self, iteration: int) -> bool:
         """Whether the state after `iteration` steps is evaluated: at the cadence and at the end."""

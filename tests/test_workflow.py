@@ -13,8 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from earlyphase.results.claims import CLAIMS
+
 ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
+PRUNE_FRACTION = yaml.safe_load((ROOT / "config.yaml").read_text())["prune_fraction"]
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
 READS = {  # figures that have something to show in the smoke study -> the tables that they draw
     "rewinding": {"imp", "dense"},
@@ -194,7 +197,9 @@ def test_the_study_makes_every_promised_file(finished):
     for path in results.glob("perturbed/**/*.csv"):
         assert path.with_suffix(".json").exists()
     claims = (results / "claims.csv").read_text()
-    assert [claims.count(f"\n{section}") for section in "RSCD"] == [9, 8, 2, 10]
+    for section in "RPSCD":
+        rows = sum(len(claim.readings) for claim in CLAIMS if claim.id.startswith(section))
+        assert claims.count(f"\n{section}") == rows > 0
     for seed in SMOKE["seeds"]:
         telemetry = results / f"telemetry/synthetic/tiny/seed{seed}/supervised"
         names = ["evaluations.csv", "run.json", "state.csv", "traces.csv"]
@@ -251,7 +256,7 @@ def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
             assert not np.any(weights[name][~kept])
             assert kept_before is None or not np.any(kept & ~kept_before[name])
         kept_before = mask
-        assert float(rows[0]["density"]) == pytest.approx(0.8**imp_round, rel=2e-3)
+        assert float(rows[0]["density"]) == pytest.approx((1 - PRUNE_FRACTION) ** imp_round, rel=2e-3)
 
 
 def test_a_finished_study_plans_nothing(project):
@@ -327,7 +332,7 @@ def test_one_round_again_plans_it_and_its_successors(project):
     assert project.planned("figures", "-R", mask) == {
         "imp_round": 2,
         "perturb": 2,
-        **SPARSE,
+        **{rule: count // 2 for rule, count in SPARSE.items()},  # of one seed
         **after("imp", *TICKETS),
     }
 
@@ -369,7 +374,7 @@ EDITS = [
     ("a message of storage", "src/earlyphase/runtime/storage.py", "is damaged", "is broken", {}),
     ("how often progress is saved", "src/earlyphase/runtime/resume.py", "COST = 0.02", "COST = 0.01", {}),
     ("what a time limit asks for", "src/earlyphase/study/demand.py", "START = 4", "START = 5", {}),
-    ("a check of the configuration", "src/earlyphase/study/study.py", "but must increase", "but must rise", {}),
+    ("a check of the configuration", "src/earlyphase/study/deficits.py", "but must increase", "but must rise", {}),
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
     ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", FROM_DENSE | FROM_DENSE_TABLES),
     ("a task that is learned first", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {"pretrain": 2, "dense": 2, "checkpoint": 4, "imp_round": 4, **SPARSE, **after("pretraining", "pretrained_dense", "pretrained_imp", *TICKETS[1:])}),
@@ -379,7 +384,7 @@ EDITS = [
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 3, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 4, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
@@ -392,7 +397,7 @@ EDITS = [
     ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
-    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", PRUNED),
+    ("the share that is pruned", "config.yaml", f"prune_fraction: {PRUNE_FRACTION}", "prune_fraction: 0.3", PRUNED),
     ("another figure", "src/earlyphase/results/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
     ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, **WATCHED}),
     ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, **CURVED}),
@@ -472,7 +477,8 @@ def test_snakemake_lists_what_the_study_no_longer_uses(project):
     assert "results/imp/leftover.csv" in listed
     assert f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4/round1/mask.safetensors" in listed
     assert f"results/imp/synthetic/tiny/seed0/{CHAIN}/it0/round3/mask.safetensors" in listed
-    assert not any("it0/round2" in path or path.startswith("results/data") for path in listed)
+    assert not any(f"seed0/{CHAIN}/it0/round2" in path for path in listed)
+    assert not any(path.startswith("results/data") for path in listed)
 
 
 def test_a_figure_asks_for_what_it_reads_alone(tmp_path):
@@ -489,7 +495,8 @@ def test_the_default_study_plans(tmp_path):
     (tmp_path / "smoke.yaml").write_text("{}")
     planned = project.planned()
     assert planned["imp_round"] == chains_and_rounds(config)
-    assert planned["dense"] == len(config["seeds"]) * 6  # from the initial state, and after five pretrainings
+    pretrained = sum(len(entry["pretraining"]) * len(entry["iterations"]) for entry in config["pretrained"])
+    assert planned["dense"] == len(config["seeds"]) * (1 + pretrained)
 
 
 def test_the_report_is_made(finished):

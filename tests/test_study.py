@@ -239,6 +239,7 @@ def test_functions_read_from_the_source_are_those_registered():
 def specs(config, seed="0", k="20", imp_round="3"):
     study = Study(config, SCHEMA, RULES)
     names = {"dataset": "photo_digits", "model": "resnet8", "seed": seed, "task": "supervised"}
+    names |= {"criterion": "magnitude"}
     branched = names | {"k": k, "round": imp_round, "perturbation": "noise_1"}
     return {
         "data": spec(study, "data", {"dataset": "photo_digits"}),

@@ -433,7 +433,7 @@ def test_an_edit_there_and_back_plans_nothing(project):
 def test_an_edit_names_itself_when_asked_why(project):
     assert "up to date" in project.command("explain", "results/claims.csv")
     project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
-    assert "code: core.masks.prune_by_magnitude changed" in project.command("explain", "results/claims.csv")
+    assert "code: core.masks.prune_smallest changed" in project.command("explain", "results/claims.csv")
     dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
     assert "up to date" in project.command("explain", dense)
     project.configure(training=SMOKE["training"] | {"learning_rate": 0.3})

@@ -64,10 +64,11 @@ def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_a
     needs = cluster_plan.graph(smoke)
     rules = [job.rule for job in needs]
     submitted = {"dense": 2, "imp_round": 12, "perturb": 8, "telemetry": 2, "curvature": 6, "fisher": 4}
+    submitted |= {"inference": 2}
     assert {rule: rules.count(rule) for rule in rules} == submitted
     assert PROFILE["groups"] == ["dense=dense", "checkpoint=dense"]
     for job, before in needs.items():
-        expected = {"imp_round": {"dense", "imp_round"}, "perturb": {"dense", "imp_round"}}
+        expected = dict.fromkeys(("imp_round", "inference", "perturb"), {"dense", "imp_round"})
         assert {one.rule for one in before} <= expected.get(job.rule, {"dense"} - {job.rule})
         assert bool(before) == (job.rule != "dense")
 

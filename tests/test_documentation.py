@@ -18,6 +18,7 @@ SHORT = {
     "rounds": 3,
     "curvature": {"iterations": []},
     "fisher": {"iterations": []},
+    "inference": {"rounds": []},
 }
 TRAINING = SMOKE["training"] | {"iterations": 32}
 DENSE = "bright/small/seed0/softened_until_10"

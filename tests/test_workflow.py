@@ -25,11 +25,12 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "shuffles": {"perturbed", "imp", "dense"},
     "effective_std": {"perturbed"},
     "controls": {"perturbed", "imp"},
+    "sparsity": {"inference"},
 }
 FIGURES = list(READS)
 CHAIN = "supervised/magnitude"
 STATE = {"telemetry": 2, "curvature": 6, "fisher": 4, "pairs": 2}
-ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, **STATE}
+ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, "inference": 2, **STATE}
 NONE_PERTURBED = {"perturbed": []}
 
 
@@ -40,11 +41,12 @@ def after(*tables):
 
 
 TABLES = after("imp")
-PERTURBED = {"perturb": 8, **after("imp", "perturbed")}
+PERTURBED = {"perturb": 8, "inference": 2, **after("imp", "perturbed", "inference")}
 WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
 ALL_TABLES = after(
-    "dense", "imp", "perturbed", "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"
+    "dense", "imp", "perturbed", "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs",
+    "inference",
 )  # fmt: skip
 
 
@@ -207,7 +209,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 6 + 12 + 8 + 2 + 6 + 4 + 2 + 9 + len(FIGURES) + 1
+        == 1 + 2 + 6 + 12 + 8 + 2 + 2 + 6 + 4 + 2 + 10 + len(FIGURES) + 1
     )
 
 
@@ -247,6 +249,7 @@ def test_a_finished_study_plans_nothing(project):
                 "checkpoint": 3,
                 "imp_round": 6,
                 "perturb": 4,
+                "inference": 1,
                 "telemetry": 1,
                 "curvature": 3,
                 "fisher": 2,
@@ -300,7 +303,8 @@ def test_one_round_again_plans_it_and_its_successors(project):
     assert project.planned("figures", "-R", mask) == {
         "imp_round": 2,
         "perturb": 2,
-        **after("imp", "perturbed"),
+        "inference": 1,
+        **after("imp", "perturbed", "inference"),
     }
 
 
@@ -349,7 +353,7 @@ EDITS = [
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 3, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 4, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED}),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
@@ -425,7 +429,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {53 + len(FIGURES)} done" in said
+    assert f"jobs: {56 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

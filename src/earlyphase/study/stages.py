@@ -96,6 +96,11 @@ def rounds(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, "k": run.rewind_iterations, "round": list(range(1, run.rounds + 1))}]
 
 
+def inferences(study: Study, run: Run) -> list[Block]:
+    """One job for all tickets of a chain whose inference is measured: they are timed in turns."""
+    return [{"seed": run.seeds, "k": run.inference["rewind_iterations"]}] if run.inference["rounds"] else []
+
+
 def branches(study: Study, run: Run) -> list[Block]:
     """Every perturbed ticket."""
     return [{"seed": run.seeds, **block} for block in branches_of(run)]
@@ -175,6 +180,12 @@ def of_fisher(study: Study, names: Names) -> dict:
     """A training, and on how many images and labels the Fisher information is measured."""
     chosen = {key: value for key, value in study.run(names).fisher.items() if key != "iterations"}
     return of_training(study, names) | {"fisher": chosen}
+
+
+def of_inference(study: Study, names: Names) -> dict:
+    """A training, and which of its tickets are timed how."""
+    chosen = {key: value for key, value in study.run(names).inference.items() if key != "rewind_iterations"}
+    return of_training(study, names) | {"inference": chosen}
 
 
 def of_columns(study: Study, names: Names) -> dict:
@@ -260,6 +271,15 @@ def dense_ends(study: Study, names: Names) -> Inputs:
     return {"final": [outputs(study, "checkpoint", "state", names, k=end)]}
 
 
+def tickets(study: Study, names: Names) -> Inputs:
+    """The trained dense network, and mask and weights of each round whose inference is measured."""
+    end, rounds = study.run(names).iterations, study.run(names).inference["rounds"]
+    return {"dense": [outputs(study, "checkpoint", "state", names, k=end)]} | {
+        role: [outputs(study, "imp_round", output, names, round=number) for number in rounds]
+        for role, output in (("masks", "mask"), ("weights", "weights"))
+    }
+
+
 def at_all_times(study: Study, names: Names) -> Inputs:
     """States and eigenpairs at every time of curvature."""
     times = study.run(names).curvature_times
@@ -309,6 +329,9 @@ STAGES = {  # in the order of the graph
     "pairs": Stage(pairs, of_columns, needs=at_all_times, tables={"pairs": "table"}),
     "imp_round": Stage(
         rounds, of_round, from_k, before_round, looks_up=("models", "tasks"), tables={"imp": "metrics"}
+    ),
+    "inference": Stage(
+        inferences, of_inference, needs=tickets, looks_up=("models", "tasks"), tables={"inference": "table"}
     ),
     "perturb": Stage(
         branches, of_branch, branch_span, dense_ends, looks_up=("models", "tasks", "perturbations"),

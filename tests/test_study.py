@@ -353,7 +353,8 @@ def test_mirroring_needs_the_consent_of_data_and_training():
 
 
 def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
-    config = changed("inference", {"rewind_iterations": [100, 7], "rounds": [2, 6, 9]})
+    config = changed("inference.rewind_iterations", [100, 7])
+    config["inference"] |= {"rounds": [2, 6, 9]}
     study = Study(config, SCHEMA, RULES)
     assert study.runs[0].inference["rounds"] == [2, 6]
     assert study.runs[0].inference["rewind_iterations"] == [100]

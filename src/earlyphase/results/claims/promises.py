@@ -34,7 +34,7 @@ def not_below_dense(tables: Tables, *, by_gain: bool) -> list[Contrast]:
 
 
 def sparsest_and_dense(tables: Tables) -> tuple[DataFrame, DataFrame]:
-    """Rows of the sparsest tickets whose inference was measured, of the largest k, and of the dense networks."""
+    """Rows of the sparsest tickets measured, of the largest k, and of the dense networks."""
     if "inference" not in tables or tables["inference"].empty:
         raise NotRun("inference was not measured")
     table = tables["inference"]

@@ -132,8 +132,8 @@ def built(build: partial, weights: Weights) -> nn.Module:
 def sizes_of(model: nn.Module, mask: Mask, iteration: int, image: torch.Tensor) -> Row:
     """Density, parameters, multiply-adds for an image, and bytes of the files that could hold a network.
 
-    LZMA of the standard library compresses them: it needs no further package, makes the smallest files of
-    what was tried (zlib, Zstandard), and its slowness does not matter to a file that is written once.
+    LZMA of the standard library compresses them: it needs no further package, makes smaller files of dense
+    weights than Zstandard and zlib, and its slowness does not matter to a file that is written once.
     """
     weights, cost = state_of(model), cost_of(model, image)
     dense = as_bytes("checkpoint", weights, iteration=iteration)

@@ -3,10 +3,12 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+include: "rules/pretraining.smk"
 include: "rules/dense.smk"
 include: "rules/imp.smk"
 include: "rules/inference.smk"
 include: "rules/perturbed.smk"
+include: "rules/deficits.smk"
 include: "rules/telemetry.smk"
 include: "rules/figures.smk"
 

@@ -39,6 +39,8 @@ datasets:
 models:
   tiny: {function: resnet, depth: 8, width: 8}
 perturbed: []
+pretrained: []
+sparse_pretraining: []
 execution: {device: cpu, precision: float32, resume_interval: 0.2}
 """
 

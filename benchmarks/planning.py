@@ -15,6 +15,7 @@ from machine import OtherLoad, describe
 from shared import options, plan
 
 LARGE = {"seeds": list(range(5)), "rewind_iterations": list(range(20)), "rounds": 48, "perturbed": []}
+LARGE |= {"pretrained": [], "sparse_pretraining": []}
 STUDIES = {"default": "{}", "large": str(LARGE)}
 
 

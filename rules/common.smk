@@ -87,7 +87,14 @@ def either(names):
 wildcard_constraints:
     dataset=either(STUDY.config["datasets"]),
     model=either(STUDY.config["models"]),
-    task=either(STUDY.config["tasks"]),
+    task=either(
+        [
+            *STUDY.config["tasks"],
+            *(f"{name}-[1-9]\\d*" for name in STUDY.config["pretraining"]),
+        ]
+    ),
+    pretraining=either(STUDY.config["pretraining"]),
+    iterations=r"[1-9]\d*",
     figure=either({name for run in STUDY.runs for name in run.figures}),
     perturbation=either(STUDY.config["perturbations"]),
     criterion=stages.CRITERION,
@@ -95,6 +102,11 @@ wildcard_constraints:
     k=r"\d+",
     round=r"[1-9]\d*",
     table=either(stages.all_tables()),
+    deficit=either(STUDY.config["tasks"]),
+    regime=rf"({either(['base', *STUDY.config['regimes']])})(-\d+-\d+)?",
+    first=r"\d+",
+    end=r"\d+",
+    stop=r"\d+",
 
 
 def spec(rule):
@@ -156,7 +168,7 @@ def resume_file(wildcards, output):
 
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return STUDY.run(dict(wildcards)).kept_iterations
+    return stages.kept_iterations(STUDY, dict(wildcards))
 
 
 def configured_figures(wildcards):

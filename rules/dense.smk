@@ -2,6 +2,7 @@ rule dense:
     """Train the dense network once, keeping its state at every k of the study."""
     input:
         data="results/data/{dataset}.safetensors",
+        start=needs("dense", "start"),
     output:
         trajectory="results/dense/{dataset}/{model}/seed{seed}/{task}/trajectory.safetensors",
         metrics="results/dense/{dataset}/{model}/seed{seed}/{task}/metrics.csv",
@@ -20,13 +21,14 @@ rule dense:
         spec=spec("dense"),
         code=code("dense"),
         keep=kept_iterations,
+        start=lambda wildcards, input: f"--start {input.start}" if input.start else "",
         resume=resume_file,
         execution=execution,
     message:
         "Train {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python -m earlyphase dense --spec {params.spec:q} --code {params.code:q} --data {input.data:q} "
-        "--keep {params.keep} --resume {params.resume:q} {params.execution} "
+        "{params.start} --keep {params.keep} --resume {params.resume:q} {params.execution} "
         "--out-trajectory {output.trajectory:q} --out-metrics {output.metrics:q} --out-run {output.run:q} "
         "> {log:q} 2>&1"
 

@@ -47,7 +47,7 @@ RANDOM += [
     ("combine", {"signs": "fresh", "magnitudes": "k"}),
     ("combine", {"signs": "k", "magnitudes": "fresh"}),
 ]
-RANDOM += [("constant", {"signs": "fresh"})]
+RANDOM += [("constant", {"signs": "fresh"}), ("shuffle_mask", {}), ("shuffle_mask", {"scope": "kernel"})]
 RANDOM += [
     ("gaussian_noise", {"scale": 0.5}),
     ("matched_noise", {"scope": "kernel"}),
@@ -164,7 +164,7 @@ def test_only_kept_weights_change_and_pruned_ones_are_zero(name, arguments):
         assert tensor.flags.c_contiguous
     assert all(not after.weights[layer][~kept].any() for layer, kept in after.mask.items())
     if name != "permute_channels":
-        assert states_equal(after.mask, ticket.mask)
+        assert states_equal(after.mask, ticket.mask) == (name != "shuffle_mask")
         assert states_equal(after.initial, ticket.initial)
         source = ticket.initial if name in ("rewind_to_0", "batch_norm_from_0") else ticket.weights
         for other in ticket.weights.keys() - ticket.mask.keys():

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from test_workflow import SMOKE, Project
+from test_workflow import NONE_PRETRAINED, SMOKE, Project
 
 COLOURS = {"a": (200, 30, 60), "b": (20, 160, 90)}
 
@@ -30,7 +30,11 @@ def own(tmp_path):
 
     def configure(**settings):
         mine = {"function": "imagefolder", "path": "images", "size": 8, "flip": False}
-        overlay = {"datasets": {"mine": mine}, "runs": [{"dataset": "mine", "model": "tiny"}]}
+        overlay = {
+            "datasets": {"mine": mine},
+            "runs": [{"dataset": "mine", "model": "tiny"}],
+            **NONE_PRETRAINED,
+        }
         (project.folder / "smoke.yaml").write_text(yaml.safe_dump(SMOKE | overlay | settings))
         return project
 
@@ -95,7 +99,7 @@ def test_a_few_images_train_and_are_looked_at(own):
 )
 def test_values_of_a_command_line_are_read_as_they_are_meant(tmp_path, options, seeds):
     project = Project(tmp_path)
-    assert project.planned("figures", *options)["dense"] == seeds
+    assert project.planned("figures", *options)["dense"] == 2 * seeds  # from 0, and pretrained
 
 
 def test_the_same_key_twice_stops_before_any_job(tmp_path):
@@ -112,6 +116,7 @@ def test_two_networks_have_all_their_jobs_and_settings_of_their_own(tmp_path):
     project = Project(tmp_path)
     synthetic = {"function": "synthetic", "flip": False}
     own = {"rewind_iterations": [0, 2], "rounds": 2, "training": {"iterations": 20}, "perturbed": []}
+    own |= NONE_PRETRAINED
     project.configure(
         datasets={"mine": synthetic | {"seed": 1}, "mine_small": synthetic | {"seed": 2}},
         models={
@@ -121,8 +126,8 @@ def test_two_networks_have_all_their_jobs_and_settings_of_their_own(tmp_path):
         runs=[{"dataset": "mine", "model": "small_net"}, {"dataset": "mine_small", "model": "net"} | own],
     )
     planned = project.planned("figures")
-    assert planned["imp_round"] == 2 * 2 * 3 + 2 * 2 * 2
-    assert planned["dense"] == 4
+    assert planned["imp_round"] == 2 * 2 * 3 + 2 * 2 + 2 * 2 * 2  # the first has two rounds after pretraining
+    assert planned["dense"] == 4 + 2
     assert planned["perturb"] == 8
     said = project.command("status")
     assert f"jobs: {sum(planned.values()) - 1} missing" in said  # but for the rule that asks for all

@@ -455,7 +455,9 @@ def test_the_quantity_nearest_to_failing_is_reported():
 
 
 @pytest.mark.parametrize("study", [FULL, SHORT])
-@pytest.mark.parametrize(("claim", "failing"), [("P5", "k = 2,000 at 26.2%: shuffle_layers"), ("P10", "noise_3")])
+@pytest.mark.parametrize(
+    ("claim", "failing"), [("P5", "k = 2,000 at 26.2%: shuffle_layers"), ("P10", "noise_3")]
+)
 def test_the_contrast_that_failed_is_the_one_reported(study, claim, failing):
     """Whether it is the last of the contrasts, or of what must hold besides."""
     tables = perturbed_tables(LEVELS | {"shuffle_layers": (87.0, 90.0), "noise_3": (89.9, 90.0)})
@@ -727,7 +729,7 @@ def test_tickets_perturbed_at_0_play_no_role():
         assert verdict(claim, more, SHORT) == verdict(claim, tables, SHORT)
 
 
-WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS]
+WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS and claim.id[0] == "P"]
 
 
 def test_every_claim_on_rewinding_to_0_is_judged_in_both_readings():

@@ -38,10 +38,13 @@ def test_the_profile_plans_the_smoke_study(smoke, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout + done.stderr
     assert re.search(rf"^total +{len(list(jobs(smoke))) + 1}$", printed, re.MULTILINE)  # and `figures`
-    training = "dense|checkpoint|imp_round|perturb|telemetry|curvature|fisher"
+    training = (
+        "pretrain|dense|checkpoint|imp_round|perturb|pretrain_ticket|train_ticket|deficit|telemetry|curvature|"
+        "fisher"
+    )
     trained = re.findall(rf"-m earlyphase ({training}) .*--device (\w+)", printed)
     assert {device for _, device in trained} == {"cuda"}
-    assert len(trained) == 2 + 6 + 12 + 8 + 2 + 6 + 4
+    assert len(trained) == 2 + 4 + 10 + 16 + 8 + 4 + 4 + 12 + 2 + 6 + 4
 
 
 def test_only_the_profile_names_slurm():
@@ -63,23 +66,31 @@ def test_the_command_of_a_rule_is_one_command():
 def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_along(smoke):
     needs = cluster_plan.graph(smoke)
     rules = [job.rule for job in needs]
-    submitted = {"dense": 2, "imp_round": 12, "perturb": 8, "telemetry": 2, "curvature": 6, "fisher": 4}
-    submitted |= {"inference": 2}
+    submitted = {
+        "pretrain": 2, "dense": 4, "imp_round": 16, "perturb": 8, "pretrain_ticket": 4, "train_ticket": 4,
+        "deficit": 12, "inference": 2, "telemetry": 2, "curvature": 6, "fisher": 4,
+    }  # fmt: skip
     assert {rule: rules.count(rule) for rule in rules} == submitted
     assert PROFILE["groups"] == ["dense=dense", "checkpoint=dense"]
     for job, before in needs.items():
-        tickets = {"dense", "imp_round"}
-        expected = {"imp_round": tickets, "inference": tickets, "perturb": tickets}
-        assert {one.rule for one in before} <= expected.get(job.rule, {"dense"} - {job.rule})
-        assert bool(before) == (job.rule != "dense")
+        pruned = {"dense", "imp_round"}
+        expected = {
+            "imp_round": pruned, "inference": pruned, "perturb": pruned, "pretrain_ticket": pruned, "train_ticket": {"pretrain_ticket"},
+            "dense": {"pretrain"}, "pretrain": set(), "deficit": set(),
+        }  # fmt: skip
+        assert {one.rule for one in before} <= expected.get(job.rule, {"dense"})
+        first = job.rule in ("pretrain", "deficit") or (job.rule, dict(job.wildcards).get("task")) == (
+            "dense", "supervised",
+        )  # fmt: skip
+        assert bool(before) != first
 
 
 def test_one_gpu_takes_the_sum_and_many_take_the_critical_path(smoke):
     needs = cluster_plan.graph(smoke)
     seconds = {job: cluster_plan.seconds_of(smoke, job, 1.0, 10.0) for job in needs}
     assert cluster_plan.schedule(needs, seconds, 1)[0] == pytest.approx(sum(seconds.values()))
-    # dense, three rounds from iteration 0, of 24 iterations and 10 s each; or from 4, and a perturbed ticket
-    assert cluster_plan.schedule(needs, seconds, 1000) == (34 + 3 * 30 + 30, 0)
+    # 10 s and a second an iteration: dense, three rounds from iteration 4, a ticket that learns a task first
+    assert cluster_plan.schedule(needs, seconds, 1000) == (34 + 3 * 30 + 16 + 34, 0)
     took, waiting = cluster_plan.schedule(needs, seconds, 2)
     assert took >= sum(seconds.values()) / 2
     assert waiting > 0

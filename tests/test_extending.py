@@ -78,6 +78,8 @@ perturbations:
   both: [{function: halve}, {function: swap_halves, layer: features}]
 perturbed:
   - {rewind_iterations: [4], rounds: [2], perturbations: [halves, both, permuted_channels]}
+pretrained: []
+sparse_pretraining: []
 figures:
   last: {function: last_accuracy}
   shuffles: {function: perturbed, show: [halves: halves swapped, both: "halved, $x_{1"]}

@@ -66,10 +66,10 @@ def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_output(path):
 
 
 def test_every_table_is_collected_of_one_output():
-    assert len(all_tables()) == len(set(all_tables())) == 10
+    assert len(all_tables()) == len(set(all_tables())) == 16
     for rule, stage in STAGES.items():
         assert set(stage.tables.values()) <= set(RULES[rule].outputs)
-        assert set(stage.looks_up) <= set(SECTIONS)
+        assert set(stage.looks_up) <= {*SECTIONS, "pretraining"}
 
 
 NAMES = st.sampled_from(["a", "a_b", "b", "b_a", "mine", "mine_small", "small_net", "net"])
@@ -96,6 +96,8 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
             {"rewind_iterations": [1, 11], "rounds": [1, 11], "perturbations": perturbations},
             {"rewind_iterations": [1], "rounds": [1], "perturbations": perturbations},  # asked for twice
         ],
+        "pretrained": [{"pretraining": ["rotation"], "iterations": [1, 11], "rounds": 2}],
+        "sparse_pretraining": [],
         "figures": {figure: {"function": "rewinding"}},
     }
     study = Study(overlaid(CONFIG, overlay), SCHEMA, RULES)
@@ -105,7 +107,9 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
         len(one.outputs) for one in everything
     )
     rounds = [one for one in everything if one.rule == "imp_round"]
-    assert len(rounds) == len(runs) * 3 * 3 * 12  # seeds, ks, rounds of each run
+    assert len(rounds) == len(runs) * 3 * (
+        3 * 12 + 2 * 2
+    )  # seeds; ks, rounds; lengths of pretraining, rounds
     branches = [one for one in everything if one.rule == "perturb"]
     assert len(branches) == len(runs) * 3 * 4 * len(perturbations)
 

@@ -115,6 +115,6 @@ def test_five_thousand_rounds_take_less_than_two_seconds(status):
                 one = job("imp_round", **NAMES, seed=seed, k=k, round=number)
                 finish(one)
     began = time.process_time()
-    said = status(seeds=seeds, rewind_iterations=ks, rounds=rounds)
+    said = status(seeds=seeds, rewind_iterations=ks, rounds=rounds, pretrained=[], sparse_pretraining=[])
     assert time.process_time() - began < 2
     assert said.count("#" * 50) == 100

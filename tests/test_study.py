@@ -328,7 +328,8 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
     config["fisher"] |= {"iterations": []}
-    study = Study(config | {"rewind_iterations": [0]}, SCHEMA, RULES)
+    none = {"pretrained": [], "sparse_pretraining": [], "critical_periods": []}
+    study = Study(config | none | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4 + 1  # and inference of k = 100
     other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
@@ -391,7 +392,8 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "seeds": [7], "rewind_iterations": [0, 5], "rounds": 2, "prune_fraction": 0.5,
         "training": {"iterations": 50, "milestones": [30]},
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
-        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]},
+        "pretrained": [{"pretraining": ["blur"], "iterations": [7], "rounds": 1}], "sparse_pretraining": [],
+        "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]}, "critical_periods": [],
         "fisher": {"iterations": [15]}, "inference": {"rewind_iterations": [5], "rounds": [1]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
@@ -408,7 +410,9 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.kept_iterations == [0, 5, 10, 15]
     assert second.fisher["sample"] == first.fisher["sample"]
     assert second.inference == first.inference | {"rewind_iterations": [5], "rounds": [1]}
+    assert second.critical_periods == []
     assert "noise" not in second.figures
+    assert [(first.label, rounds) for first, rounds in study.beginnings(second)] == [("blur-7", 1)]
     assert second.figures["first"] == {"function": "rewinding"}
 
 

@@ -13,16 +13,27 @@ import pandas as pd
 import pytest
 import yaml
 
+from earlyphase.results.claims import CLAIMS
+
 ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
+PRUNE_FRACTION = yaml.safe_load((ROOT / "config.yaml").read_text())["prune_fraction"]
 CHAINS = len(SMOKE["seeds"]) * len(SMOKE["rewind_iterations"])
 READS = {  # figures that have something to show in the smoke study -> the tables that they draw
     "rewinding": {"imp", "dense"},
-    "timeline": {"telemetry", "evaluations", "curvature", "pairs", "imp", "dense"},
+    "timeline": {
+        *("telemetry", "evaluations", "curvature", "pairs", "imp", "dense"),
+        *("pretrained_dense", "pretrained_imp", "deficits", "inference"),
+    },
     "telemetry": {"telemetry", "evaluations", "traces"},
     "subspace": {"curvature", "pairs"},
     "fisher": {"fisher"},
+    "removal": {"deficits"},
+    "windows": {"deficits", "fisher"},
+    "regularisation": {"deficits"},
     "shuffles": {"perturbed", "imp", "dense"},
+    "pretraining": {"pretrained_dense", "pretrained_imp", "imp", "dense"},
+    "sparse_pretraining": {"pretrained_tickets", "imp", "perturbed", "pretrained_dense", "pretrained_imp"},
     "effective_std": {"perturbed"},
     "controls": {"perturbed", "imp"},
     "sparsity": {"inference"},
@@ -30,8 +41,29 @@ READS = {  # figures that have something to show in the smoke study -> the table
 FIGURES = list(READS)
 CHAIN = "supervised/magnitude"
 STATE = {"telemetry": 2, "curvature": 6, "fisher": 4, "pairs": 2}
-ALL_TRAINING = {"dense": 2, "checkpoint": 6, "imp_round": 12, "perturb": 8, "inference": 2, **STATE}
-NONE_PERTURBED = {"perturbed": []}
+SPARSE = {"pretrain_ticket": 4, "train_ticket": 4}
+FROM_DENSE = {
+    "dense": 4,
+    "checkpoint": 10,
+    "imp_round": 16,
+    "perturb": 8,
+    "deficit": 12,
+    "inference": 2,
+    **SPARSE,
+    **STATE,
+}
+ALL_TRAINING = {"pretrain": 2, **FROM_DENSE}
+NONE_PRETRAINED = {"pretrained": [], "sparse_pretraining": []}
+NONE_PERTURBED = {"perturbed": [], **NONE_PRETRAINED}
+
+
+def chains_and_rounds(config):
+    """Rounds of pruning that a study computes, pretrained or not."""
+    pretrained = sum(
+        len(entry["pretraining"]) * len(entry["iterations"]) * entry["rounds"]
+        for entry in config["pretrained"]
+    )
+    return len(config["seeds"]) * (len(config["rewind_iterations"]) * config["rounds"] + pretrained)
 
 
 def after(*tables):
@@ -41,13 +73,21 @@ def after(*tables):
 
 
 TABLES = after("imp")
-PERTURBED = {"perturb": 8, "inference": 2, **after("imp", "perturbed", "inference")}
+TICKETS = ("perturbed", "pretrained_tickets", "ticket_pretraining")
+PRUNED = {
+    "imp_round": 16,
+    "perturb": 8,
+    "inference": 2,
+    **SPARSE,
+    **after("imp", "pretrained_imp", "inference", *TICKETS),
+}
 WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
-ALL_TABLES = after(
-    "dense", "imp", "perturbed", "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs",
-    "inference",
-)  # fmt: skip
+FROM_DENSE_TABLES = after(
+    *("dense", "imp", *TICKETS, "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"),
+    *("pretrained_dense", "pretrained_imp", "deficits", "inference"),
+)
+ALL_TABLES = FROM_DENSE_TABLES | {"collect": 16}
 
 
 class Project:
@@ -173,7 +213,9 @@ def test_the_study_makes_every_promised_file(finished):
     for path in results.glob("perturbed/**/*.csv"):
         assert path.with_suffix(".json").exists()
     claims = (results / "claims.csv").read_text()
-    assert [claims.count(f"\n{section}") for section in "RSC"] == [5, 8, 2]
+    for section in "RPSCD":
+        rows = sum(len(claim.readings) for claim in CLAIMS if claim.id.startswith(section))
+        assert claims.count(f"\n{section}") == rows > 0
     for seed in SMOKE["seeds"]:
         telemetry = results / f"telemetry/synthetic/tiny/seed{seed}/supervised"
         names = ["evaluations.csv", "run.json", "state.csv", "traces.csv"]
@@ -209,7 +251,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 6 + 12 + 8 + 2 + 2 + 6 + 4 + 2 + 10 + len(FIGURES) + 1
+        == 1 + 2 + 4 + 10 + 16 + 8 + 12 + 2 + 2 + 6 + 4 + 2 + 4 + 4 + 16 + len(FIGURES) + 1
     )
 
 
@@ -230,7 +272,7 @@ def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
             assert not np.any(weights[name][~kept])
             assert kept_before is None or not np.any(kept & ~kept_before[name])
         kept_before = mask
-        assert float(rows[0]["density"]) == pytest.approx(0.8**imp_round, rel=2e-3)
+        assert float(rows[0]["density"]) == pytest.approx((1 - PRUNE_FRACTION) ** imp_round, rel=2e-3)
 
 
 def test_a_finished_study_plans_nothing(project):
@@ -245,11 +287,15 @@ def test_a_finished_study_plans_nothing(project):
         (
             {"seeds": [0, 1, 2]},
             {
-                "dense": 1,
-                "checkpoint": 3,
-                "imp_round": 6,
+                "pretrain": 1,
+                "dense": 2,
+                "checkpoint": 5,
+                "imp_round": 8,
                 "perturb": 4,
                 "inference": 1,
+                "pretrain_ticket": 2,
+                "train_ticket": 2,
+                "deficit": 6,
                 "telemetry": 1,
                 "curvature": 3,
                 "fisher": 2,
@@ -304,7 +350,8 @@ def test_one_round_again_plans_it_and_its_successors(project):
         "imp_round": 2,
         "perturb": 2,
         "inference": 1,
-        **after("imp", "perturbed", "inference"),
+        **{rule: count // 2 for rule, count in SPARSE.items()},  # of one seed
+        **after("imp", "inference", *TICKETS),
     }
 
 
@@ -345,16 +392,18 @@ EDITS = [
     ("a message of storage", "src/earlyphase/runtime/storage.py", "is damaged", "is broken", {}),
     ("how often progress is saved", "src/earlyphase/runtime/resume.py", "COST = 0.02", "COST = 0.01", {}),
     ("what a time limit asks for", "src/earlyphase/study/demand.py", "START = 4", "START = 5", {}),
-    ("a check of the configuration", "src/earlyphase/study/study.py", "but must increase", "but must rise", {}),
+    ("a check of the configuration", "src/earlyphase/study/deficits.py", "but must increase", "but must rise", {}),
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
-    ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", ALL_TRAINING | ALL_TABLES),
-    ("a task that no run learns", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {}),
-    ("an entry of it", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {}),
+    ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", FROM_DENSE | FROM_DENSE_TABLES),
+    ("a task that is learned first", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {"pretrain": 2, "dense": 2, "checkpoint": 4, "imp_round": 4, **SPARSE, **after("pretraining", "pretrained_dense", "pretrained_imp", *TICKETS[1:])}),
+    ("a task that no run learns", "src/earlyphase/core/tasks.py", "(drawn - train.shift.cpu())", "(drawn - 1 * train.shift.cpu())", {}),
+    ("an entry that no run learns", "config.yaml", "noise_images: {function: noise_images}", "noise_images: {function: relabelled}", {}),
+    ("a deficit", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
     ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 4, "figures": 1}),
-    ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', {"imp_round": 12, **PERTURBED}),
+    ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
     ("a perturbation", "src/earlyphase/core/branches.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **after("perturbed")}),
@@ -366,7 +415,7 @@ EDITS = [
     ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
-    ("the share that is pruned", "config.yaml", "prune_fraction: 0.2", "prune_fraction: 0.3", {"imp_round": 12, **PERTURBED}),
+    ("the share that is pruned", "config.yaml", f"prune_fraction: {PRUNE_FRACTION}", "prune_fraction: 0.3", PRUNED),
     ("another figure", "src/earlyphase/results/figures/telemetry.py", "color=\"0.2\"", "color=\"0.3\"", {"figure": 1, "figures": 1}),
     ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, **WATCHED}),
     ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, **CURVED}),
@@ -429,7 +478,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {56 + len(FIGURES)} done" in said
+    assert f"jobs: {94 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 
@@ -446,7 +495,8 @@ def test_snakemake_lists_what_the_study_no_longer_uses(project):
     assert "results/imp/leftover.csv" in listed
     assert f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4/round1/mask.safetensors" in listed
     assert f"results/imp/synthetic/tiny/seed0/{CHAIN}/it0/round3/mask.safetensors" in listed
-    assert not any("it0/round2" in path or path.startswith("results/data") for path in listed)
+    assert not any(f"seed0/{CHAIN}/it0/round2" in path for path in listed)
+    assert not any(path.startswith("results/data") for path in listed)
 
 
 def test_a_figure_asks_for_what_it_reads_alone(tmp_path):
@@ -459,12 +509,12 @@ def test_a_figure_asks_for_what_it_reads_alone(tmp_path):
 
 def test_the_default_study_plans(tmp_path):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    chains = len(config["seeds"]) * len(config["rewind_iterations"])
     project = Project(tmp_path)
     (tmp_path / "smoke.yaml").write_text("{}")
     planned = project.planned()
-    assert planned["imp_round"] == chains * config["rounds"]
-    assert planned["dense"] == len(config["seeds"])
+    assert planned["imp_round"] == chains_and_rounds(config)
+    pretrained = sum(len(entry["pretraining"]) * len(entry["iterations"]) for entry in config["pretrained"])
+    assert planned["dense"] == len(config["seeds"]) * (1 + pretrained)
 
 
 def test_the_report_is_made(finished):

@@ -15,13 +15,15 @@ from earlyphase.commands._options import begin
 from earlyphase.core.images import Images
 from earlyphase.core.masks import Mask, Weights
 from earlyphase.core.networks import network
+from earlyphase.core.networks.state import initial_state
 from earlyphase.core.precision import autocast, use_precision
+from earlyphase.core.pretraining import NEW_OUTPUT, moved, output_names
 from earlyphase.core.tasks import Task, apply
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
 from earlyphase.runtime.execution import Execution, prepare
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
-from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
+from earlyphase.runtime.storage import Row, load_tensors, load_weights, save_json, stored_header
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.fingerprints import canonical
 
@@ -42,12 +44,32 @@ class Job:
         """The replicate."""
         return self.spec["columns"]["seed"]
 
-    def network(self) -> nn.Module:
-        """Build the network that the spec names; its weights are not yet meaningful."""
+    def network(self, classes: int | None = None) -> nn.Module:
+        """Build the network that the spec names; its weights are not yet meaningful.
+
+        Args:
+            classes: None for those of the task.
+        """
         entry = dict(self.spec["model"])
         build = network.named(entry.pop("function"))
         channels = self.task.train.pixels.shape[-1]
-        return build(channels, self.task.classes, **entry).to(self.execution.device)
+        return build(channels, classes or self.task.classes, **entry).to(self.execution.device)
+
+    def moved(self, weights: Weights, model: nn.Module, purpose: str, *, redraw: bool = False) -> Weights:
+        """Fit a state dict that was trained on another task to the network of this one: see `moved`.
+
+        Args:
+            purpose: the stream that a new output layer is drawn from.
+        """
+        fresh = initial_state(model, self.seed, purpose)
+        output = output_names(self.network, self.task.classes)
+        return moved(weights, fresh, output, redraw=redraw)
+
+    def second_phase(self, path: str, model: nn.Module) -> Weights:
+        """Read the state that pretraining ended with, and fit it to the task of this job."""
+        weights, _ = load_weights(path)
+        redraw = self.spec["second_phase"]["output_layer"] == "redrawn"
+        return self.moved(weights, model, NEW_OUTPUT, redraw=redraw)
 
     def training(
         self, start: Weights, span: range, mask: Mask | None = None, velocity: Weights | None = None

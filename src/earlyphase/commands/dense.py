@@ -13,16 +13,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_training_arguments(parser)
     parser.add_argument("--out-run", required=True, help="run record, .json; written last")
+    parser.add_argument("--start", help="state after pretraining, .safetensors; none begins at iteration 0")
     parser.add_argument("--keep", nargs="*", type=int, default=[], help="iterations whose state is kept")
     parser.add_argument("--out-trajectory", required=True, help="states kept, .safetensors")
     parser.add_argument("--out-metrics", required=True, help="evaluations, .csv")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train from iteration 0 to the end."""
-    with training_job(args) as job:
+    """Train from iteration 0 to the end, or from a pretrained state and where its clock then stands."""
+    with training_job(args, **({"start": args.start} if args.start else {})) as job:
         model, end = job.network(), job.settings.iterations
-        training = job.training(initial_state(model, job.seed), range(end))
+        if args.start:
+            start, first = job.second_phase(args.start, model), job.spec["second_phase"]["start"]
+        else:
+            start, first = initial_state(model, job.seed), 0
+        training = job.training(start, range(first, end))
         progress = job.carry_out(training, model, keep={*args.keep, end})
         tensors = {}
         for iteration, (weights, velocity) in progress.states.items():

@@ -30,12 +30,8 @@ def run(args: argparse.Namespace) -> None:
     """
     inputs = {"rewind": args.rewind, "initial": args.initial, "final": args.final, "mask": args.mask}
     with training_job(args, **inputs) as job:
-        k, end = job.spec["columns"]["k"], job.settings.iterations
-        rewound, initial, final = (
-            load_state_at(path, iteration)
-            for path, iteration in ((args.rewind, k), (args.initial, 0), (args.final, end))
-        )
-        before = Ticket(rewound, initial, final, load_mask(args.mask), k, job.spec["round"])
+        end = job.settings.iterations
+        before = ticket_of(args, job.spec, end)
         after = apply(job.spec["perturbation"], before, job.seed)
         if after.iteration != job.spec["start"]:
             raise InvalidInput(
@@ -48,3 +44,17 @@ def run(args: argparse.Namespace) -> None:
         size = {"effective_mean": mean, "effective_std": std}
         save_rows(args.out_metrics, [row | size for row in job.metrics(progress, density(after.mask))])
         job.finish(args.out_run)
+
+
+def ticket_of(args: argparse.Namespace, spec: dict, end: int) -> Ticket:
+    """Read the ticket that a job changes; the dense network was trained to `end`.
+
+    Raises:
+        InvalidInput: a state is of another iteration.
+    """
+    k = spec["columns"]["k"]
+    rewound, initial, final = (
+        load_state_at(path, iteration)
+        for path, iteration in ((args.rewind, k), (args.initial, 0), (args.final, end))
+    )
+    return Ticket(rewound, initial, final, load_mask(args.mask), k, spec["round"])

@@ -196,6 +196,20 @@ def matched_noise(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool =
     return _with_noise(ticket, seed, std)
 
 
+@branch
+def shuffle_mask(ticket: Ticket, seed: int, *, scope: Scope = "layer") -> Ticket:
+    """Keep other weights, as many within each group of `scope`, chosen at random: random pruning.
+
+    Apply it before branches that change weights: those that a new mask keeps must not be zero yet.
+
+    Source: Frankle, Schwab & Morcos 2020, Figure 10, within layers.
+    """
+    every = {name: np.ones(kept.shape, bool) for name, kept in ticket.mask.items()}
+    keeps = gather_kept(ticket.mask, every)
+    mask = _permute_within(scope_groups(every, scope), keeps, every, seed)
+    return _with_kept(replace(ticket, mask=mask), ticket.weights)
+
+
 @branch(networks=("resnet",))
 def permute_channels(ticket: Ticket, seed: int) -> Ticket:
     """Rename the hidden channels: mask, batch norm and other states follow, so the function is the same.

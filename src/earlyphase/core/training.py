@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,8 @@ class TrainingSettings:
     crop_padding: int  # pixels
     flip: bool
     evaluate_every: int  # iterations
+    restarts_at: int = 0  # iteration at which the schedule of the learning rate begins once more
+    later: tuple[tuple[int, dict[str, float]], ...] = ()  # from an iteration on: weight decay, augmentation
 
     @classmethod
     def from_spec(cls, spec: dict) -> "TrainingSettings":
@@ -41,22 +43,29 @@ class TrainingSettings:
         Raises:
             InvalidInput: a key is missing or unknown.
         """
-        wanted = {field.name for field in fields(cls)}
-        for key in wanted ^ spec.keys():
-            raise InvalidInput(f"training setting {key!r} is {'missing' if key in wanted else 'unknown'}")
+        known = {field.name: field.default is MISSING for field in fields(cls)}
+        for key in known.keys() ^ spec.keys():
+            if known.get(key, True):
+                raise InvalidInput(f"training setting {key!r} is {'missing' if key in known else 'unknown'}")
         return cls(**spec | {"milestones": tuple(spec["milestones"])})
 
     def learning_rate_at(self, iteration: int) -> float:
         """Step size of the step that leads from `iteration` to the next."""
-        return self.learning_rate * self.decay ** bisect_right(self.milestones, iteration)
+        scheduled = iteration - self.restarts_at if iteration >= self.restarts_at else iteration
+        return self.learning_rate * self.decay ** bisect_right(self.milestones, scheduled)
 
     def weight_decay_at(self, iteration: int) -> float:
         """Weight decay of the step that leads from `iteration` to the next."""
-        return self.weight_decay
+        return self._at(iteration, "weight_decay")
 
     def augmentation_at(self, iteration: int) -> Augmentation:
         """How the mini-batch of the step from `iteration` is augmented."""
-        return Augmentation(self.crop_padding, self.flip)
+        return Augmentation(self._at(iteration, "crop_padding"), self._at(iteration, "flip"))
+
+    def _at(self, iteration: int, name: str) -> float:
+        """A setting as the last change before `iteration` has left it."""
+        values = [changed[name] for start, changed in self.later if start <= iteration and name in changed]
+        return values[-1] if values else getattr(self, name)
 
     def evaluates_at(self, iteration: int) -> bool:
         """Whether the state after `iteration` steps is evaluated: at the cadence and at the end."""

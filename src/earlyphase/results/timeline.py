@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 from pandas import DataFrame, Series
 
+from earlyphase.results.deficits import period_end
+from earlyphase.results.pretraining import RULE, matching_durations
 from earlyphase.results.summaries import last_evaluations, t_interval
 
 ALL = "all"  # layers
@@ -32,8 +34,13 @@ EVENTS = RULES | {
     "first at which it had, over all seeds, and `mean` the mean of the latter",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
     "dense network (one-sided 95 % t bound of the difference within seeds)",
-    # Later additions, such as the end of the critical period: a rule here, a row in `timeline`.
+    "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
+    "than 0.5 points of final accuracy (one-sided 95 % t bound of the loss within seeds); the deficit is "
+    "blur where it was run. `low` is the last onset at which it costs more, 0 if none",
+    # Later additions: a rule here, a row in `timeline`.
 }
+PRETRAINING_MATCHES = "pretraining_matches"  # an event for each pretraining: `pretraining_matches: rotation`
+PRETRAINED = {"pretrained_dense", "pretrained_imp", "imp"}  # the tables that it needs
 
 
 def window_means(
@@ -234,13 +241,14 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     """Put every event of one network on one axis.
 
     Args:
-        tables: `telemetry`; `curvature` with `pairs`, and `imp` with `dense`, where there are any.
+        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, `deficits`, and `pretrained_dense`
+            with `pretrained_imp`, where there are any.
 
     Returns:
-        A row per event, in the order of `EVENTS`: `event`; `mean`, `std` (sample), `low` and `high`, the
-        smallest and largest, in iterations over the `n` seeds in which it was found; `not_found`, the
-        other seeds; `rule`. An event that is found from all seeds together has no spread, nor has one that is
-        known to the measuring grid only.
+        A row per event, in the order of `EVENTS`, then one for each pretraining: `event`; `mean`, `std`
+        (sample), `low` and `high`, the smallest and largest, in iterations over the `n` seeds in which it
+        was found; `not_found`, the other seeds; `rule`. An event that is found from all seeds together has
+        no spread, nor has one that is known to the measuring grid only.
     """
     found = boundaries(tables["telemetry"])
     rows = [event_row(name, found[name]) for name in RULES]
@@ -250,11 +258,23 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
         rows.append(row | {"std": np.nan, "low": formed["low"].min(), "high": formed["high"].max()})
     if "imp" in tables:
         imp, dense = tables["imp"], tables["dense"]
-        k, seeds = rewinding_matches(imp, dense), imp["seed"].nunique()
-        one = {"event": "rewinding_matches", "mean": k, "std": np.nan, "low": k, "high": k}
-        missing = bool(np.isnan(k))
-        rows.append(one | {"n": 0 if missing else seeds, "not_found": seeds if missing else 0})
-    return DataFrame(rows).assign(rule=lambda table: table["event"].map(EVENTS))
+        rows.append(event_of_all(imp, "rewinding_matches", rewinding_matches(imp, dense)))
+    if "deficits" in tables and (over := period_end(tables["deficits"]))["n"]:
+        one = {"event": "critical_period_over", "mean": over["high"], "std": np.nan} | over
+        rows.append(one | ({"n": 0, "not_found": over["n"]} if np.isnan(over["high"]) else {"not_found": 0}))
+    if tables.keys() >= PRETRAINED:
+        rows += [
+            event_of_all(tables["pretrained_imp"], f"{PRETRAINING_MATCHES}: {name}", duration)
+            for name, duration in matching_durations(tables).items()
+        ]
+    return DataFrame(rows).assign(rule=lambda table: table["event"].map(EVENTS).fillna(RULE))
+
+
+def event_of_all(table: DataFrame, name: str, time: float) -> dict:
+    """Describe an event that is found from all seeds of `table` together; NaN is one that was not found."""
+    seeds, missing = table["seed"].nunique(), bool(np.isnan(time))
+    counts = {"n": 0 if missing else seeds, "not_found": seeds if missing else 0}
+    return {"event": name, "mean": time, "std": np.nan, "low": time, "high": time, **counts}
 
 
 def event_row(name: str, times: Series) -> dict:

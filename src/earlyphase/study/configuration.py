@@ -79,7 +79,7 @@ def without_nulls(config: dict) -> dict:
     """Leave out the entries of sections that are null: how a file laid over another removes one."""
     cleaned = {
         section: {name: entry for name, entry in config[section].items() if entry is not None}
-        for section in SECTIONS
+        for section in (*SECTIONS, "regimes")
         if isinstance(config.get(section), dict)
     }
     return config | cleaned

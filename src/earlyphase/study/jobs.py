@@ -84,8 +84,11 @@ def spec(study: Study, rule: str, names: Names) -> dict:
 def roots(study: Study, rule: str, names: Names) -> tuple[str, ...]:
     """Fingerprint roots of a job: its command, and the configured functions that it looks up by name."""
     found = [f"commands.{rule}.run"]
-    for section in STAGES[rule].looks_up:
-        entry = study.entry(section, names)
+    looked_up = [(section, study.entry(section, names)) for section in STAGES[rule].looks_up]
+    if "deficit" in names:  # a task, too
+        looked_up.append(("tasks", study.entry("tasks", {"task": names["deficit"]})))
+    for section, entry in looked_up:
+        functions = registered("tasks" if section == "pretraining" else section)
         for one in entries_of(entry):
-            found.append(f"{registered(section)[one['function']].module}.{one['function']}")
+            found.append(f"{functions[one['function']].module}.{one['function']}")
     return tuple(found)

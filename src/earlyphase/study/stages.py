@@ -2,23 +2,27 @@
 
 Paths, logs and literal inputs stand in the rules. Wildcards say which experiment, never how:
 
-    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`,
-                 with a deficit in a window `{name}-{first}-{end}`
+    {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`
+    {deficit}    a task in its place in the iterations {first} to {end} - 1
+    {regime}     how a training with a deficit differs; `{name}-{first}-{end}` where it does so in a window
     {criterion}  by which the rounds of a chain prune: `magnitude`
+    {pretraining}, {iterations}  what a network learned first, and for how long
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from earlyphase.study.configuration import entries_of
-from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by
+from earlyphase.study.deficits import deficits_of, training_of
+from earlyphase.study.pretraining import panels_of
+from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by, tickets_of
 
 Names = dict[str, str]  # wildcards of a job
 Block = dict[str, list]  # wildcard -> values; stands for all combinations
 Inputs = dict[str, list[str]]  # role -> paths
 
-NUMBERS = ("seed", "k", "round")  # wildcards whose values are integers
-PATH_ONLY = ("criterion",)  # wildcards that are no column of a table
+NUMBERS = ("seed", "k", "round", "first", "end", "stop")  # wildcards whose values are integers
+PATH_ONLY = ("criterion", "iterations")  # wildcards that are no column of a table by this name
 CRITERION = "magnitude"
 
 
@@ -46,8 +50,10 @@ class Stage:
         spec: what a job reads of the configuration.
         trains: the iterations that a job trains for, at most: for status, time limits and the command.
         needs: inputs that the rule does not name literally.
-        looks_up: sections of the configuration whose functions a job looks up by name.
+        looks_up: sections of the configuration whose functions a job looks up by name; `pretraining` stands
+            for the task that is learned first.
         tables: name of a table -> the output that it is collected of, over all jobs of a run.
+        collects: name of a table -> the jobs that it is collected over, where it is not all of a run.
     """
 
     grid: Callable[[Study, Run], Iterable[Block]]
@@ -56,6 +62,11 @@ class Stage:
     needs: Callable[[Study, Names], Inputs] = no_inputs
     looks_up: tuple[str, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
+    collects: Mapping[str, Callable[[Study, Run], Iterable[Block]]] = field(default_factory=dict)
+
+    def collected(self, study: Study, run: Run, table: str) -> list[Block]:
+        """The jobs of a run that a table is collected over."""
+        return list(self.collects.get(table, self.grid)(study, run))
 
 
 # Grids
@@ -103,7 +114,56 @@ def inferences(study: Study, run: Run) -> list[Block]:
 
 def branches(study: Study, run: Run) -> list[Block]:
     """Every perturbed ticket."""
-    return [{"seed": run.seeds, **block} for block in branches_of(run)]
+    return [{"seed": run.seeds, **block} for block in branches_of(run.perturbed)]
+
+
+def pretrainings(study: Study, run: Run) -> list[Block]:
+    """One job for each first phase of the dense network and each of its lengths."""
+    return [
+        {"seed": run.seeds, "pretraining": entry["pretraining"], "iterations": entry["iterations"]}
+        for entry in run.pretrained
+    ]
+
+
+def pretrained(study: Study, run: Run) -> list[Block]:
+    """The dense networks that were pretrained; their `{task}` says on what and for how long."""
+    return [{"seed": run.seeds, "task": [first.label]} for first, _ in study.beginnings(run)]
+
+
+def dense_runs(study: Study, run: Run) -> list[Block]:
+    """The dense network from its initial state, and from each state that was pretrained."""
+    return [*each_seed(study, run), *pretrained(study, run)]
+
+
+def kept_states(study: Study, run: Run) -> list[Block]:
+    """The states that all dense runs keep, and their ends."""
+    return checkpoints(study, run) + [
+        {"seed": run.seeds, "task": [first.label], "k": [first.start, run.iterations]}
+        for first, _ in study.beginnings(run)
+    ]
+
+
+def pretrained_rounds(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain of a pretrained network, which rewinds to the state that it begins with."""
+    return [
+        {"seed": run.seeds, "task": [first.label], "k": [first.start], "round": list(range(1, count + 1))}
+        for first, count in study.beginnings(run)
+    ]
+
+
+def all_rounds(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain, pretrained or not."""
+    return [*rounds(study, run), *pretrained_rounds(study, run)]
+
+
+def tickets(study: Study, run: Run) -> list[Block]:
+    """Every ticket that is pretrained after it was pruned."""
+    return [{"seed": run.seeds, **block} for block in branches_of(run.sparse_pretraining)]
+
+
+def deficits(study: Study, run: Run) -> list[Block]:
+    """Every training with a deficit in a window, or without any."""
+    return [{"seed": run.seeds, **block} for block in deficits_of(run, study.config["regimes"])]
 
 
 def tables(study: Study, run: Run) -> list[Block]:
@@ -139,12 +199,43 @@ def of_data(study: Study, names: Names) -> dict:
 def of_training(study: Study, names: Names) -> dict:
     """Network, task and settings of a training, and the columns that name it."""
     network = study.entry("models", names)
+    run, first = study.run(names), study.pretraining(names)
+    about = columns(names)
+    if first is not None:
+        about |= {"task": run.task} | first.columns(total_iterations(study, names))
     return {
         "model": {key: value for key, value in network.items() if key != "training"},
         "task": study.entry("tasks", names),
-        "training": study.run(names).training,
-        "columns": columns(names),
+        "training": run.training,
+        "columns": about,
     }
+
+
+def of_dense(study: Study, names: Names) -> dict:
+    """A training from the start and, of a network that was pretrained, how its second phase begins."""
+    first = study.pretraining(names)
+    return of_training(study, names) | ({"second_phase": first.second_phase} if first else {})
+
+
+def of_pretraining(study: Study, names: Names) -> dict:
+    """A training on what is learned first, with the first rate of the schedule throughout.
+
+    Source: OpenLTH, whose pretraining ends before the learning rate first falls.
+    """
+    first, run = study.pretraining(names), study.run(names)
+    about = first.columns(first.iterations)
+    return of_training(study, names) | {
+        "task": study.entry("pretraining", names),
+        "training": run.training | {"iterations": first.iterations, "milestones": []},
+        "columns": columns(names | {"task": first.task}) | about,
+    }
+
+
+def of_ticket(study: Study, names: Names) -> dict:
+    """The first phase of a ticket, and what is done to it before."""
+    branch, dense_end = of_branch(study, names), study.run(names).iterations
+    ticket = {name: branch[name] for name in ("perturbation", "round")} | {"dense_end": dense_end}
+    return of_pretraining(study, names) | ticket
 
 
 def of_round(study: Study, names: Names) -> dict:
@@ -160,6 +251,14 @@ def of_branch(study: Study, names: Names) -> dict:
         "round": int(names["round"]),
         "start": branch_span(study, names).start,
     }
+
+
+def of_deficit(study: Study, names: Names) -> dict:
+    """A training as its regime has it, and the deficit; the columns say in which window."""
+    end, stop = int(names["end"]), int(names["stop"])
+    training = training_of(study.run(names), study.config["regimes"], names["regime"], end, stop)
+    deficit = study.entry("tasks", {"task": names["deficit"]})
+    return of_training(study, names) | {"training": training, "deficit": deficit}
 
 
 def of_telemetry(study: Study, names: Names) -> dict:
@@ -200,7 +299,7 @@ def of_table(study: Study, names: Names) -> dict:
     """
     rule, output = source_of(names["table"])
     run = study.run(names)
-    blocks = list(STAGES[rule].grid(study, run))
+    blocks = STAGES[rule].collected(study, run, names["table"])
     free = {name: f"{{{name}}}" for block in blocks for name in block}
     return {"parts": study.rules[rule].outputs[output].format(**names_of(run) | free), "values": blocks}
 
@@ -222,8 +321,14 @@ def of_claims(study: Study, names: Names) -> dict:
 
 
 def from_start(study: Study, names: Names) -> range:
-    """Train from iteration 0 to the end."""
-    return range(study.run(names).iterations)
+    """Train to the end: from iteration 0, after pretraining from where its clock then stands."""
+    first = study.pretraining(names)
+    return range(first.start if first else 0, study.run(names).iterations)
+
+
+def first_phase(study: Study, names: Names) -> range:
+    """Train for as long as pretraining takes."""
+    return range(study.pretraining(names).iterations)
 
 
 def to_checkpoint(study: Study, names: Names) -> range:
@@ -243,9 +348,26 @@ def branch_span(study: Study, names: Names) -> range:
     return range(start, study.run(names).iterations)
 
 
+def to_stop(study: Study, names: Names) -> range:
+    """Train from iteration 0 to the end that the path names."""
+    return range(int(names["stop"]))
+
+
 def replay(study: Study, names: Names) -> range:
     """Train once more as far as telemetry looks."""
     return study.run(names).watched
+
+
+def kept_iterations(study: Study, names: Names) -> list[int]:
+    """Iterations whose state a dense run keeps, besides its end."""
+    first = study.pretraining(names)
+    return [first.start] if first else study.run(names).kept_iterations
+
+
+def total_iterations(study: Study, names: Names) -> int:
+    """Iterations behind the end of a training that began with pretraining, first phase and past included."""
+    past = study.starts_at(names["perturbation"], int(names["k"])) if "perturbation" in names else 0
+    return past + study.pretraining(names).iterations + len(from_start(study, names))
 
 
 # Inputs that a rule does not name
@@ -271,13 +393,22 @@ def dense_ends(study: Study, names: Names) -> Inputs:
     return {"final": [outputs(study, "checkpoint", "state", names, k=end)]}
 
 
-def tickets(study: Study, names: Names) -> Inputs:
+def timed_networks(study: Study, names: Names) -> Inputs:
     """The trained dense network, and mask and weights of each round whose inference is measured."""
     end, rounds = study.run(names).iterations, study.run(names).inference["rounds"]
     return {"dense": [outputs(study, "checkpoint", "state", names, k=end)]} | {
         role: [outputs(study, "imp_round", output, names, round=number) for number in rounds]
         for role, output in (("masks", "mask"), ("weights", "weights"))
     }
+
+
+def start_of_dense(study: Study, names: Names) -> Inputs:
+    """The state that a pretrained network begins with; nothing where it was not pretrained."""
+    first = study.pretraining(names)
+    if first is None:
+        return {"start": []}
+    own = names | {"pretraining": first.name, "iterations": str(first.iterations)}
+    return {"start": [outputs(study, "pretrain", "state", own)]}
 
 
 def at_all_times(study: Study, names: Names) -> Inputs:
@@ -297,9 +428,21 @@ def parts_of_table(study: Study, names: Names) -> Inputs:
 def tables_of_figure(study: Study, names: Names) -> Inputs:
     """The tables that a figure reads."""
     reads, uses = study.reads(study.entry("figures", names))
-    there = tables_of(study, study.run(names))
-    wanted = [table for table in there if table in reads or table in uses]
-    return {"tables": [outputs(study, "collect", "table", names, table=table) for table in wanted]}
+    wanted = [
+        outputs(study, "collect", "table", names_of(run), table=table)
+        for run in networks_of_figure(study, names)
+        for table in tables_of(study, run)
+        if table in reads or table in uses
+    ]
+    return {"tables": wanted}
+
+
+def networks_of_figure(study: Study, names: Names) -> list[Run]:
+    """The run of a figure; before the others on its data set, where the figure compares models."""
+    own = study.run(names)
+    if not study.facts("figures", study.entry("figures", names)).get("across_models"):
+        return [own]
+    return [own, *(run for run in study.runs if run.dataset == own.dataset and run is not own)]
 
 
 def tables_of_study(study: Study, names: Names) -> Inputs:
@@ -316,10 +459,16 @@ def tables_of_study(study: Study, names: Names) -> Inputs:
 
 STAGES = {  # in the order of the graph
     "data": Stage(once, of_data, looks_up=("datasets",)),
-    "dense": Stage(
-        each_seed, of_training, from_start, looks_up=("models", "tasks"), tables={"dense": "metrics"}
+    "pretrain": Stage(
+        pretrainings, of_pretraining, first_phase, looks_up=("models", "pretraining"),
+        tables={"pretraining": "metrics"},
     ),
-    "checkpoint": Stage(checkpoints, of_training, to_checkpoint, looks_up=("models", "tasks")),
+    "dense": Stage(
+        dense_runs, of_dense, from_start, start_of_dense, looks_up=("models", "tasks"),
+        tables={"dense": "metrics", "pretrained_dense": "metrics"},
+        collects={"dense": each_seed, "pretrained_dense": pretrained},
+    ),
+    "checkpoint": Stage(kept_states, of_training, to_checkpoint, looks_up=("models", "tasks")),
     "telemetry": Stage(
         each_seed, of_telemetry, replay, looks_up=("models", "tasks"),
         tables={"telemetry": "state", "traces": "traces", "evaluations": "evaluations"},
@@ -328,14 +477,27 @@ STAGES = {  # in the order of the graph
     "fisher": Stage(fishers, of_fisher, looks_up=("models", "tasks"), tables={"fisher": "row"}),
     "pairs": Stage(pairs, of_columns, needs=at_all_times, tables={"pairs": "table"}),
     "imp_round": Stage(
-        rounds, of_round, from_k, before_round, looks_up=("models", "tasks"), tables={"imp": "metrics"}
+        all_rounds, of_round, from_k, before_round, looks_up=("models", "tasks"),
+        tables={"imp": "metrics", "pretrained_imp": "metrics"},
+        collects={"imp": rounds, "pretrained_imp": pretrained_rounds},
     ),
     "inference": Stage(
-        inferences, of_inference, needs=tickets, looks_up=("models", "tasks"), tables={"inference": "table"}
+        inferences, of_inference, needs=timed_networks, looks_up=("models", "tasks"),
+        tables={"inference": "table"},
     ),
     "perturb": Stage(
         branches, of_branch, branch_span, dense_ends, looks_up=("models", "tasks", "perturbations"),
         tables={"perturbed": "metrics"},
+    ),
+    "pretrain_ticket": Stage(
+        tickets, of_ticket, first_phase, dense_ends, looks_up=("models", "pretraining", "perturbations"),
+        tables={"ticket_pretraining": "metrics"},
+    ),
+    "train_ticket": Stage(
+        tickets, of_dense, from_start, looks_up=("models", "tasks"), tables={"pretrained_tickets": "metrics"}
+    ),
+    "deficit": Stage(
+        deficits, of_deficit, to_stop, looks_up=("models", "tasks"), tables={"deficits": "metrics"}
     ),
     "collect": Stage(tables, of_table, needs=parts_of_table),
     "figure": Stage(figures, of_figure, needs=tables_of_figure, looks_up=("figures",)),
@@ -358,8 +520,8 @@ def tables_of(study: Study, run: Run) -> list[str]:
     return [
         table
         for stage in STAGES.values()
-        if stage.tables and any(all(block.values()) for block in stage.grid(study, run))
         for table in stage.tables
+        if any(all(block.values()) for block in stage.collected(study, run, table))
     ]
 
 
@@ -368,9 +530,18 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str | None:
     there = tables_of(study, run)
     if missing := [table for table in study.reads(figure)[0] if table not in there]:
         return f"the study makes no table {' or '.join(missing)} of it"
+    protocol = study.facts("figures", figure).get("protocol")
+    if protocol and not any(protocol in entry for entry in run.critical_periods):
+        return f"no entry of critical_periods has {protocol}"
     shown, rounds = shown_by(figure), {figure["round"]} if "round" in figure else None
     if shown and not perturbs(run, shown, rounds):
         return "none of the perturbations that it shows is applied"
+    panels = panels_of(figure)
+    if panels and not panels & {first.name for first, _ in study.beginnings(run)}:
+        return "none of the pretrainings that it shows is applied"
+    pretrained = {name for entry in run.sparse_pretraining for name in entry["perturbations"]}
+    if tickets_of(figure) and not tickets_of(figure) & pretrained:
+        return "none of the tickets that it shows is pretrained"
     return None
 
 

@@ -1,5 +1,6 @@
 """The configured study: its runs, and the settings of each."""
 
+from collections.abc import Mapping
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
@@ -18,13 +19,22 @@ from earlyphase.study.configuration import (
     read_files,
     read_yaml,
 )
+from earlyphase.study.deficits import check_critical_periods, check_milestones, deficits_named
+from earlyphase.study.pretraining import (
+    Pretraining,
+    check_pretrained,
+    check_tasks,
+    named_by,
+    pretraining_in,
+    pretraining_of,
+)
 from earlyphase.study.rules import Rule, read_rules
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 OWN = (  # settings that may be said for all runs, or within one
-    "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "perturbed", "telemetry",
-    "curvature", "fisher", "inference", "figures",
+    "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "perturbed", "pretrained",
+    "sparse_pretraining", "telemetry", "curvature", "fisher", "inference", "critical_periods", "figures",
 )  # fmt: skip
 
 
@@ -44,9 +54,11 @@ class Run:
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
         self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
         self.inference = settings["inference"]
+        self.critical_periods = settings["critical_periods"]
+        self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
-        may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
-        self.training = settings["training"] | {"flip": settings["training"]["flip"] and may_flip}
+        self.may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
+        self.training = settings["training"] | {"flip": settings["training"]["flip"] and self.may_flip}
         self.iterations = self.training["iterations"]
 
     def _shared_training(self, config: dict) -> dict:
@@ -84,7 +96,7 @@ class Run:
         Rewinding, curvature and the Fisher information need them; perturbations and curvature look back at
         iteration 0.
         """
-        initial = [0] if self.curvature_times or self.perturbed else []
+        initial = [0] if self.curvature_times or self.perturbed or self.sparse_pretraining else []
         kept = {*self.rewind_iterations, *self.curvature_times, *self.fisher_times, *initial}
         return sorted(kept - {self.iterations})
 
@@ -109,6 +121,7 @@ class Study:
         self.rules = rules or {}
         self.left_out: list[str] = []
         check_runs(self.config)
+        check_tasks(self.config)
         self.runs = [Run(self.config, entry) for entry in self.config["runs"]]
         for index, run in enumerate(self.runs):
             for name in self.config["runs"][index].get("figures", {}).keys() & run.figures.keys():
@@ -120,6 +133,12 @@ class Study:
             check_task(self.config, run.dataset, run.task)
             check_times(run)
             check_perturbed(run, list(self.config["perturbations"]))
+            check_critical_periods(run, self.config)
+            for name in deficits_named(run):
+                check_task(self.config, run.dataset, name)
+            check_pretrained(run, self.config)
+            for task in self._pretraining_tasks(run):
+                check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
             self._leave_out_inference(run)
@@ -139,7 +158,29 @@ class Study:
         """The entry of a section that a job's wildcards name."""
         if section == "figures":
             return self.run(names).figures[names["figure"]]
+        if section == "tasks" and names.get("task") not in self.config["tasks"]:  # of a pretrained network
+            return self.config["tasks"][self.run(names).task]
+        if section == "pretraining":  # what is learned first
+            return self.config["tasks"][self.pretraining(names).task]
         return self.config[section][names[SECTIONS[section].wildcard]]
+
+    def pretraining(self, names: dict[str, str]) -> Pretraining | None:
+        """How the network of a job began, by its wildcards; None where it was not pretrained."""
+        return pretraining_in(self.config, names)
+
+    def beginnings(self, run: Run) -> list[tuple[Pretraining, int]]:
+        """Dense networks of a run that are pretrained, each with the number of its rounds of pruning."""
+        return [
+            (pretraining_of(self.config, *named), entry.get("rounds", run.rounds))
+            for entry in run.pretrained
+            for named in named_by(entry)
+        ]
+
+    def _pretraining_tasks(self, run: Run) -> list[str]:
+        """Tasks that networks of a run learn first."""
+        entries = [*run.pretrained, *run.sparse_pretraining]
+        names = dict.fromkeys(name for entry in entries for name in entry["pretraining"])
+        return [self.config["pretraining"][name]["task"] for name in names]
 
     def functions(self, section: str, name: str) -> list[tuple[str, Registered]]:
         """The functions that an entry names, each with what is registered of it."""
@@ -159,15 +200,18 @@ class Study:
             for function, described in self.functions("perturbations", name):
                 if network not in described.facts.get("networks", (network,)):
                     unknown[name] = f"{function} knows {', '.join(described.facts['networks'])}"
-        applied = {name for entry in run.perturbed for name in entry["perturbations"]}
+        sections = ("perturbed", "sparse_pretraining")
+        entries = [entry for section in sections for entry in getattr(run, section)]
+        applied = {name for entry in entries for name in entry["perturbations"]}
         for name, reason in unknown.items():  # in the order of the configuration
             if name in applied:
                 self.left_out.append(f"{run}: perturbation {name} is left out: {reason}, not {network}")
-        kept = [
-            entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
-            for entry in run.perturbed
-        ]
-        run.perturbed = [entry for entry in kept if entry["perturbations"]]
+        for section in sections:
+            kept = [
+                entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
+                for entry in getattr(run, section)
+            ]
+            setattr(run, section, [entry for entry in kept if entry["perturbations"]])
 
     def _leave_out_inference(self, run: Run) -> None:
         """Leave out tickets that no chain of a run computes, and say so."""
@@ -191,9 +235,13 @@ class Study:
         digest = digest_of_files(self.config["datasets"][dataset], dataset)
         return {} if digest is None else {"contents": digest}
 
+    def facts(self, section: str, entry: dict) -> Mapping[str, object]:
+        """What the decorator of the function that an entry names says of it."""
+        return registered(section)[entry["function"]].facts
+
     def reads(self, figure: dict) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tables that a figure needs, and those that it uses where they are there."""
-        facts = registered("figures")[figure["function"]].facts
+        facts = self.facts("figures", figure)
         return facts.get("reads", ()), facts.get("uses", ())
 
 
@@ -233,6 +281,11 @@ def shown_by(figure: dict) -> set[str]:
     shown = {name for labelled in figure.get("show", []) for name in labelled}
     families = (names for labelled in figure.get("families", []) for names in labelled.values())
     return shown | {name for names in families for name in names}
+
+
+def tickets_of(figure: dict) -> set[str]:
+    """Perturbations of tickets that were pretrained, which an entry of `figures` shows."""
+    return {name for labelled in figure.get("tickets", []) for name in labelled}
 
 
 def perturbs(run: Run, names: set[str], rounds: set[int] | None) -> bool:
@@ -282,12 +335,8 @@ def check_task(config: dict, dataset: str, task: str) -> None:
 
 def check_training(run: Run) -> None:
     """Raise `InvalidInput` where times contradict each other."""
-    where = f"configuration: training of {run}"
-    end, milestones = run.iterations, run.training["milestones"]
-    if milestones != sorted(set(milestones)):
-        raise InvalidInput(f"{where}: milestones are {milestones}, but must increase")
-    if milestones and milestones[-1] >= end:
-        raise InvalidInput(f"{where}: milestone {milestones[-1]} is not before the end at iteration {end}")
+    end = run.iterations
+    check_milestones(f"configuration: training of {run}", run.training["milestones"], end)
     for k in run.rewind_iterations:
         if k >= end:
             raise InvalidInput(
@@ -311,8 +360,10 @@ def check_times(run: Run) -> None:
 
 def check_perturbed(run: Run, known: list[str]) -> None:
     """Raise `InvalidInput` where a perturbation is unknown, or needs a round that no chain computes."""
-    for index, entry in enumerate(run.perturbed):
-        where = f"configuration: perturbed.{index}"
+    listed = [("perturbed", *numbered) for numbered in enumerate(run.perturbed)]
+    listed += [("sparse_pretraining", *numbered) for numbered in enumerate(run.sparse_pretraining)]
+    for section, index, entry in listed:
+        where = f"configuration: {section}.{index}"
         for name in entry["perturbations"]:
             if name not in known:
                 raise InvalidInput(
@@ -325,14 +376,14 @@ def check_perturbed(run: Run, known: list[str]) -> None:
                 if value not in known_values:
                     raise InvalidInput(
                         f"{where}.{key} has {value}, but {run} computes {', '.join(map(str, known_values))} "
-                        "only (`perturbed: []` perturbs nothing, and may be said within a run)"
+                        f"only (`{section}: []` perturbs nothing, and may be said within a run)"
                     )
 
 
 def check_figures(run: Run, known: list[str]) -> None:
     """Raise `InvalidInput` where a figure shows a perturbation that is not configured."""
     for figure, entry in run.figures.items():
-        for name in shown_by(entry):
+        for name in shown_by(entry) | tickets_of(entry):
             if name not in known:
                 raise InvalidInput(
                     f"configuration: figures.{figure} shows {name!r}, which is not under perturbations"
@@ -340,10 +391,11 @@ def check_figures(run: Run, known: list[str]) -> None:
                 )
 
 
-def branches_of(run: Run) -> list[dict[str, list]]:
-    """Branches of a run in blocks; each stands for all combinations of its values."""
+def branches_of(entries: list[dict]) -> list[dict[str, list]]:
+    """Branches in blocks, of `perturbed` or `sparse_pretraining`; each stands for all combinations."""
     keys = {"k": "rewind_iterations", "round": "rounds", "perturbation": "perturbations"}
-    return [{name: entry[key] for name, key in keys.items()} for entry in run.perturbed]
+    keys |= {name: name for name in ("pretraining", "iterations")}
+    return [{name: entry[key] for name, key in keys.items() if key in entry} for entry in entries]
 
 
 def combinations_of(block: dict[str, list]) -> list[dict]:

@@ -24,8 +24,8 @@ def prunable_names(model: nn.Module) -> list[str]:
     ]
 
 
-def initial_state(model: nn.Module, seed: int) -> Weights:
-    """State dict of the network at iteration 0 in the replicate `seed`.
+def initial_state(model: nn.Module, seed: int, purpose: str = "initial") -> Weights:
+    """State dict of the network at iteration 0 in the replicate `seed`; each purpose is a draw of its own.
 
     Convolutions and linear weights: Kaiming normal, fan-in. Batch norm: scale uniform on [0, 1],
     shift 0. The linear bias: uniform within 1 / sqrt(fan-in) of 0, PyTorch's own law.
@@ -36,13 +36,13 @@ def initial_state(model: nn.Module, seed: int) -> Weights:
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             weight = f"{name}.weight"
-            state[weight] = draw_initial(weight, state[weight].shape, seed)
+            state[weight] = draw_initial(weight, state[weight].shape, seed, purpose)
             if layer.bias is not None:
                 bound = 1 / math.sqrt(math.prod(state[weight].shape[1:]))
-                bias = generator(seed, "initial", f"{name}.bias").uniform(-bound, bound, layer.bias.shape)
+                bias = generator(seed, purpose, f"{name}.bias").uniform(-bound, bound, layer.bias.shape)
                 state[f"{name}.bias"] = bias.astype(np.float32)
         elif isinstance(layer, nn.BatchNorm2d):
-            scale = generator(seed, "initial", f"{name}.weight").random(layer.num_features, np.float32)
+            scale = generator(seed, purpose, f"{name}.weight").random(layer.num_features, np.float32)
             state[f"{name}.weight"] = scale
             state[f"{name}.bias"] = np.zeros(layer.num_features, np.float32)
     return state

@@ -6,6 +6,8 @@ A module for each section of them, `evidence` for the tests, `judging` for what 
 
 from pandas import DataFrame, concat
 
+from earlyphase.results.claims.critical_periods import CRITICAL_PERIODS, OTHERS
+from earlyphase.results.claims.data_dependence import DATA_DEPENDENCE
 from earlyphase.results.claims.decomposition import FINDING, FINDING_ID, finding
 from earlyphase.results.claims.first_iterations import FIRST_ITERATIONS
 from earlyphase.results.claims.judging import ERROR, NOT_RUN, Claim, Tables, assess
@@ -14,7 +16,7 @@ from earlyphase.results.claims.promises import PROMISES
 from earlyphase.results.claims.rewinding import REWINDING
 from earlyphase.results.summaries import NETWORK
 
-CLAIMS = (*REWINDING, *PERTURBATIONS, *FIRST_ITERATIONS, *PROMISES)
+CLAIMS = (*REWINDING, *PERTURBATIONS, *FIRST_ITERATIONS, *DATA_DEPENDENCE, *CRITICAL_PERIODS, *PROMISES)
 GAIN_TABLES = ("perturbed", "imp")  # that the finding reads
 
 
@@ -86,8 +88,12 @@ def networks(tables: Tables) -> list[tuple[str, str]]:
 
 
 def of_network(tables: Tables, dataset: str, model: str) -> Tables:
-    """The rows of one network."""
-    return {
+    """The rows of one network; as `OTHERS`, deficits in other models on its data set, where there are any."""
+    own = {
         name: table[(table["dataset"] == dataset) & (table["model"] == model)]
         for name, table in tables.items()
     }
+    if "deficits" in tables:
+        table = tables["deficits"]
+        own[OTHERS] = table[(table["dataset"] == dataset) & (table["model"] != model)]
+    return own

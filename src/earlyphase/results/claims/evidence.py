@@ -13,7 +13,7 @@ simulates it. How the evidence on several quantities becomes a verdict, `judging
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 
 import numpy as np
@@ -91,10 +91,12 @@ class Contrast:
         values: seed -> difference, named; NaN where a run diverged or is missing.
         gain: seed -> what rewinding to k gains over rewinding to 0, in points, where the contrast asks how
             much of it is kept. Where it is not surely above `LEAST_GAIN`, there is no test.
+        gained: what the gain is, where it is another one, in words: "weight decay itself gains".
     """
 
     values: Series
     gain: Series | None = None
+    gained: str = "rewinding to k itself gains"
 
     def evidence(self, target: Target, unit: str) -> Evidence:
         """Test the mean over seeds."""
@@ -129,9 +131,34 @@ class Contrast:
             return ""
         bound = "no bound" if np.isnan(lower) else f"lower bound {lower:+.2f}"
         return (
-            f"rewinding to k itself gains {gain.mean():+.2f} points here ({bound}, where above "
+            f"{self.gained} {gain.mean():+.2f} points here ({bound}, where above "
             f"{LEAST_GAIN} is needed), so there is no gain to keep or to lose"
         )
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A difference within seeds that is claimed to be there, on either side of 0.
+
+    Attributes:
+        values: seed -> difference, named; NaN where a run diverged or is missing.
+    """
+
+    values: Series
+
+    def evidence(self, target: Target, unit: str) -> Evidence:
+        """Test the mean over seeds, as a `Contrast`, but for what it is tested against.
+
+        Inside, the claim holds: the two-sided t test finds a difference. Outside, it fails: the difference
+        lies within `target` (TOST), so it is negligible.
+        """
+        found = Contrast(self.values).evidence(target, unit)
+        if not found.tested:
+            return found
+        one_sided = t_ps(self.values.dropna().to_numpy(float), (0, INFINITY))
+        p = min(1.0, 2 * float(min(one_sided)))
+        words = f"{found.words}; two-sided p = {p:.2g} of no difference"
+        return replace(found, words=words, inside=not found.inside, p_inside=p, p_outside=found.p_inside)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame
 
-from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, Order, Ranking
+from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, Moved, Order, Ranking
 
 Tables = dict[str, DataFrame]
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -52,7 +52,7 @@ ACROSS_CLAIMS = (
     "counted in N and is no further evidence."
 )
 
-Quantity = Contrast | Order | Correlation | Ranking
+Quantity = Contrast | Moved | Order | Correlation | Ranking
 
 
 class NotRun(Exception):  # noqa: N818 - a verdict, not a fault

@@ -64,21 +64,25 @@ def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, Da
     return figure, points
 
 
-def accuracy_by_row(ax: Axes, points: DataFrame, rows: list[str]) -> None:
+def accuracy_by_row(
+    ax: Axes, points: DataFrame, rows: list[str], lines: dict[str, dict] = BASELINES, band: str = TO_K
+) -> None:
     """Draw a point with an error bar in each row, and a line for each baseline.
 
     Args:
         points: indexed by label or name of the baseline: `mean` and `std` as fractions, `diverged`.
         rows: labels from the top.
+        lines: baseline -> style of its line.
+        band: the baseline that has a band of one standard deviation.
     """
-    for name, style in BASELINES.items():
+    for name, style in lines.items():
         if name in points.index:
             ax.axvline(
                 100 * points.at[name, "mean"], label=name, linewidth=1.1, zorder=1.5,
                 color=style["color"], linestyle=style["linestyle"],
             )  # fmt: skip
-    if TO_K in points.index:
-        mean, std = 100 * points.loc[TO_K, ["mean", "std"]].astype(float)
+    if band in points.index:
+        mean, std = 100 * points.loc[band, ["mean", "std"]].astype(float)
         ax.axvspan(mean - std, mean + std, color="0.5", alpha=0.2, linewidth=0, zorder=0.5)
     place = {label: -i for i, label in enumerate(rows)}
     drawn = points[points.index.isin(rows)]

@@ -93,11 +93,12 @@ def curve_styles(labels: list[str]) -> dict[str, dict]:
     }
 
 
-def add_legend(figure: Figure, axes: list[Axes], title: str) -> None:
+def add_legend(figure: Figure, axes: list[Axes], title: str, *, above: bool = False) -> None:
     """Put one legend for all panels outside the data.
 
-    It stands right of a single panel, the last curve on top as it mostly is in the data; else above. The
-    figure grows by what labels of several lines need. Without labels there is no legend.
+    It stands right of a single panel, the last curve on top as it mostly is in the data; else, and where
+    `above` says so, above. The figure grows by what labels of several lines need. Without labels there is
+    no legend.
     """
     entries = {}
     for ax in axes:
@@ -105,7 +106,7 @@ def add_legend(figure: Figure, axes: list[Axes], title: str) -> None:
         entries |= dict(zip(labels, handles, strict=True))
     if not entries:
         return
-    if len(axes) == 1:
+    if len(axes) == 1 and not above:
         entries, place = dict(reversed(entries.items())), {"loc": "outside right upper"}
         needed = 0.8 + LINE_INCHES * sum(map(lines_of, entries))
         figure.set_figheight(max(figure.get_figheight(), needed))

@@ -55,7 +55,8 @@ def density_axis(ax: Axes, points: DataFrame) -> None:
 
     As many rounds are labelled as there is room for, evenly and from 100 on.
     """
-    densities = [100.0, *(100 * points.groupby("round")["density"].mean().sort_values(ascending=False))]
+    pruned = points[points["round"] > 0]
+    densities = [100.0, *(100 * pruned.groupby("round")["density"].mean().sort_values(ascending=False))]
     every = -(-len(densities) // 6)
     ax.set_xscale("log")
     ax.set_xlim(densities[0] * 1.12, densities[-1] / 1.12)

@@ -17,7 +17,7 @@ from earlyphase.results.figures.style import (
 )
 from earlyphase.results.figures.telemetry import DARK, diverged_seeds
 from earlyphase.results.summaries import curve_over_seeds
-from earlyphase.results.timeline import before_decay
+from earlyphase.results.timeline import PRETRAINING_MATCHES, before_decay
 from earlyphase.results.timeline import timeline as timeline_of
 
 LABELS = {
@@ -27,19 +27,28 @@ LABELS = {
     "deceleration": "weights slow down",
     "subspace_formed": "Hessian subspace formed",
     "rewinding_matches": "IMP matches dense from k =",
+    "critical_period_over": "critical period over",
 }
-TOGETHER = (("curvature", "pairs"), ("imp", "dense"))  # tables of no use without each other
+TOGETHER = (
+    ("curvature", "pairs"),
+    ("imp", "dense"),
+    ("pretrained_dense", "pretrained_imp"),
+    ("deficits",),
+)  # tables of no use without each other
 NARROW = 30  # iterations; left of there is no room for a text
 PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
 
 
-@figure(reads=("telemetry", "evaluations"), uses=("curvature", "pairs", "imp", "dense"))
+@figure(
+    reads=("telemetry", "evaluations"),
+    uses=("curvature", "pairs", "imp", "dense", "deficits", "pretrained_dense", "pretrained_imp"),
+)
 def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw every event of early training on one axis of iterations, below the gradient's course.
 
     Args:
-        tables: of one network: `telemetry` and `evaluations`; `curvature` with `pairs`, and `imp` with
-            `dense`, where there are both.
+        tables: of one network: `telemetry` and `evaluations`; `curvature` with `pairs`, `imp` with
+            `dense`, and `pretrained_dense` with `pretrained_imp`, where there are both; `deficits`.
 
     Returns:
         The figure, and the table of events.
@@ -110,7 +119,7 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
     An event that is known to the measuring grid only is a line between its times.
     """
     places = range(len(events))
-    ax.set_yticks(places, [LABELS.get(name, name) for name in events["event"]])
+    ax.set_yticks(places, list(map(label_of, events["event"])))
     ax.invert_yaxis()
     to_the_grid = known_to_the_grid(events).tolist()
     for place, (_, event) in zip(places, events.iterrows(), strict=True):
@@ -141,6 +150,14 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
         annotate_bar(ax, text, ends, place)
     ax.set_ylim(len(events) - 0.5, -0.5)
     ax.grid(visible=False)
+
+
+def label_of(event: str) -> str:
+    """What an event is called in the figure."""
+    kind, _, name = event.partition(": ")
+    if kind == PRETRAINING_MATCHES:
+        return f"pretraining, {name.replace('_', ' ')}, matches after"
+    return LABELS.get(event, event)
 
 
 def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int) -> None:

@@ -1,0 +1,480 @@
+"""What tables of deficits become: losses within seeds, figures, claims, the end of the critical period."""
+
+import numpy as np
+import pytest
+from matplotlib.container import ErrorbarContainer
+from pandas import DataFrame, concat
+from scipy import stats
+
+from earlyphase.errors import InvalidInput
+from earlyphase.results.claims import CLAIMS, of_network
+from earlyphase.results.claims.evidence import Moved
+from earlyphase.results.claims.judging import assess, decide
+from earlyphase.results.deficits import clean_runs, losses, period_end, shifts
+from earlyphase.results.figures.critical_periods import regularisation, removal, windows
+from earlyphase.results.timeline import EVENTS, timeline
+from test_error_rates import ALLOWED, STUDIES, rates
+from test_timeline import PAPER, telemetry
+
+SEEDS, LENGTH = 5, 480
+SHARED = 2.0 * np.array([-1.0, 0.3, 1.0, -0.8, 0.5])  # points that a seed adds to every run
+
+
+def runs(
+    percent,
+    regime="base",
+    deficit="blur",
+    window=(0, 0),
+    stop=LENGTH,
+    *,
+    model="resnet8",
+    spread=0.05,
+    seeds=SEEDS,
+):
+    """A run per seed, with an evaluation at iteration 160 that no result is taken from, and one at the end."""
+    number = [*map(ord, f"{regime}{deficit}{model}"), *window, stop]
+    noise = np.random.default_rng(number).standard_normal(seeds) * spread
+    accuracy = (percent + SHARED[:seeds] + noise) / 100
+    named = {
+        "dataset": "digits", "model": model, "task": "supervised", "regime": regime, "first": window[0],
+        "end": window[1], "stop": stop, "deficit": deficit if window[1] else "supervised",
+        "seed": range(seeds), "density": 1.0,
+    }  # fmt: skip
+    return concat(
+        DataFrame(named | {"iteration": at, "accuracy": values, "loss": 1 - values})
+        for at, values in ((160, accuracy / 2), (stop, accuracy))
+    )
+
+
+def removed(percent, at, **other):
+    return runs(percent, window=(0, at), stop=LENGTH + at, **other)
+
+
+def within(percent, onset, length=96, **other):
+    return runs(percent, window=(onset, onset + length), **other)
+
+
+def table(*parts):
+    return concat([runs(90.0), *parts], ignore_index=True)
+
+
+PAPER_LIKE = table(
+    removed(88.0, 120), removed(86.0, 240), removed(89.9, 120, regime="restarted"), removed(89.8, 240, regime="restarted"),
+    within(85.0, 0), within(87.0, 96), within(89.9, 192), within(90.0, 288), within(89.9, 0, deficit="vertical_flip"),
+    runs(80.0, "no_weight_decay"), runs(89.9, "no_weight_decay-240-480"), runs(80.1, "no_weight_decay-0-240"),
+    runs(95.0, "augmented"), runs(94.8, "augmented-0-240"), runs(90.2, "augmented-240-480"),
+)  # fmt: skip
+
+
+# Losses
+
+
+def test_a_loss_is_within_the_seed_and_regime():
+    regular = table(
+        removed(85.0, 60, spread=0),
+        runs(80.0, "augmented", spread=0),
+        removed(78.0, 60, regime="augmented", spread=0),
+    )
+    found = losses(regular.assign(accuracy=regular["accuracy"].round(6)))
+    assert len(found) == 2 * SEEDS
+    clean = clean_runs(regular).set_index(["regime", "seed"])["accuracy"]
+    for _, row in found.iterrows():
+        assert row["lost"] == pytest.approx(clean[row["regime"], row["seed"]] - row["accuracy"], abs=1e-5)
+    augmented = found[found["regime"] == "augmented"]["lost"]
+    assert 100 * augmented.mean() == pytest.approx(2.0, abs=1e-3)
+    assert augmented.std() < 1e-5  # what a seed does to both is gone
+
+
+def test_a_regime_of_the_schedule_alone_is_compared_with_the_base_s_clean_training():
+    found = losses(table(removed(85.0, 60, regime="restarted", spread=0)))
+    base = clean_runs(table()).set_index("seed")["accuracy"]
+    assert (found["clean"] == found["seed"].map(base)).all()
+
+
+def test_a_diverged_run_has_no_loss_and_a_diverged_clean_one_makes_none():
+    whole = table(removed(85.0, 60), removed(80.0, 90))
+    last = whole["iteration"] == whole["stop"]
+    for lost in (
+        last & (whole["end"] == 60) & (whole["seed"] == 1),
+        last & (whole["end"] == 0) & (whole["seed"] == 1),
+    ):
+        broken = whole.assign(accuracy=whole["accuracy"].mask(lost))
+        missing = losses(broken)
+        missing = missing[missing["lost"].isna()]
+        assert set(missing["seed"]) == {1}
+        assert set(missing["end"]) == ({60} if whole.loc[lost, "end"].iloc[0] else {60, 90})
+
+
+def test_a_seed_whose_clean_training_is_not_there_has_no_loss():
+    whole = table(removed(85.0, 60))
+    found = losses(whole[(whole["end"] > 0) | (whole["seed"] > 1)])
+    assert sorted(found["seed"]) == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("window", "stop", "protocol"),
+    [
+        ((0, 60), 540, "removal"),
+        ((0, 60), 480, "window"),
+        ((60, 120), 480, "window"),
+        ((0, 480), 480, "window"),
+    ],
+)
+def test_a_protocol_is_told_by_the_length_of_training(window, stop, protocol):
+    found = losses(table(runs(85.0, window=window, stop=stop)))
+    assert set(found["protocol"]) == {protocol}
+
+
+def test_a_shift_compares_the_same_window_in_the_same_seed():
+    found = shifts(
+        table(removed(85.0, 60, spread=0), removed(88.0, 60, regime="restarted", spread=0), within(80.0, 0))
+    )
+    assert len(found) == SEEDS
+    assert 100 * found["shift"].to_numpy() == pytest.approx([-3.0] * SEEDS)
+
+
+# The end of the critical period
+
+ONSETS = (0, 96, 192, 288)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "low", "high"),
+    [
+        ((85, 87, 90, 90), 96, 192),
+        ((90, 90, 90, 90), 0, 0),
+        ((90, 85, 90, 90), 96, 192),  # from then on: what costs nothing before is not the end
+        ((85, 87, 89, 89.3), np.nan, np.nan),
+        ((85, 87, 89, 90), 192, 288),
+        ((85, 99, 90, 90), 0, 96),  # a gain is no loss
+    ],
+)
+def test_the_period_ends_where_no_later_window_costs_anything(accuracies, low, high):
+    parts = [within(percent, onset) for onset, percent in zip(ONSETS, accuracies, strict=True)]
+    found = period_end(table(*parts, within(50.0, 384, deficit="relabelled"), removed(50.0, 400)))
+    np.testing.assert_equal((found["low"], found["high"], found["n"]), (low, high, SEEDS))
+
+
+def test_a_control_ends_no_period():
+    control = within(80.0, 0).assign(deficit="supervised")
+    assert period_end(table(control))["n"] == 0
+
+
+def test_the_margin_is_half_a_point_by_a_one_sided_bound():
+    for percent, spread in ((89.45, 0.05), (89.55, 0.05), (89.9, 1.5)):
+        whole = table(within(percent, 0, spread=spread))
+        lost = losses(whole)["lost"]
+        bound = stats.t.interval(0.90, SEEDS - 1, lost.mean(), stats.sem(lost))[1]  # 5 % on each side
+        assert (period_end(whole)["high"] == 0) == (bound < 0.005)
+
+
+def test_one_seed_or_no_window_ends_no_period():
+    alone = concat([runs(90.0, seeds=1), within(90.0, 0, seeds=1)])
+    assert np.isnan(period_end(alone)["high"])
+    nothing = period_end(table(removed(80.0, 60)))
+    assert np.isnan(nothing["high"])
+    assert nothing["n"] == 0
+
+
+def test_the_timeline_has_the_end_of_the_period_where_windows_were_run(rng):
+    watched = telemetry(PAPER, range(SEEDS), rng)
+    event = (
+        timeline({"telemetry": watched, "deficits": PAPER_LIKE})
+        .set_index("event")
+        .loc["critical_period_over"]
+    )
+    assert (event["low"], event["mean"], event["high"], event["n"], event["not_found"]) == (
+        96,
+        192,
+        192,
+        SEEDS,
+        0,
+    )
+    assert event["rule"] == EVENTS["critical_period_over"]
+    without = timeline({"telemetry": watched, "deficits": table(removed(80.0, 60))})
+    assert "critical_period_over" not in set(without["event"])
+    never = timeline({"telemetry": watched, "deficits": table(within(80.0, 0))}).set_index("event")
+    assert never.loc["critical_period_over", ["n", "not_found"]].tolist() == [0, SEEDS]
+
+
+# Figures
+
+
+def error_bars(ax):
+    return [container for container in ax.containers if isinstance(container, ErrorbarContainer)]
+
+
+def heights(container):
+    return container.lines[0].get_ydata()
+
+
+def half_lengths(container):
+    (bars,) = container.lines[2]
+    return [(high - low) / 2 for (_, low), (_, high) in bars.get_segments()]
+
+
+def test_removal_shows_accuracy_by_time_and_the_shift_with_its_error():
+    figure, points = removal({"deficits": PAPER_LIKE})
+    base, restarted, shift = figure.axes
+    (curve,) = error_bars(base)
+    final = PAPER_LIKE[PAPER_LIKE["iteration"] == PAPER_LIKE["stop"]]
+    for place, (end, stop) in enumerate(((0, 480), (120, 600), (240, 720))):
+        seeds = final[(final["regime"] == "base") & (final["end"] == end) & (final["stop"] == stop)][
+            "accuracy"
+        ]
+        assert heights(curve)[place] == pytest.approx(100 * seeds.mean())
+        assert half_lengths(curve)[place] == pytest.approx(100 * seeds.std(ddof=1))
+    (moved,) = error_bars(shift)
+    differences = shifts(PAPER_LIKE).query("protocol == 'removal'").groupby("end")["shift"]
+    assert heights(moved) == pytest.approx(100 * differences.mean().to_numpy())
+    assert half_lengths(moved) == pytest.approx(100 * differences.std().to_numpy())
+    assert "iteration" in base.get_xlabel()
+    assert "(%)" in base.get_ylabel()
+    assert "(points)" in shift.get_ylabel()
+    assert restarted.get_title(loc="left") == "resnet8: restarted"
+    assert set(points["stop"]) == {480, 600, 720}
+    assert f"n = {SEEDS} seeds" in figure.get_supxlabel()
+    for ax in (base, restarted):  # one scale, on which every bar of both panels can be seen
+        low, high = ax.get_ylim()
+        assert (low, high) == base.get_ylim()
+        for _, (start, stop) in (
+            (None, np.transpose(s)[1]) for c in error_bars(ax) for s in c.lines[2][0].get_segments()
+        ):
+            assert low < start <= stop < high
+
+
+def test_removal_compares_another_model_with_the_first():
+    other = concat(
+        [runs(70.0, model="tiny"), removed(60.0, 120, model="tiny"), removed(55.0, 999, model="tiny")]
+    )
+    _, points = removal({"deficits": concat([table(removed(88.0, 120)), other])})
+    shift = points[points["measure"] == "shift"]
+    assert shift[["model", "regime", "end"]].values.tolist() == [["tiny", "base", 120]]
+    assert 100 * shift["mean"].item() == pytest.approx(10 - 2, abs=0.2)
+
+
+def test_windows_shows_what_is_lost_by_onset_with_the_trace_below_on_the_same_axis():
+    fisher = DataFrame(
+        [
+            {"seed": s, "k": k, "iteration": k, "fisher_trace": 10.0 * s + k}
+            for s in range(3)
+            for k in (0, 100, 480)
+        ]
+    )
+    figure, points = windows({"deficits": PAPER_LIKE, "fisher": fisher})
+    above, below = figure.axes
+    curves = {curve.get_label(): curve for curve in error_bars(above)}
+    assert set(curves) == {"blur", "vertical flip"}
+    found = losses(PAPER_LIKE).query("protocol == 'window' and deficit == 'blur'").groupby("first")["lost"]
+    assert heights(curves["blur"]) == pytest.approx(100 * found.mean().to_numpy())
+    assert half_lengths(curves["blur"]) == pytest.approx(100 * found.std().to_numpy())
+    assert np.abs(curves["blur"].lines[0].get_xdata() - np.array(ONSETS)).max() < 0.01 * LENGTH
+    assert below.lines[0].get_ydata() == pytest.approx([10, 110, 490])
+    assert above.get_xlim() == below.get_xlim()
+    assert any(
+        line.get_xdata()[0] == 192 == line.get_xdata()[1]
+        for line in above.lines
+        if len(line.get_xdata()) == 2
+    )
+    assert points[points["measure"] == "fisher_trace"]["first"].tolist() == [0, 100, 480]
+    assert len(windows({"deficits": PAPER_LIKE})[0].axes) == 1
+
+
+def test_a_diverged_seed_is_marked_and_in_no_mean():
+    whole = table(removed(85.0, 60), within(80.0, 0))
+    broken = whole.assign(accuracy=whole["accuracy"].mask((whole["seed"] == 1) & (whole["end"] > 0)))
+    for draw in (removal, windows):
+        figure, points = draw({"deficits": broken})
+        assert points.loc[points["end"] > 0, ["n", "diverged"]].to_numpy().tolist()[0] == [SEEDS - 1, 1]
+        assert "1 diverged run" in figure.get_supxlabel()
+        assert any(line.get_marker() == "x" and len(line.get_xdata()) for line in figure.axes[0].lines)
+
+
+def test_regularisation_shows_until_and_from_between_never_and_always():
+    figure, points = regularisation({"deficits": PAPER_LIKE})
+    augmented, bare = figure.axes
+    for ax, name, levels in (
+        (augmented, "augmented", {"until then": 94.8, "from then on": 90.2}),
+        (bare, "no weight decay", {"until then": 80.1, "from then on": 89.9}),
+    ):
+        assert ax.get_title(loc="left").endswith(name)
+        for curve in error_bars(ax):
+            level = next(value for label, value in levels.items() if label in curve.get_label())
+            assert heights(curve) == pytest.approx([level + SHARED.mean()], abs=0.2)
+            assert curve.lines[0].get_xdata() == pytest.approx([240])
+    kinds = points.set_index(["regime", "curve"])["mean"]
+    assert 100 * kinds["augmented", "holds always"] == pytest.approx(95 + SHARED.mean(), abs=0.2)
+    assert 100 * kinds["base", "holds never"] == pytest.approx(90 + SHARED.mean(), abs=0.2)
+
+
+@pytest.mark.parametrize("draw", [removal, windows, regularisation])
+def test_a_figure_without_its_protocol_says_so(draw):
+    with pytest.raises(InvalidInput, match="the table deficits holds no"):
+        draw({"deficits": table()})
+
+
+# Claims
+
+FULL, SHORT = True, False
+
+
+def verdict(claim, deficits, full=False, reading=None, **others):
+    (alone,) = (known for known in CLAIMS if known.id == claim)
+    tables = of_network({"deficits": deficits, **others}, "digits", "resnet8")
+    chosen = alone.readings[0] if reading is None else reading
+    return assess(tables, alone.full if full else alone.short, alone.unit, chosen)["verdict"]
+
+
+YES, NO, UNCLEAR, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
+EARLY = (removed(86.0, 240), within(85.0, 0))
+
+
+@pytest.mark.parametrize("full", [FULL, SHORT])
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((*EARLY, within(90.0, 288)), YES),
+        ((*EARLY, within(85.0, 288)), NO),  # costs as much late
+        ((removed(95.0, 240), within(85.0, 0), within(90.0, 288)), NO),
+        ((*EARLY, within(90.0, 288, spread=9.0)), UNCLEAR),
+        ((within(85.0, 0), within(90.0, 288)), NOT_RUN),
+        (EARLY, NOT_RUN),
+        ((removed(86.0, 240), within(85.0, 96), within(90.0, 288)), NOT_RUN),
+        ((), NOT_RUN),
+    ],
+)
+def test_c2_an_early_deficit_costs_and_a_late_one_does_not(parts, full, expected):
+    assert verdict("C2", table(*parts), full) == expected
+
+
+@pytest.mark.parametrize(
+    ("restarted", "expected"), [(86.0, YES), (90.3, NO), (93.0, NO)]
+)  # the rate alone, under which 86 % are reached, is then no permanent loss
+def test_c2_is_judged_with_the_rate_restarted_too(restarted, expected):
+    parts = (*EARLY, within(90.0, 288), removed(restarted, 240, regime="restarted"))
+    for full in (FULL, SHORT):
+        assert verdict("C2", table(*parts), full, "rate falling from the start") == YES
+        assert verdict("C2", table(*parts), full, "rate restarted") == expected
+    assert verdict("C2", table(*EARLY, within(90.0, 288)), reading="rate restarted") == NOT_RUN
+
+
+def test_c2_a_small_loss_counts_in_a_short_study_and_not_at_the_papers_scale():
+    small = table(removed(89.6, 240), within(89.6, 0), within(90.0, 288))
+    assert (verdict("C2", small, SHORT), verdict("C2", small, FULL)) == (YES, NO)
+
+
+def test_c2_a_late_loss_below_half_a_point_is_none_at_the_papers_scale():
+    assert verdict("C2", table(removed(80.0, 240), within(80.0, 0), within(88.0, 288)), FULL) == NO
+    assert verdict("C2", table(removed(80.0, 240), within(80.0, 0), within(88.0, 288)), SHORT) == YES
+
+
+@pytest.mark.parametrize(
+    ("parts", "reading", "expected"),
+    [
+        ((removed(86.0, 240), removed(89.0, 240, regime="restarted")), "schedule restarted", YES),
+        ((removed(86.0, 240), removed(83.0, 240, regime="restarted")), "schedule restarted", YES),  # on either side
+        ((removed(86.0, 240), removed(86.0, 240, regime="restarted")), "schedule restarted", NO),
+        ((removed(86.0, 240), removed(86.0, 240, regime="restarted", spread=5.0)), "schedule restarted", UNCLEAR),
+        ((removed(86.0, 240), removed(80.0, 120, regime="restarted")), "schedule restarted", NOT_RUN),
+        ((removed(86.0, 240),), "schedule restarted", NOT_RUN),
+        (
+            (removed(86.0, 240), runs(80.0, "augmented"), removed(79.0, 240, regime="augmented")),
+            "augmentation", YES,
+        ),
+        (  # ten points less accurate, and the deficit costs the same
+            (removed(86.0, 240), runs(80.0, "augmented"), removed(76.0, 240, regime="augmented")),
+            "augmentation", NO,
+        ),
+        ((removed(86.0, 240), runs(70.0, model="tiny"), removed(50.0, 240, model="tiny")), "architecture", YES),
+        ((removed(86.0, 240), runs(70.0, model="tiny"), removed(66.0, 240, model="tiny")), "architecture", NO),
+        ((removed(86.0, 240), runs(70.0, model="tiny")), "architecture", NOT_RUN),
+        ((removed(86.0, 240),), "architecture", NOT_RUN),
+    ],
+)  # fmt: skip
+def test_c3_a_factor_moves_the_period_to_either_side(parts, reading, expected):
+    assert verdict("C3", table(*parts), reading=reading) == expected
+
+
+def test_a_move_that_is_not_there_is_found_in_5_percent_and_one_at_the_margin_denied_in_5_percent():
+    noise = np.random.default_rng(3).standard_normal((STUDIES // 4, SEEDS))
+    for truth, kind in ((0.0, 0), (0.5, 1)):
+        found = [
+            Moved(DataFrame(truth + 0.2 * row)[0].rename("x")).evidence((-0.5, 0.5), "points")
+            for row in noise
+        ]
+        share = rates([[one.p_inside] for one in found], [[one.p_outside] for one in found])[kind]
+        assert share <= ALLOWED
+        if truth == 0.0:
+            two_sided = stats.ttest_1samp(noise, 0, axis=1).pvalue
+            assert [one.p_inside for one in found] == pytest.approx(two_sided)
+    assert decide([found[0].p_inside], [1.0]) == YES  # half a point is there, whatever the margin
+
+
+def held(until, since, always=95.0, never=90.0):
+    return table(
+        runs(always, "augmented"), runs(until, "augmented-0-240"), runs(since, "augmented-240-480"),
+        runs(70.0, "augmented-0-100"), runs(70.0, "augmented-100-480"),  # farther from the middle
+        runs(never, "augmented-100-200"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("deficits", "expected"),
+    [
+        (held(94.8, 90.2), YES),
+        (held(92.0, 90.2), NO),  # half of it is lost when it ends
+        (held(94.8, 94.0), NO),  # it helps late, too
+        (held(90.1, 90.1, always=90.1), UNCLEAR),  # it does not help at all
+        (table(runs(95.0, "augmented"), runs(94.0, "augmented-0-240")), NOT_RUN),
+        (table(), NOT_RUN),
+    ],
+)
+def test_c4_augmentation_matters_early_and_little_late(deficits, expected):
+    assert verdict("C4", deficits, reading="augmentation") == expected
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "expected"), [(89.9, 80.1, YES), (80.1, 89.9, NO), (85.0, 80.1, NO), (89.9, 85.0, NO)]
+)
+def test_c4_weight_decay_is_the_training_as_it_is_and_the_regime_is_without_it(early, late, expected):
+    deficits = table(
+        runs(80.0, "no_weight_decay"),
+        runs(early, "no_weight_decay-240-480"),
+        runs(late, "no_weight_decay-0-240"),
+    )
+    assert verdict("C4", deficits, reading="weight decay") == expected
+
+
+FLIP = {"deficit": "vertical_flip"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "short", "full"),
+    [
+        ((within(85.0, 0), within(90.0, 0, **FLIP)), YES, YES),
+        ((within(85.0, 0), within(89.2, 0, **FLIP)), YES, NO),
+        ((within(85.0, 0), within(85.0, 0, **FLIP)), NO, NO),
+        ((within(90.0, 0), within(90.0, 0, **FLIP)), UNCLEAR, YES),  # nothing costs anything here
+        ((within(85.0, 0), within(90.0, 0, **FLIP), removed(86.0, 9), removed(86.0, 9, **FLIP)), NO, NO),
+        ((within(85.0, 0), within(90.0, 0, **FLIP), within(88.0, 288), within(80.0, 288, **FLIP)), YES, YES),
+        ((within(85.0, 0), within(90.0, 96, **FLIP)), NOT_RUN, NOT_RUN),
+        ((within(85.0, 0),), NOT_RUN, NOT_RUN),
+    ],
+)
+def test_c5_a_flip_costs_nothing_that_lasts(parts, short, full):
+    assert (verdict("C5", table(*parts), SHORT), verdict("C5", table(*parts), FULL)) == (short, full)
+
+
+def test_without_the_table_no_claim_is_judged():
+    for claim in ("C2", "C3", "C4", "C5"):
+        (alone,) = (known for known in CLAIMS if known.id == claim)
+        for reading in alone.readings:
+            assert assess({}, alone.short, "points", reading)["verdict"] == NOT_RUN
+
+
+def test_every_claim_is_reproduced_by_a_study_like_the_papers():
+    judged = {
+        (claim, reading): verdict(claim, PAPER_LIKE, reading=reading)
+        for claim, reading in (("C2", None), ("C3", "schedule restarted"), ("C4", "weight decay"), ("C4", "augmentation"), ("C5", None))
+    }  # fmt: skip
+    assert set(judged.values()) == {YES}, judged

@@ -1,0 +1,702 @@
+"""Networks and tickets that learned something else first: states, clocks, masks, figures, claims."""
+
+import copy
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from pandas import DataFrame, read_csv
+
+from earlyphase.__main__ import main
+from earlyphase.core.branches import Ticket, branch
+from earlyphase.core.images import Images, shuffled_batches
+from earlyphase.core.masks import density, full_mask, gather_kept, prune_by_magnitude
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, prunable_names
+from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
+from earlyphase.core.training import MaskedSGD, Run, Training, TrainingSettings, pruned_weights_are_zero
+from earlyphase.errors import InvalidInput
+from earlyphase.results.claims import CLAIMS
+from earlyphase.results.claims.judging import MARGIN, assess
+from earlyphase.results.figures import figure
+from earlyphase.results.pretraining import LOST, matching_durations
+from earlyphase.runtime.resume import ResumeFile
+from earlyphase.runtime.storage import (
+    load_mask,
+    load_tensors,
+    load_weights,
+    save_mask,
+    save_tensors,
+    save_weights,
+)
+from earlyphase.study import jobs
+from earlyphase.study.configuration import overlaid
+from earlyphase.study.fingerprints import fingerprint
+from earlyphase.study.rules import read_rules
+from earlyphase.study.stages import STAGES, kept_iterations
+from earlyphase.study.study import Study
+
+ROOT = Path(__file__).parents[1]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
+RULES = read_rules(ROOT / "rules")
+OUTPUT = {"fc.weight", "fc.bias"}
+
+
+def build(classes):
+    return resnet(3, classes, depth=8, width=4)
+
+
+def same(one, other, names=None):
+    assert names is not None or one.keys() == other.keys()
+    return all(np.array_equal(one[name], other[name]) for name in names or one)
+
+
+# From one task to another
+
+
+def test_the_output_layer_is_found_by_its_shape():
+    assert set(output_names(build, 10)) == OUTPUT
+
+    def without_linear(classes):  # one whose classes are channels, not the last layer by name
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, 5, 3), torch.nn.Conv2d(5, classes, 1), torch.nn.BatchNorm2d(4)
+        )
+
+    assert set(output_names(without_linear, 10)) == {"1.weight", "1.bias"}
+
+
+@pytest.mark.parametrize(
+    ("before", "redraw", "new"), [(4, False, True), (4, True, True), (10, False, False), (10, True, True)]
+)
+def test_all_but_the_output_layer_is_carried_over(before, redraw, new):
+    trained, fresh = initial_state(build(before), 1), initial_state(build(10), 2)
+    trained |= {name: np.full_like(a, 7) for name, a in trained.items() if "running" in name}
+    state = moved(trained, fresh, OUTPUT, redraw=redraw)
+    assert same(state, trained, trained.keys() - OUTPUT)
+    assert same(state, fresh if new else trained, OUTPUT)
+    assert {name: a.shape for name, a in state.items()} == {name: a.shape for name, a in fresh.items()}
+
+
+def test_a_new_output_layer_is_no_draw_that_pretraining_began_with():
+    """One drawn from the stream of iteration 0 would be what the first phase adapted to."""
+    first, later = initial_state(build(10), 3), initial_state(build(10), 3, NEW_OUTPUT)
+    assert same(first, initial_state(build(10), 3))
+    assert not np.intersect1d(first["fc.weight"], later["fc.weight"]).size
+    assert later["fc.weight"].std() == pytest.approx(np.sqrt(2 / 16), rel=0.15)
+
+
+# Tickets
+
+
+@pytest.fixture
+def ticket():
+    weights, initial, final = (initial_state(build(10), seed) for seed in (5, 6, 7))
+    mask = prune_by_magnitude(weights, full_mask(weights, prunable_names(build(10))), 0.7)
+    return Ticket(weights, initial, final, mask, iteration=4, round=2)
+
+
+@pytest.mark.parametrize("scope", ["layer", "kernel", "global"])
+def test_a_shuffled_mask_keeps_as_many_weights_in_each_group(ticket, scope):
+    shuffled = branch["shuffle_mask"](ticket, 0, scope=scope)
+    assert density(shuffled.mask) == density(ticket.mask)
+    moved_somewhere = False
+    for name, kept in ticket.mask.items():
+        new = shuffled.mask[name]
+        axes = {"layer": None, "kernel": tuple(range(2, kept.ndim)), "global": ()}[scope]
+        if axes != ():
+            assert np.array_equal(new.sum(axis=axes), kept.sum(axis=axes))
+        moved_somewhere |= not np.array_equal(new, kept)
+        assert np.array_equal(shuffled.weights[name], np.where(new, ticket.weights[name], 0))
+    assert moved_somewhere
+    if scope == "global":  # layers no longer have what they had
+        assert any(new.sum() != ticket.mask[name].sum() for name, new in shuffled.mask.items())
+
+
+def test_every_weight_is_as_likely_to_be_kept(ticket):
+    """Over many seeds each position is kept as often as the layer's density says."""
+    name, draws = "blocks.0.conv1.weight", 400
+    often = sum(branch["shuffle_mask"](ticket, seed).mask[name].astype(int) for seed in range(draws)) / draws
+    p = ticket.mask[name].mean()
+    assert abs(often - p).max() < 4.5 * np.sqrt(p * (1 - p) / draws)
+
+
+def test_a_random_mask_may_start_from_0(ticket):
+    mask = branch["shuffle_mask"](ticket, 0)
+    start = branch["rewind_to_0"](mask, 0)
+    assert start.iteration == 0
+    for name, kept in mask.mask.items():
+        assert np.array_equal(start.weights[name], np.where(kept, ticket.initial[name], 0))
+
+
+def test_the_mask_of_an_output_layer_is_left_out_where_it_does_not_fit(ticket):
+    four, ten = initial_state(build(4), 0), initial_state(build(10), 0)
+    assert ticket.mask.keys() - fitting(ticket.mask, four).keys() == {"fc.weight"}
+    assert fitting(ticket.mask, ten) == ticket.mask
+
+
+def noise_images(classes, size=8, count=40):
+    rng = np.random.default_rng(classes)
+    half = np.full(3, 0.5, np.float32)
+    pixels = rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    return Images.from_arrays(pixels, np.arange(count) % classes, half, half, torch.device("cpu"))
+
+
+TRAINING = {
+    "iterations": 8, "batch_size": 16, "learning_rate": 0.1, "milestones": [4, 6], "decay": 0.1, "momentum": 0.9,
+    "weight_decay": 1e-3, "crop_padding": 1, "flip": True, "evaluate_every": 4,
+}  # fmt: skip
+
+
+def test_pruned_weights_are_zero_at_every_yield_of_both_phases(ticket):
+    """Also across the change from four classes to ten, whose new output layer has the ticket's mask."""
+    settings = TrainingSettings.from_spec(TRAINING)
+    state, ticket = ticket.weights, replace(ticket, weights=ticket.weights)
+    seen = 0
+    for classes, purpose in ((4, "initial"), (10, NEW_OUTPUT)):
+        images, model = noise_images(classes), build(classes)
+        start = moved(state, initial_state(model, 0, purpose), OUTPUT)
+        mask = fitting(ticket.mask, start)
+        batch_at = shuffled_batches(images, 0, 16, settings.augmentation_at)
+        run = Run(Training(start, range(8), batch_at, settings, mask), model, images, nullcontext)
+        for _ in run:
+            state = run.progress().weights
+            assert pruned_weights_are_zero(state, mask)
+            assert all(np.all(state[name][kept] != 0) for name, kept in mask.items())
+            seen += 1
+        if classes == 4:
+            assert np.all(state["fc.weight"] != 0)  # dense
+    assert seen == 18 and pruned_weights_are_zero(state, ticket.mask) and mask.keys() == ticket.mask.keys()
+
+
+# The commands
+
+COLUMNS = {"dataset": "d", "model": "m", "seed": 0, "task": "supervised"}
+ROTATION, SUPERVISED = {"function": "rotation"}, {"function": "supervised"}
+FIRST = TRAINING | {"iterations": 5, "milestones": []}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, rng):
+    """A folder with a data set of 40 images of ten classes."""
+    monkeypatch.chdir(tmp_path)
+    arrays = {}
+    for part in ("train", "test"):
+        arrays[f"{part}_images"] = rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.arange(40) % 10
+    half = np.full(3, 0.5, np.float32)
+    save_tensors("data", "data set", arrays | {"mean": half, "std": half}, classes=list("abcdefghij"))
+    return tmp_path
+
+
+def command(name, task, training, *options, **spec):
+    """Run a command in this process; every option is a file of that name unless it has a value."""
+    of = {"model": {"function": "resnet", "depth": 8, "width": 4}, "task": task, "training": training}
+    of |= {"columns": COLUMNS} | spec
+    code = fingerprint(
+        f"commands.{name}.run", "core.networks.resnet.resnet", f"core.tasks.{task['function']}"
+    )
+    words = [word for option in options for word in (f"--{option[0]}", *map(str, option[1:]))]
+    return main(
+        [name, "--spec", json.dumps(of), "--code", code, "--device", "cpu", "--data", "data", "--resume", "resume",
+         "--resume-interval", "0", *words]
+    )  # fmt: skip
+
+
+def pretrain(state="state", task=ROTATION):
+    out = (("out-state", state), ("out-metrics", "pretraining.csv"), ("out-run", "pretraining.json"))
+    assert command("pretrain", task, FIRST, *out) == 0
+
+
+def second_phase(state="state", output_layer="kept", start=0, name="trajectory"):
+    out = (("out-trajectory", name), ("out-metrics", f"{name}.csv"), ("out-run", f"{name}.json"))
+    options = (("start", state), ("keep", start), *out)
+    how = {"second_phase": {"output_layer": output_layer, "start": start}}
+    assert command("dense", SUPERVISED, TRAINING, *options, **how) == 0
+    tensors, header = load_tensors(name, "trajectory")
+    return tensors, header["iterations"]
+
+
+def state_at(tensors, iteration):
+    prefix = f"{iteration}/weights/"
+    return {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
+
+
+def test_round_0_begins_with_exactly_the_pretrained_state(folder):
+    pretrain()
+    pretrained, iteration = load_weights("state")
+    assert iteration == 5 and pretrained["fc.weight"].shape == (4, 16)
+    tensors, kept = second_phase()
+    assert kept == [0, 8]
+    begun = state_at(tensors, 0)
+    assert same(begun, pretrained, pretrained.keys() - OUTPUT)  # running statistics of batch norm among them
+    assert same(begun, initial_state(build(10), 0, NEW_OUTPUT), OUTPUT)
+    assert not any(tensors[name].any() for name in tensors if name.startswith("0/velocity"))
+    assert list(read_csv("trajectory.csv")["iteration"]) == [0, 4, 8]
+
+
+def test_the_output_layer_of_as_many_classes_is_kept_or_redrawn(folder):
+    pretrain(task={"function": "random_labels"})
+    pretrained, _ = load_weights("state")
+    assert same(state_at(second_phase()[0], 0), pretrained)
+    redrawn = state_at(second_phase(output_layer="redrawn", name="redrawn")[0], 0)
+    assert same(redrawn, pretrained, pretrained.keys() - OUTPUT)
+    assert not np.intersect1d(redrawn["fc.weight"], pretrained["fc.weight"]).size
+
+
+def test_pretraining_on_the_own_task_is_the_dense_run_at_its_first_rate(folder):
+    """Until the rate would first fall, and while the clock runs on, it is the same run."""
+    pretrain(task=SUPERVISED)
+    out = (("out-trajectory", "t"), ("out-metrics", "t.csv"), ("out-run", "t.json"))
+    assert command("dense", SUPERVISED, TRAINING | {"milestones": []}, ("keep", 5), *out) == 0
+    assert same(load_weights("state")[0], state_at(load_tensors("t", "trajectory")[0], 5))
+
+
+def test_a_continued_clock_takes_the_batches_and_rates_from_there_on(folder, monkeypatch):
+    pretrain()
+    rates = []
+    step = MaskedSGD.step
+
+    def recorded(self, loss, learning_rate, weight_decay):
+        rates.append(learning_rate)
+        step(self, loss, learning_rate, weight_decay)
+
+    monkeypatch.setattr(MaskedSGD, "step", recorded)
+    continued, kept = second_phase(start=5)
+    assert kept == [5, 8] and rates == pytest.approx([0.01, 0.001, 0.001])
+    restarted, _ = second_phase(name="restarted")
+    assert rates[3:] == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
+    assert same(state_at(continued, 5), state_at(restarted, 0))
+
+
+class Killed(BaseException):
+    """Stands for a signal that cannot be caught."""
+
+
+def ticket_files(ticket):
+    for name, state, iteration in (
+        ("it4", ticket.weights, 4),
+        ("it0", ticket.initial, 0),
+        ("it8", ticket.final, 8),
+    ):
+        save_weights(name, state, iteration)
+    save_mask("mask", ticket.mask)
+
+
+def pretrain_ticket(perturbation):
+    inputs = (("rewind", "it4"), ("initial", "it0"), ("final", "it8"), ("mask", "mask"))
+    out = (("out-state", "state"), ("out-mask", "kept"), ("out-metrics", "p.csv"), ("out-run", "p.json"))
+    how = {"perturbation": perturbation, "round": 2, "dense_end": 8, "columns": COLUMNS | {"k": 4}}
+    assert command("pretrain_ticket", ROTATION, FIRST, *inputs, *out, **how) == 0
+
+
+def train_ticket():
+    options = (("state", "state"), ("mask", "kept"), ("out-metrics", "m.csv"), ("out-run", "m.json"))
+    how = {"second_phase": {"output_layer": "kept", "start": 0}}
+    assert command("train_ticket", SUPERVISED, TRAINING, *options, **how) == 0
+
+
+def made(folder):
+    return {name: (folder / name).read_bytes() for name in ("state", "kept", "p.csv", "m.csv")}
+
+
+def test_a_ticket_is_pretrained_and_trained_under_its_changed_mask(folder, ticket):
+    ticket_files(ticket)
+    pretrain_ticket([{"function": "shuffle_mask"}, {"function": "rewind_to_0"}])
+    mask, (state, _) = load_mask("kept"), load_weights("state")
+    assert same(mask, branch["shuffle_mask"](ticket, 0).mask)
+    assert pruned_weights_are_zero(state, fitting(mask, state)) and state["fc.weight"].shape == (4, 16)
+    train_ticket()
+    table = read_csv("m.csv")
+    assert table["density"].iloc[0] == density(ticket.mask)
+    assert list(table["iteration"]) == [0, 4, 8]
+    assert len(gather_kept(state, fitting(mask, state))) < sum(kept.size for kept in mask.values())
+
+
+def test_a_killed_job_of_either_phase_ends_with_the_same_bytes(folder, ticket, monkeypatch):
+    ticket_files(ticket)
+    pretrain_ticket([{"function": "rewind"}])
+    train_ticket()
+    undisturbed = made(folder)
+    for name in undisturbed:
+        (folder / name).unlink()
+    step, left = MaskedSGD.step, [3, 4]
+    monkeypatch.setattr(ResumeFile, "due", lambda self: True)
+
+    def mortal(self, *arguments):
+        if left and left[0] == 0:
+            left.pop(0)
+            raise Killed
+        if left:
+            left[0] -= 1
+        step(self, *arguments)
+
+    monkeypatch.setattr(MaskedSGD, "step", mortal)
+    with pytest.raises(Killed):
+        pretrain_ticket([{"function": "rewind"}])
+    assert (folder / "resume").exists() and not (folder / "state").exists()
+    left.append(left.pop(0) + 2)  # the two steps that are left of the first phase
+    pretrain_ticket([{"function": "rewind"}])
+    with pytest.raises(Killed):
+        train_ticket()
+    train_ticket()
+    assert made(folder) == undisturbed
+
+
+# The study
+
+
+def study(**settings):
+    return Study(overlaid(copy.deepcopy(CONFIG), settings), SCHEMA, RULES)
+
+
+def of_rule(studied, rule):
+    return [one for one in jobs.jobs(studied) if one.rule == rule]
+
+
+def pretrained_jobs(studied, rule):
+    return [one for one in of_rule(studied, rule) if "-" in one.names.get("task", "")]
+
+
+def test_a_longer_pretraining_or_another_round_adds_jobs_and_changes_none():
+    entry = {"pretraining": ["rotation"], "iterations": [10], "rounds": 2}
+    few = study(pretrained=[entry])
+    many = study(pretrained=[entry | {"iterations": [5, 10, 20], "rounds": 3}])
+    before, after = (
+        {one: jobs.spec(each, one.rule, one.names) for one in jobs.jobs(each)} for each in (few, many)
+    )
+    tables = ("collect", "figure", "claims")
+    assert before.keys() < after.keys()
+    for one, spec in before.items():
+        assert one.rule in tables or (spec == after[one] and jobs.inputs(few, one) == jobs.inputs(many, one))
+    assert len(pretrained_jobs(many, "imp_round")) == 5 * 3 * 3
+    assert len(of_rule(many, "pretrain")) == 5 * 3
+
+
+def test_tables_of_networks_that_were_not_pretrained_are_as_they_were():
+    """Other rows would be read as theirs: those tables have no column that tells them apart."""
+    with_all, without = study(), study(pretrained=[], sparse_pretraining=[])
+    for table in ("dense", "imp", "perturbed"):
+        names = {"dataset": "photo_digits", "model": "resnet8", "table": table}
+        assert jobs.spec(with_all, "collect", names) == jobs.spec(without, "collect", names)
+    for one in jobs.jobs(without):
+        if one.rule not in ("figure", "claims"):
+            assert jobs.spec(without, one.rule, one.names) == jobs.spec(with_all, one.rule, one.names)
+
+
+def test_pretrained_networks_learn_the_task_of_their_run_and_say_what_they_saw():
+    end = CONFIG["training"]["iterations"]
+    studied = study(
+        pretraining={"later": {"task": "rotation", "clock": "continued"}},
+        pretrained=[{"pretraining": ["rotation", "later"], "iterations": [30], "rounds": 1}],
+    )
+    for rule in ("dense", "imp_round"):
+        for one in pretrained_jobs(studied, rule):
+            spec = jobs.spec(studied, rule, one.names)
+            start = 30 if one.names["task"] == "later-30" else 0
+            assert spec["task"] == {"function": "supervised"} == studied.config["tasks"]["supervised"]
+            assert (
+                spec["columns"]["task"] == "supervised" and spec["columns"]["pretraining_task"] == "rotation"
+            )
+            assert spec["columns"]["total_iterations"] == 30 + end - start
+            assert STAGES[rule].trains(studied, one.names) == range(start, end)
+            assert "core.tasks.rotation" not in jobs.roots(studied, rule, one.names)
+            assert kept_iterations(studied, one.names) == [start]
+    assert {one.names["k"] for one in pretrained_jobs(studied, "imp_round")} == {"0", "30"}
+    first = of_rule(studied, "pretrain")[0]
+    spec = jobs.spec(studied, "pretrain", first.names)
+    assert spec["task"] == {"function": "rotation", "copies": "drawn"} or spec["task"] == {
+        "function": "rotation"
+    }
+    assert (spec["training"]["iterations"], spec["training"]["milestones"]) == (30, [])
+    assert "core.tasks.rotation" in jobs.roots(studied, "pretrain", first.names)
+
+
+def test_a_sparse_ticket_counts_what_it_saw_before_k():
+    studied = study()
+    end, duration = CONFIG["training"]["iterations"], CONFIG["sparse_pretraining"][0]["iterations"][0]
+    for one in of_rule(studied, "train_ticket"):
+        past = 0 if one.names["perturbation"].endswith("0") else int(one.names["k"])
+        columns = jobs.spec(studied, "train_ticket", one.names)["columns"]
+        assert columns["total_iterations"] == past + duration + end
+
+
+SPARSE = {"pretraining": ["rotation"], "iterations": [5], "rewind_iterations": [100], "rounds": [3],
+          "perturbations": ["rewind"]}  # fmt: skip
+BAD = [
+    ({"pretraining": {"rotation": {"task": "rotatio"}}}, "pretraining.rotation.task is 'rotatio', .*did you mean 'rotation'"),
+    ({"pretraining": {"x": {"task": "rotation", "clock": "later"}}}, "pretraining.x.clock is 'later'"),
+    ({"pretrained": [{"pretraining": ["rotation"], "iterations": [0]}]}, "iterations.0 is 0.*iterations of pretraining"),
+    ({"pretrained": [{"pretraining": ["rotatio"], "iterations": [5]}]}, "pretrained.0.pretraining has 'rotatio'.*did you mean"),
+    ({"pretrained": [{"pretraining": ["rotation"], "iterations": [5], "rounds": 99}]}, "pretrained.0.rounds is 99, but resnet8 on photo_digits computes"),
+    ({"pretrained": [{"pretraining": ["rotation_continued"], "iterations": [400]}]}, "iterations has 400, .*ends at iteration 400"),
+    ({"sparse_pretraining": [SPARSE | {"rounds": [99]}]}, "sparse_pretraining.0.rounds has 99"),
+    ({"sparse_pretraining": [SPARSE | {"rewind_iterations": [7]}]}, "sparse_pretraining.0.rewind_iterations has 7"),
+    ({"sparse_pretraining": [SPARSE | {"perturbations": ["rewnd"]}]}, "sparse_pretraining.0.perturbations has 'rewnd', .*did you mean"),
+    ({"runs": [{"dataset": "photo_digits", "model": "resnet8", "pretrained": [{"pretraining": ["y"], "iterations": [5]}]}]}, "pretrained.0.pretraining has 'y'"),
+    ({"figures": {"pretraining": {"panels": [{"rotatio": "turned"}]}}}, "figures.pretraining.panels has 'rotatio'"),
+    ({"figures": {"sparse_pretraining": {"tickets": [{"rewnd": "as it is"}]}}}, "figures.sparse_pretraining shows 'rewnd'"),
+    ({"tasks": {"blur": {"function": "blurred", "factor": 64}}}, "task blur on photo_digits: factor of blurred is 64"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "message"), BAD, ids=[message[:40] for _, message in BAD])
+def test_what_cannot_be_is_refused_at_the_start(settings, message):
+    with pytest.raises(InvalidInput, match=message):
+        study(**settings)
+
+
+def test_figures_without_their_networks_are_left_out():
+    from earlyphase.study.stages import left_out
+
+    said = " ".join(left_out(study(pretrained=[], sparse_pretraining=[])))
+    assert "figure pretraining is left out" in said and "figure sparse_pretraining is left out" in said
+    other = [{"pretraining": ["rotation"], "iterations": [5]}]
+    said = " ".join(
+        left_out(study(pretrained=other, figures={"pretraining": {"panels": [{"blur": "blur"}]}}))
+    )
+    assert "figure pretraining is left out: none of the pretrainings that it shows is applied" in said
+
+
+# Figures and claims from tables whose answer is known
+
+NETWORK = {"dataset": "d", "model": "m", "task": "supervised"}
+T, K = 480, 100
+GAIN = 2.0  # points, of rewinding to k
+
+
+def jitter(number):
+    """What five seeds add to an accuracy, in points: other for each number, nothing in the mean."""
+    drawn = np.random.default_rng(number).normal(0, 0.05, 5)
+    return drawn - drawn.mean()
+
+
+def rows(accuracy, number, **run):
+    """Evaluations of five seeds whose last accuracies are `accuracy` points, give or take `jitter(number)`."""
+    around = accuracy + jitter(number)
+    return [
+        NETWORK | run | {"seed": seed, "iteration": at, "accuracy": (around[seed] - worse) / 100, "loss": 1.0}
+        for seed in range(5)
+        for at, worse in ((T // 2, 5), (T, 0))
+    ]
+
+
+def tables(first, sparse=None, to_0=90.0, masks_of_k=90.0, duration=480, gain=GAIN):
+    """Tables of tickets at 26.2 %.
+
+    Args:
+        first: (pretraining, iterations) -> points over rewinding to 0.
+        sparse: ticket -> the same, after pretraining on rotation.
+    """
+    at = {"round": 3, "density": 0.64**3}
+    found = {
+        "imp": rows(to_0, 0, k=0, **at) + rows(to_0 + gain, 1, k=K, **at),
+        "dense": rows(94, 70, density=1.0),
+    }
+    found |= {"pretrained_imp": [], "pretrained_dense": []}
+    for number, ((name, iterations), gained) in enumerate(first.items()):
+        began = {"pretraining": name, "pretraining_task": name, "pretraining_iterations": iterations}
+        began |= {"total_iterations": iterations + T}
+        found["pretrained_imp"] += rows(to_0 + gained, 2 + number, k=0, **at, **began)
+        found["pretrained_dense"] += rows(94 + gained, 30 + number, density=1.0, **began)
+    if sparse:
+        began = {
+            "pretraining": "rotation",
+            "pretraining_task": "rotation",
+            "pretraining_iterations": duration,
+        }
+        found["pretrained_tickets"] = []
+        for number, (name, gained) in enumerate(sparse.items()):
+            total = {"total_iterations": duration + T + (0 if name.endswith("0") else K)}
+            found["pretrained_tickets"] += rows(
+                to_0 + gained, 50 + number, k=K, perturbation=name, **at, **began, **total
+            )
+        size = {"effective_mean": 0.0, "effective_std": 0.1}
+        found["perturbed"] = rows(masks_of_k, 60, k=K, perturbation="rewind_to_0", **at, **size)
+    return {name: DataFrame(table) for name, table in found.items() if table}
+
+
+SIX = ("rewind", "reinitialised", "random_mask", "rewind_to_0", "reinitialised_from_0", "random_mask_from_0")
+NO_USE = dict.fromkeys(SIX, 0.0)
+YES, NO, OPEN, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
+
+
+def assessed(claim, found, full, reading=None):
+    """The verdict on one claim, without judging the others."""
+    (one,) = [each for each in CLAIMS if each.id == claim]
+    return assess(found, one.full if full else one.short, one.unit, reading or one.readings[0])["verdict"]
+
+
+def verdict(claim, reading=None, **of):
+    return assessed(claim, tables(**of), full=False, reading=reading)
+
+
+@pytest.mark.parametrize(
+    ("claim", "first", "expected"),
+    [
+        ("D1", {("random_labels", 480): 0.0}, YES),
+        ("D1", {("random_labels", 480): 2.0}, NO),
+        ("D1", {("random_labels", 480): 0.5}, OPEN),  # a quarter of what rewinding gains: on the edge
+        ("D1", {("random_labels", 480): -5.0, ("random_labels", 960): 2.0}, NO),  # every length counts
+        ("D1", {("rotation", 480): 0.0}, NOT_RUN),
+        ("D2", {("rotation", 480): 2.0}, YES),
+        ("D2", {("rotation", 480): 0.5}, NO),
+        ("D2", {("rotation", 48): 0.0, ("rotation", 480): 2.0}, YES),  # the longest counts
+        ("D2", {("rotation", 48): 2.0, ("rotation", 480): 0.0}, NO),
+        ("D3", {("rotation", 480): 2.0}, NOT_RUN),  # 480 is less than ten times k
+        ("D3", {("rotation", 480): 0.0, ("rotation", 1000): 2.0}, YES),
+        ("D3", {("rotation", 480): 2.0, ("rotation", 1000): 2.0}, NO),
+        ("D3", {("rotation", 480): 0.0, ("rotation", 1000): 0.0}, NO),
+        ("D4", {("blur", 480): 2.0}, YES),
+        ("D4", {("blur", 480): 1.0}, NO),
+        ("D5", {("blur_rotation", 480): 0.0}, YES),
+        ("D5", {("blur_rotation", 480): 2.0}, NO),
+        ("D6", {("blur_rotation", 480): 2.0}, NOT_RUN),
+    ],
+)
+def test_short_study_verdicts_where_the_truth_is_known(claim, first, expected):
+    assert verdict(claim, first=first) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "sparse", "expected"),
+    [
+        ("D7", {}, YES),
+        ("D7", {"random_mask_from_0": 2.0}, NO),  # one that helps is enough
+        ("D7", {"rewind": -5.0}, YES),
+        ("D8", {"rewind": 0.5}, YES),  # 1.5 points below the ticket of k
+        ("D8", {"rewind": 3.5}, NO),
+        ("D9", {"rewind_to_0": 0.0}, YES),
+        ("D9", {"rewind_to_0": 3.5}, NO),
+    ],
+)
+def test_verdicts_on_sparse_tickets_where_the_truth_is_known(claim, sparse, expected):
+    assert verdict(claim, first={("rotation", 480): 2.0}, sparse=NO_USE | sparse) == expected
+
+
+def test_a_missing_ticket_or_another_reading_is_told_apart():
+    only = {name: 0.0 for name in SIX if name != "random_mask"}
+    assert verdict("D7", first={("rotation", 480): 2.0}, sparse=only) == NOT_RUN
+    both = {"first": {("rotation", 480): 2.0}, "sparse": dict.fromkeys(SIX, 1.0), "masks_of_k": 91.0}
+    assert verdict("D7", reading="own masks", **both) == NO
+    assert verdict("D7", reading="masks of k", **both) == YES
+
+
+@pytest.mark.parametrize(
+    ("claim", "name"),
+    [
+        ("D1", "random_labels"),
+        ("D2", "rotation"),
+        ("D4", "blur"),
+        ("D5", "blur_rotation"),
+        ("D7", "rotation"),
+    ],
+)
+def test_where_rewinding_gains_nothing_nothing_is_as_good_or_no_better(claim, name):
+    assert verdict(claim, first={(name, 480): 0.0}, sparse=NO_USE, gain=0.3) == OPEN
+
+
+PAPER = {"random_labels": (0.0, 0.0, 0.0, -3.0), "rotation": (0.0, 0.5, 1.0, 2.0), "blur": (0.5, 1.0, 1.5, 2.0),
+         "blur_rotation": (0.0, 0.0, 0.0, 0.0)}  # fmt: skip
+
+
+def paper_tables(**changed):
+    """Tables with the ks, lengths and results of the paper."""
+    lengths = (782, 1955, 3910, 15640)
+    first = {
+        (name, at): gain
+        for name, gains in (PAPER | changed).items()
+        for at, gain in zip(lengths, gains, strict=True)
+    }
+    found = tables(first, NO_USE, duration=15640)
+    for name in ("imp", "perturbed", "pretrained_tickets"):
+        found[name] = found[name].assign(k=found[name]["k"].replace(K, 500))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changed", "claim", "expected"),
+    [
+        ({}, "D1", YES), ({}, "D2", YES), ({}, "D3", YES), ({}, "D4", YES), ({}, "D5", YES), ({}, "D6", NOT_RUN),
+        ({}, "D7", YES), ({}, "D8", YES), ({}, "D9", YES),
+        ({"random_labels": (0.0, 1.5, 0.0, -3.0)}, "D1", NO),
+        ({"random_labels": (0.0, 0.0, 0.0, 3.0)}, "D1", NO),
+        ({"rotation": (0.0, 0.5, 1.0, 0.5)}, "D2", NO),
+        ({"rotation": (3.0, 3.0, 3.0, 3.0)}, "D3", NO),  # as good at once: labels would speed up nothing
+        ({"blur_rotation": (0.0, 0.0, 0.0, 2.0)}, "D5", NO),
+    ],
+)  # fmt: skip
+def test_full_scale_verdicts_where_the_truth_is_known(changed, claim, expected):
+    assert assessed(claim, paper_tables(**changed), full=True) == expected
+
+
+def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():
+    first = {("rotation", 10): 2.0, ("rotation", 20): 0.0, ("rotation", 40): 2.0, ("rotation", 80): 2.0}
+    first |= {("blur", 80): 1.4, ("supervised", 80): 2.0}  # of a gain of 2 points three quarters are 1.5
+    found = matching_durations(tables(first))
+    assert found.keys() == {"rotation", "blur"}  # the control is no pretraining
+    assert found["rotation"] == 40 and np.isnan(found["blur"])
+    assert matching_durations(tables({("blur", 80): 1.6}))["blur"] == 80
+    assert LOST == MARGIN
+
+
+def test_without_rewinding_to_0_or_a_shared_round_nothing_is_known_to_match():
+    found = tables({("rotation", 40): 2.0})
+    assert np.isnan(matching_durations(found | {"imp": found["imp"].query("k > 0")})["rotation"])
+    assert np.isnan(matching_durations(found | {"imp": found["imp"].assign(round=7)})["rotation"])
+
+
+def texts(picture):
+    return [text.get_text() for legend in picture.legends for text in legend.get_texts()]
+
+
+def test_figure_9_shows_a_panel_a_task_and_what_each_curve_has_seen():
+    first = {
+        ("rotation", 48): 0.5,
+        ("rotation", 480): 1.5,
+        ("random_labels", 480): 0.0,
+        ("supervised", 480): 3.0,
+    }
+    panels = [{"random_labels": "random labels"}, {"rotation": "turned"}, {"blur": "not there"}]
+    picture, points = figure["pretraining"](tables(first), panels=panels)
+    assert [ax.get_title(loc="left") for ax in picture.axes] == ["m, d: random labels", "m, d: turned"]
+    turned = points[points["panel"] == "rotation"].set_index(["curve", "round"])
+    assert turned.loc[("480 iterations first (960)", 3), "mean"] == pytest.approx(0.915)
+    assert turned.loc[("480 iterations first (960)", 0), "mean"] == pytest.approx(0.955)
+    assert turned.loc[("48 iterations first (528)", 3), "mean"] == pytest.approx(0.905)
+    assert turned.loc[("rewind to k = 100 (480)", 3), "mean"] == pytest.approx(0.92)
+    assert turned.loc[("rewind to 0 (480)", 3), "std"] == pytest.approx(np.std(jitter(0) / 100, ddof=1))
+    assert turned.loc[("480 iterations of own task first (960)", 3), "mean"] == pytest.approx(0.93)
+    assert set(texts(picture)) == {"dense", *points["curve"]}
+    other = figure["pretraining"](tables(first), panels=panels, k=0)[1]
+    assert "rewind to k = 100 (480)" not in set(other["curve"])
+
+
+def test_figure_9_says_what_it_does_not_find():
+    with pytest.raises(InvalidInput, match="no network began with any of blur"):
+        figure["pretraining"](tables({("rotation", 480): 1.0}), panels=[{"blur": ""}])
+
+
+def test_figure_10_sets_tickets_beside_the_network_that_was_pretrained_dense():
+    found = tables({("rotation", 480): 1.8, ("blur", 480): 0.0}, NO_USE | {"rewind": 1.0})
+    show = [{"rewind": "as it is"}, {"rewind_to_0": "of 0"}]
+    picture, points = figure["sparse_pretraining"](found, tickets=show)
+    means = points.set_index("curve")["mean"]
+    assert means["as it is (1,060)"] == pytest.approx(0.91)
+    assert means["pretrained while dense, then pruned (960)"] == pytest.approx(0.918)
+    (ax,) = picture.axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["as it is (1,060)", "of 0 (960)"]
+    alone = points[points["kind"] == "not pretrained"]
+    assert list(alone["curve"]) == ["of 0 (480)"] and alone["mean"].item() == pytest.approx(0.9)
+    several = dict(found)
+    more = found["pretrained_tickets"].assign(round=4, density=0.64**4)
+    several["pretrained_tickets"] = DataFrame(
+        [*found["pretrained_tickets"].to_dict("records"), *more.to_dict("records")]
+    )
+    picture, points = figure["sparse_pretraining"](several, tickets=show)
+    assert picture.axes[0].get_xlabel() == "Weights remaining (%)" and set(points["round"]) == {3, 4}

@@ -128,6 +128,11 @@ def rounds_by_criteria(study: Study, run: Run) -> list[Block]:
     ]
 
 
+def inferences(study: Study, run: Run) -> list[Block]:
+    """One job for all tickets of a chain whose inference is measured: they are timed in turns."""
+    return [{"seed": run.seeds, "k": run.inference["rewind_iterations"]}] if run.inference["rounds"] else []
+
+
 def branches(study: Study, run: Run) -> list[Block]:
     """Every perturbed ticket."""
     return [{"seed": run.seeds, **block} for block in branches_of(run.perturbed)]
@@ -301,6 +306,12 @@ def of_fisher(study: Study, names: Names) -> dict:
     return of_training(study, names) | {"fisher": chosen}
 
 
+def of_inference(study: Study, names: Names) -> dict:
+    """A training, and which of its tickets are timed how."""
+    chosen = {key: value for key, value in study.run(names).inference.items() if key != "rewind_iterations"}
+    return of_training(study, names) | {"inference": chosen}
+
+
 def of_columns(study: Study, names: Names) -> dict:
     """The columns that name the run, and nothing else."""
     return {"columns": columns(names)}
@@ -407,6 +418,15 @@ def dense_ends(study: Study, names: Names) -> Inputs:
     return {"final": [outputs(study, "checkpoint", "state", names, k=end)]}
 
 
+def timed_networks(study: Study, names: Names) -> Inputs:
+    """The trained dense network, and mask and weights of each round whose inference is measured."""
+    end, rounds = study.run(names).iterations, study.run(names).inference["rounds"]
+    return {"dense": [outputs(study, "checkpoint", "state", names, k=end)]} | {
+        role: [outputs(study, "imp_round", output, names, round=number) for number in rounds]
+        for role, output in (("masks", "mask"), ("weights", "weights"))
+    }
+
+
 def start_of_dense(study: Study, names: Names) -> Inputs:
     """The state that a pretrained network begins with; nothing where it was not pretrained."""
     first = study.pretraining(names)
@@ -485,6 +505,10 @@ STAGES = {  # in the order of the graph
         all_rounds, of_round, from_k, before_round, looks_up=("models", "tasks", "criteria"),
         tables={"imp": "metrics", "pretrained_imp": "metrics", "criteria": "metrics"},
         collects={"imp": rounds, "pretrained_imp": pretrained_rounds, "criteria": rounds_by_criteria},
+    ),
+    "inference": Stage(
+        inferences, of_inference, needs=timed_networks, looks_up=("models", "tasks"),
+        tables={"inference": "table"},
     ),
     "perturb": Stage(
         branches, of_branch, branch_span, dense_ends, looks_up=("models", "tasks", "perturbations"),

@@ -35,7 +35,8 @@ CRITERION = "magnitude"  # by which the chains of a run prune that all else buil
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 OWN = (  # settings that may be said for all runs, or within one
     "seeds", "rewind_iterations", "rounds", "prune_fraction", "pruned_by", "training", "perturbed",
-    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "critical_periods", "figures",
+    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "inference", "critical_periods",
+    "figures",
 )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ class Run:
         self.pruned_by = settings["pruned_by"]
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
         self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
+        self.inference = settings["inference"]
         self.critical_periods = settings["critical_periods"]
         self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
@@ -144,6 +146,7 @@ class Study:
                 check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
+            self._leave_out_inference(run)
 
     def run(self, names: dict[str, str]) -> Run:
         """Return the run that a job belongs to, by its wildcards.
@@ -214,6 +217,19 @@ class Study:
                 for entry in getattr(run, section)
             ]
             setattr(run, section, [entry for entry in kept if entry["perturbations"]])
+
+    def _leave_out_inference(self, run: Run) -> None:
+        """Leave out tickets that no chain of a run computes, and say so."""
+        computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
+        kept = {key: [one for one in run.inference[key] if one in known] for key, known in computed.items()}
+        if all(run.inference[key] for key in computed):  # else nothing is asked for
+            for key, known in computed.items():
+                if unknown := [one for one in run.inference[key] if one not in known]:
+                    self.left_out.append(
+                        f"{run}: of inference.{key} {', '.join(map(str, unknown))} is left out: "
+                        f"the run computes {', '.join(map(str, known))}"
+                    )
+        run.inference = run.inference | kept
 
     def contents(self, dataset: str) -> dict[str, str]:
         """Digest of the files that a data set is made of, where its function says that it reads any.

@@ -97,7 +97,7 @@ wildcard_constraints:
     iterations=r"[1-9]\d*",
     figure=either({name for run in STUDY.runs for name in run.figures}),
     perturbation=either(STUDY.config["perturbations"]),
-    criterion=stages.CRITERION,
+    criterion=either(STUDY.config["criteria"]),
     seed=r"\d+",
     k=r"\d+",
     round=r"[1-9]\d*",

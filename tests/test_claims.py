@@ -291,7 +291,7 @@ def test_a_large_order_is_still_exact():
 def test_one_seed_is_inconclusive(study):
     judged = judge(make_tables(PAPER, seeds=1), study)
     decided = judged[judged["verdict"] != "not run at this scale"]
-    assert set(decided["id"]) <= {"R1", "R2", "R3", "R4", "R5", "S1"}
+    assert set(decided["id"]) <= {"R1", "R2", "R3", "R4", "R5", "S1", "L1"}
     assert set(decided["verdict"]) == {"inconclusive"}
     assert set(decided["n"]) == {1}
     assert set(decided["error"]) == {""}

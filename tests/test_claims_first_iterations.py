@@ -4,6 +4,7 @@ from pandas import DataFrame, concat
 
 from earlyphase.results.claims import CLAIMS, judge
 from earlyphase.results.claims.first_iterations import (
+    FIRST_ITERATIONS,
     STATISTICS,
     accuracy_minus,
     at_iteration,
@@ -86,7 +87,7 @@ def study(
 def verdicts(tables, scale):
     table = judge(tables, scale)
     first = table.drop_duplicates("id").set_index("id")
-    return first.loc[[claim.id for claim in CLAIMS if claim.id[0] in "SC"]]
+    return first.loc[[claim.id for claim in FIRST_ITERATIONS]]
 
 
 def test_the_papers_own_numbers_are_reproduced_at_full_scale():
@@ -295,9 +296,7 @@ def test_growth_of_any_size_is_growth():
     assert verdict("S7", tables, FULL) == verdict("S7", tables, SHORT) == "reproduced"
 
 
-@pytest.mark.parametrize(
-    "claim", [claim for claim in CLAIMS if claim.id[0] in "SC"], ids=lambda claim: claim.id
-)
+@pytest.mark.parametrize("claim", FIRST_ITERATIONS, ids=lambda claim: claim.id)
 def test_a_claim_names_the_tables_that_it_reads(claim):
     tables = Recording(study())
     for criterion in (claim.full, claim.short):

@@ -20,12 +20,14 @@ SPEC = {
     "columns": COLUMNS,
     "model": {"function": "resnet", "depth": 8, "width": 4},
     "task": {"function": "supervised"},
+    "criterion": {"function": "magnitude"},
     "prune_fraction": 0.2,
     "training": {
         "iterations": 6, "batch_size": 16, "learning_rate": 0.05, "milestones": [4], "decay": 0.1,
         "momentum": 0.9, "weight_decay": 1e-4, "crop_padding": 0, "flip": False, "evaluate_every": 3,
     },
 }  # fmt: skip
+ROOTS = ("commands.imp_round.run", "core.networks.resnet.resnet", "core.criteria.magnitude")
 OUTPUTS = {"mask": "safetensors", "weights": "safetensors", "metrics": "csv", "run": "json"}
 
 
@@ -51,7 +53,7 @@ def prune(round_folder, capfd, monkeypatch):
     """Call it to run the command of one round; returns its exit status and what it printed."""
     monkeypatch.chdir(round_folder)
     words = ["imp_round", "--spec", canonical(SPEC), "--device", "cpu", "--resume", "out/mask.resume"]
-    words += ["--code", fingerprint("commands.imp_round.run", "core.networks.resnet.resnet")]
+    words += ["--code", fingerprint(*ROOTS)]
     for name in ("data", "rewind", "weights", "mask"):
         words += [f"--{name}", f"{name}.safetensors"]
     for name, suffix in OUTPUTS.items():

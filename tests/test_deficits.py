@@ -42,6 +42,7 @@ TRAINING = {
 def study(*entries, training=(), **sections):
     config = copy.deepcopy(CONFIG) | {"critical_periods": list(entries), "seeds": [0, 1]}
     config["training"] |= TRAINING | dict(training)
+    config["curvature"]["iterations"] = [0, 1.0]
     for section, content in sections.items():
         config[section] = content if isinstance(content, list) else config[section] | content
     return Study(config, SCHEMA, RULES)

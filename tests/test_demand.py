@@ -146,7 +146,7 @@ def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():
     assert gpu < cpu / 10
     late = demand.minutes(of, "imp_round", PAPER | {"k": "4000"}, 1, gpu=False)
     assert late < demand.minutes(of, "imp_round", PAPER | {"k": "0"}, 1, gpu=False) == cpu
-    half = study("paper", training={"iterations": 50000})
+    half = study("paper", training={"iterations": 50000}, critical_periods=[])
     assert demand.minutes(half, "dense", PAPER, 1, gpu=False) < cpu
 
 

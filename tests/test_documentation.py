@@ -18,6 +18,7 @@ SHORT = {
     "rounds": 3,
     "curvature": {"iterations": []},
     "fisher": {"iterations": []},
+    "inference": {"rounds": []},
     **NONE_PRETRAINED,
 }
 TRAINING = SMOKE["training"] | {"iterations": 32}

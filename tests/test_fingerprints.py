@@ -142,7 +142,7 @@ def reaches(root, *variations):
 
 def test_stages_reach_what_they_run_and_no_more():
     dense = reaches("commands.dense.run", "core.networks.resnet.resnet")
-    imp = reaches("commands.imp_round.run", "core.networks.resnet.resnet")
+    imp = reaches("commands.imp_round.run", "core.networks.resnet.resnet", "core.criteria.magnitude")
     figure = reaches("commands.figure.run", "results.figures.rewinding.rewinding")
     data = reaches("commands.data.run", "datasets.embedded.digits")
     assert {

@@ -27,7 +27,7 @@ def test_rules_stages_and_commands_have_the_same_names():
     commands = {path.stem for path in (ROOT / "src/earlyphase/commands").glob("[a-z]*.py")}
     assert set(RULES) == set(STAGES)
     assert set(STAGES) <= commands
-    assert commands - set(STAGES) == {"status", "explain", "fingerprint", "compare"}
+    assert commands - set(STAGES) == {"status", "explain", "fingerprint", "compare", "export"}
     for file in (ROOT / "rules").glob("*.smk"):
         for rule, command in re.findall(
             r"^rule (\w+):.*?-m earlyphase (\w+) ", file.read_text(), re.M | re.S
@@ -66,7 +66,7 @@ def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_output(path):
 
 
 def test_every_table_is_collected_of_one_output():
-    assert len(all_tables()) == len(set(all_tables())) == 15
+    assert len(all_tables()) == len(set(all_tables())) == 17
     for rule, stage in STAGES.items():
         assert set(stage.tables.values()) <= set(RULES[rule].outputs)
         assert set(stage.looks_up) <= {*SECTIONS, "pretraining"}

@@ -15,7 +15,7 @@ from earlyphase.datasets import dataset
 from earlyphase.errors import InvalidInput
 from earlyphase.results.figures import figure
 from earlyphase.study.configuration import read_files
-from earlyphase.study.jobs import spec
+from earlyphase.study.jobs import inputs, jobs, spec
 from earlyphase.study.rules import read_rules
 from earlyphase.study.signatures import registered
 from earlyphase.study.stages import figures, left_out, tables_of
@@ -140,6 +140,12 @@ BAD = [
     ("fisher.sample", 1, "fisher.sample is 1.*an error needs two"),
     ("fisher.draws", 0, "fisher.draws is 0.*labels drawn from the network"),
     ("fisher.statistics", "running", "unknown key 'statistics' in fisher"),
+    ("inference.batch_sizes", [], r"inference.batch_sizes is \[\]"),
+    ("inference.batch_sizes", [0], "inference.batch_sizes.0 is 0"),
+    ("inference.turns", 2, "inference.turns is 2.*a median needs three"),
+    ("inference.least_seconds", 0, "inference.least_seconds is 0.*seconds of a turn"),
+    ("inference.rounds", [2, 2], "inference.rounds is .*stands there twice"),
+    ("runs.0.inference", {"threads": 2}, "unknown key 'threads' in runs.0.inference"),
     ("figures.telemetry.layers", "fc.weight", "telemetry has no such argument, did you mean 'layer'"),
     ("perturbed", [PERTURBED | {"rounds": [6, 6]}], "perturbed.0.rounds is .*stands there twice"),
     ("perturbed", [PERTURBED | {"rewind_iterations": [40]}], "perturbed.0.rewind_iterations has 40, but resnet8 on photo_digits computes"),
@@ -239,6 +245,7 @@ def test_functions_read_from_the_source_are_those_registered():
 def specs(config, seed="0", k="20", imp_round="3"):
     study = Study(config, SCHEMA, RULES)
     names = {"dataset": "photo_digits", "model": "resnet8", "seed": seed, "task": "supervised"}
+    names |= {"criterion": "magnitude"}
     branched = names | {"k": k, "round": imp_round, "perturbation": "noise_1"}
     return {
         "data": spec(study, "data", {"dataset": "photo_digits"}),
@@ -248,6 +255,7 @@ def specs(config, seed="0", k="20", imp_round="3"):
         "telemetry": spec(study, "telemetry", names),
         "curvature": spec(study, "curvature", names | {"k": k}),
         "fisher": spec(study, "fisher", names | {"k": k}),
+        "inference": spec(study, "inference", names | {"k": k}),
         "pairs": spec(study, "pairs", names),
     }
 
@@ -262,11 +270,15 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
         ("prune_fraction", 0.3, {"imp"}),
-        ("training.momentum", 0.8, {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"}),
+        (
+            "training.momentum",
+            0.8,
+            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher", "inference"},
+        ),
         (
             "models.resnet8.training",
             {"momentum": 0.8},
-            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher"},
+            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher", "inference"},
         ),
         ("perturbations.noise_1.scale", 2.0, {"perturb"}),
         ("perturbations.noise_2.scale", 1.0, set()),
@@ -275,6 +287,9 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("curvature.sample", 400, {"curvature"}),
         ("fisher.iterations", [0, 4], set()),
         ("fisher.draws", 2, {"fisher"}),
+        ("inference.rewind_iterations", [20], set()),
+        ("inference.rounds", [6], {"inference"}),
+        ("inference.turns", 9, {"inference"}),
         ("datasets.photo_digits.seed", 4, {"data"}),
         ("datasets.photo_digits.flip", True, set()),  # training.flip is false
     ],
@@ -317,7 +332,7 @@ def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     none = {"pretrained": [], "sparse_pretraining": [], "critical_periods": []}
     study = Study(config | none | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
-    assert len(left_out(study)) == len(CONFIG["figures"]) - 4
+    assert len(left_out(study)) == len(CONFIG["figures"]) - 4 + 1  # and inference of k = 100
     other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
     study = Study(changed("perturbed", other_round), SCHEMA, RULES)
     assert "noise" in drawn(study)  # shows every round
@@ -339,6 +354,35 @@ def test_mirroring_needs_the_consent_of_data_and_training():
     assert flips == {"photo_digits": False, "cifar10": True}
 
 
+def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
+    config = changed("inference.rewind_iterations", [100, 7])
+    config["inference"] |= {"rounds": [2, 6, 9]}
+    study = Study(config, SCHEMA, RULES)
+    assert study.runs[0].inference["rounds"] == [2, 6]
+    assert study.runs[0].inference["rewind_iterations"] == [100]
+    said = "\n".join(left_out(study))
+    assert "of inference.rewind_iterations 7 is left out: the run computes 0, 20, 100" in said
+    assert "of inference.rounds 9 is left out: the run computes 1, 2, 3, 4, 5, 6" in said
+    assert inputs_of(study)["masks"] == [
+        path.replace("weights", "mask") for path in inputs_of(study)["weights"]
+    ]
+    assert len(inputs_of(study)["masks"]) == 2
+
+
+@pytest.mark.parametrize("key", ["rewind_iterations", "rounds"])
+def test_an_empty_list_leaves_inference_out(key):
+    study = Study(changed(f"inference.{key}", []), SCHEMA, RULES)
+    assert "inference" not in tables_of(study, study.runs[0])
+    assert not [one for one in jobs(study) if one.rule == "inference"]
+    assert not [sentence for sentence in left_out(study) if "of inference" in sentence]
+    assert "sparsity" not in drawn(study)
+
+
+def inputs_of(study):
+    """What the first job of inference reads."""
+    return inputs(study, next(one for one in jobs(study) if one.rule == "inference"))
+
+
 def test_a_network_that_is_in_no_run_is_named():
     with pytest.raises(InvalidInput, match="resnet20 on digits is none of the runs"):
         Study(CONFIG, SCHEMA, RULES).run({"dataset": "digits", "model": "resnet20"})
@@ -351,7 +395,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
         "pretrained": [{"pretraining": ["blur"], "iterations": [7], "rounds": 1}], "sparse_pretraining": [],
         "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]}, "critical_periods": [],
-        "fisher": {"iterations": [15]},
+        "fisher": {"iterations": [15]}, "inference": {"rewind_iterations": [5], "rounds": [1]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
@@ -366,6 +410,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
     assert second.kept_iterations == [0, 5, 10, 15]
     assert second.fisher["sample"] == first.fisher["sample"]
+    assert second.inference == first.inference | {"rewind_iterations": [5], "rounds": [1]}
     assert second.critical_periods == []
     assert "noise" not in second.figures
     assert [(first.label, rounds) for first, rounds in study.beginnings(second)] == [("blur-7", 1)]

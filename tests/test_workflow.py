@@ -23,7 +23,7 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "rewinding": {"imp", "dense"},
     "timeline": {
         *("telemetry", "evaluations", "curvature", "pairs", "imp", "dense"),
-        *("pretrained_dense", "pretrained_imp", "deficits"),
+        *("pretrained_dense", "pretrained_imp", "deficits", "inference"),
     },
     "telemetry": {"telemetry", "evaluations", "traces"},
     "subspace": {"curvature", "pairs"},
@@ -36,12 +36,22 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "sparse_pretraining": {"pretrained_tickets", "imp", "perturbed", "pretrained_dense", "pretrained_imp"},
     "effective_std": {"perturbed"},
     "controls": {"perturbed", "imp"},
+    "sparsity": {"inference"},
 }
 FIGURES = list(READS)
 CHAIN = "supervised/magnitude"
 STATE = {"telemetry": 2, "curvature": 6, "fisher": 4, "pairs": 2}
 SPARSE = {"pretrain_ticket": 4, "train_ticket": 4}
-FROM_DENSE = {"dense": 4, "checkpoint": 10, "imp_round": 16, "perturb": 8, "deficit": 12, **SPARSE, **STATE}
+FROM_DENSE = {
+    "dense": 4,
+    "checkpoint": 10,
+    "imp_round": 16,
+    "perturb": 8,
+    "deficit": 12,
+    "inference": 2,
+    **SPARSE,
+    **STATE,
+}
 ALL_TRAINING = {"pretrain": 2, **FROM_DENSE}
 NONE_PRETRAINED = {"pretrained": [], "sparse_pretraining": []}
 NONE_PERTURBED = {"perturbed": [], **NONE_PRETRAINED}
@@ -64,14 +74,20 @@ def after(*tables):
 
 TABLES = after("imp")
 TICKETS = ("perturbed", "pretrained_tickets", "ticket_pretraining")
-PRUNED = {"imp_round": 16, "perturb": 8, **SPARSE, **after("imp", "pretrained_imp", *TICKETS)}
+PRUNED = {
+    "imp_round": 16,
+    "perturb": 8,
+    "inference": 2,
+    **SPARSE,
+    **after("imp", "pretrained_imp", "inference", *TICKETS),
+}
 WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
 FROM_DENSE_TABLES = after(
     *("dense", "imp", *TICKETS, "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"),
-    *("pretrained_dense", "pretrained_imp", "deficits"),
+    *("pretrained_dense", "pretrained_imp", "deficits", "inference"),
 )
-ALL_TABLES = FROM_DENSE_TABLES | {"collect": 15}
+ALL_TABLES = FROM_DENSE_TABLES | {"collect": 16}
 
 
 class Project:
@@ -235,7 +251,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 4 + 10 + 16 + 8 + 12 + 2 + 6 + 4 + 2 + 4 + 4 + 15 + len(FIGURES) + 1
+        == 1 + 2 + 4 + 10 + 16 + 8 + 12 + 2 + 2 + 6 + 4 + 2 + 4 + 4 + 16 + len(FIGURES) + 1
     )
 
 
@@ -276,6 +292,7 @@ def test_a_finished_study_plans_nothing(project):
                 "checkpoint": 5,
                 "imp_round": 8,
                 "perturb": 4,
+                "inference": 1,
                 "pretrain_ticket": 2,
                 "train_ticket": 2,
                 "deficit": 6,
@@ -332,8 +349,9 @@ def test_one_round_again_plans_it_and_its_successors(project):
     assert project.planned("figures", "-R", mask) == {
         "imp_round": 2,
         "perturb": 2,
+        "inference": 1,
         **{rule: count // 2 for rule, count in SPARSE.items()},  # of one seed
-        **after("imp", *TICKETS),
+        **after("imp", "inference", *TICKETS),
     }
 
 
@@ -433,7 +451,7 @@ def test_an_edit_there_and_back_plans_nothing(project):
 def test_an_edit_names_itself_when_asked_why(project):
     assert "up to date" in project.command("explain", "results/claims.csv")
     project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
-    assert "code: core.masks.prune_by_magnitude changed" in project.command("explain", "results/claims.csv")
+    assert "code: core.masks.prune_smallest changed" in project.command("explain", "results/claims.csv")
     dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
     assert "up to date" in project.command("explain", dense)
     project.configure(training=SMOKE["training"] | {"learning_rate": 0.3})
@@ -460,7 +478,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {91 + len(FIGURES)} done" in said
+    assert f"jobs: {94 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

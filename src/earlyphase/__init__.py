@@ -1,8 +1,8 @@
 """The early phase of neural network training, as a graph of files.
 
-What a plugin needs is offered here: the decorators `branch`, `dataset`, `figure`, `network` and `task`; what
-their functions take and return, `Ticket`, `DataSet`, `Images` and `Task`; `generator`, an independent random
-stream for each purpose; and `InvalidInput`, the exception whose message is shown to the user.
+What a plugin needs is offered here: the decorators `branch`, `criterion`, `dataset`, `figure`, `network`,
+`task`; what their functions take and return, `Ticket`, `Pruning`, `DataSet`, `Images`, `Task`; `generator`,
+an independent random stream for each purpose; and `InvalidInput`, whose message is shown to the user.
 """
 
 from importlib import import_module
@@ -11,11 +11,13 @@ __version__ = "0.1.0"
 
 PUBLIC = {  # name -> module below this package
     "branch": "registry",
+    "criterion": "registry",
     "dataset": "registry",
     "figure": "registry",
     "network": "registry",
     "task": "registry",
     "Ticket": "core.branches",
+    "Pruning": "core.criteria",
     "DataSet": "datasets",
     "Images": "core.images",
     "Task": "core.tasks",

@@ -41,4 +41,5 @@ dataset = Registry("data set")  # (**arguments) -> DataSet
 network = Registry("network")  # (channels, classes, **arguments) -> torch.nn.Module
 task = Registry("task")  # (Task, seed, **arguments) -> Task
 branch = Registry("perturbation")  # (Ticket, seed, **arguments) -> Ticket
+criterion = Registry("criterion")  # (Pruning, seed, **arguments) -> Mask
 figure = Registry("figure")  # (tables, **arguments) -> matplotlib Figure, DataFrame

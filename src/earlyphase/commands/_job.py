@@ -5,7 +5,7 @@ import hashlib
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from torch import nn
 
 from earlyphase.commands._options import begin
 from earlyphase.core.images import Images
-from earlyphase.core.masks import Mask, Weights
+from earlyphase.core.masks import Mask, Weights, empty_layers
 from earlyphase.core.networks import network
 from earlyphase.core.networks.state import initial_state
 from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.pretraining import NEW_OUTPUT, moved, output_names
-from earlyphase.core.tasks import Task, apply
+from earlyphase.core.tasks import Task, apply, hold_out
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
 from earlyphase.runtime.execution import Execution, prepare
 from earlyphase.runtime.record import is_done, run_record, versions
@@ -81,13 +81,20 @@ class Job:
 
     def carry_out(self, training: Training, model: nn.Module, **options: object) -> Progress:
         """Train to the end, or on from where an earlier attempt was killed; `options` are those of `Run`."""
+        if empty := empty_layers(training.mask or {}):
+            print(f"layer collapse: no weight is left in {', '.join(empty)}", flush=True)
         precision = partial(autocast, self.execution.precision, self.execution.device.type)
-        run = Run(training, model, self.task.test, precision, **options)
+        run = Run(training, model, self.task.test, precision, validation=self.task.validation, **options)
         return finish(run, self.resume)
 
-    def metrics(self, progress: Progress, density: float) -> list[Row]:
-        """Rows of the metrics table: an evaluation each, with what identifies and produced it."""
-        return list(self.described({"density": density} | row for row in progress.rows))
+    def metrics(self, progress: Progress, density: float, mask: Mask | None = None) -> list[Row]:
+        """Rows of the metrics table: an evaluation each, with what identifies and produced it.
+
+        Where a mask leaves layers without weights, `empty_layers` says how many.
+        """
+        empty = len(empty_layers(mask or {}))
+        about = {"density": density} | ({"empty_layers": empty} if empty else {})
+        return list(self.described(about | row for row in progress.rows))
 
     def described(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Put what identifies the run before each row, and what produced it behind."""
@@ -139,12 +146,20 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
 
 
 def set_task(spec: dict, data: Weights, header: dict, execution: Execution) -> Task:
-    """The task that the spec names, made of the images of a data set."""
+    """The task that the spec names, made of the images of a data set.
+
+    Images that are held out to validate on become what the task makes of test images.
+    """
     train, test = (
         Images.from_arrays(
             data[f"{part}_images"], data[f"{part}_labels"], data["mean"], data["std"], execution.device
         )
         for part in ("train", "test")
     )
-    given = Task(train, test, len(header["classes"]))
-    return apply(entries_of(spec["task"]), given, spec["columns"]["seed"])
+    entries, seed = entries_of(spec["task"]), spec["columns"]["seed"]
+    whole = Task(train, test, len(header["classes"]))
+    given, held_out = hold_out(whole, spec["training"].get("validation", 0), seed)
+    task = apply(entries, given, seed)
+    if held_out is None:
+        return task
+    return replace(task, validation=apply(entries, replace(given, test=held_out), seed).test)

@@ -14,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the rows of all tables that the spec names, in its order."""
+    """Write the rows of all tables that the spec names, in its order; what a table lacks stays empty."""
     begin(args)
-    save_rows(args.out, [row for path in table_paths(args.spec) for row in load_rows(path)])
+    rows = [row for path in table_paths(args.spec) for row in load_rows(path)]
+    missing = dict.fromkeys((name for row in rows for name in row), "")  # such as `empty_layers` in most
+    save_rows(args.out, [missing | row for row in rows])

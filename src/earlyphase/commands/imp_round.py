@@ -1,11 +1,14 @@
-"""One round of iterative magnitude pruning: prune, rewind to iteration k, train."""
+"""One round of iterative pruning: prune by the criterion of the chain, rewind to iteration k, train."""
 
 import argparse
+from functools import partial
 
 from earlyphase.commands._job import training_job
 from earlyphase.commands._options import add_training_arguments, load_state_at
-from earlyphase.core.masks import density, full_mask, prune_by_magnitude
+from earlyphase.core.criteria import Pruning, prune
+from earlyphase.core.masks import density, full_mask
 from earlyphase.core.networks.state import prunable_names
+from earlyphase.core.training import mean_gradient
 from earlyphase.runtime.storage import load_mask, load_weights, save_mask, save_rows, save_weights
 
 
@@ -32,9 +35,11 @@ def run(args: argparse.Namespace) -> None:
         trained, _ = load_weights(args.weights)
         model = job.network()
         previous = load_mask(args.mask) if args.mask else full_mask(trained, prunable_names(model))
-        mask = prune_by_magnitude(trained, previous, job.spec["prune_fraction"])
+        gradient = partial(mean_gradient, model, job.training(rewound, range(k, end), previous))
+        given = Pruning(trained, rewound, previous, job.spec["prune_fraction"], gradient)
+        mask = prune(job.spec["criterion"], given, job.seed)
         progress = job.carry_out(job.training(rewound, range(k, end), mask), model)
         save_mask(args.out_mask, mask)
         save_weights(args.out_weights, progress.weights, end)
-        save_rows(args.out_metrics, job.metrics(progress, density(mask)))
+        save_rows(args.out_metrics, job.metrics(progress, density(mask), mask))
         job.finish(args.out_run, density=density(mask))

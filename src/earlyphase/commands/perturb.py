@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> None:
         training = job.training(after.weights, range(after.iteration, end), after.mask)
         progress = job.carry_out(training, job.network())
         size = {"effective_mean": mean, "effective_std": std}
-        save_rows(args.out_metrics, [row | size for row in job.metrics(progress, density(after.mask))])
+        save_rows(
+            args.out_metrics, [row | size for row in job.metrics(progress, density(after.mask), after.mask)]
+        )
         job.finish(args.out_run)
 
 

@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> None:
         progress = job.carry_out(job.training(start, range(end), fitting(ticket.mask, start)), model)
         save_weights(args.out_state, progress.weights, end)
         save_mask(args.out_mask, ticket.mask)
-        save_rows(args.out_metrics, job.metrics(progress, density(ticket.mask)))
+        save_rows(args.out_metrics, job.metrics(progress, density(ticket.mask), ticket.mask))
         job.finish(args.out_run)

@@ -23,5 +23,5 @@ def run(args: argparse.Namespace) -> None:
         model, mask = job.network(), load_mask(args.mask)
         span = range(job.spec["second_phase"]["start"], job.settings.iterations)
         progress = job.carry_out(job.training(job.second_phase(args.state, model), span, mask), model)
-        save_rows(args.out_metrics, job.metrics(progress, density(mask)))
+        save_rows(args.out_metrics, job.metrics(progress, density(mask), mask))
         job.finish(args.out_run)

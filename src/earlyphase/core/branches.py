@@ -22,13 +22,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from earlyphase.core.criteria import Pruning, magnitude, magnitude_at_k, movement
 from earlyphase.core.initial import draw_initial, initial_std
-from earlyphase.core.masks import Mask, Weights, gather_kept, scatter_kept
+from earlyphase.core.masks import Mask, Ranked, Weights, density, gather_kept, scatter_kept
 from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import branch
 
 State = Literal["k", "0", "fresh"]  # at the rewind iteration, at iteration 0, a new draw from the initial law
+AtOnce = Literal["magnitude", "magnitude_at_k", "movement"]  # criteria that need no data
 Scope = Literal["global", "layer", "filter", "kernel", "incoming", "outgoing"]
 
 # Axes of a weight (out, in, height, width) that tell the groups of a scope apart.
@@ -208,6 +210,26 @@ def shuffle_mask(ticket: Ticket, seed: int, *, scope: Scope = "layer") -> Ticket
     keeps = gather_kept(ticket.mask, every)
     mask = _permute_within(scope_groups(every, scope), keeps, every, seed)
     return _with_kept(replace(ticket, mask=mask), ticket.weights)
+
+
+@branch
+def one_shot(
+    ticket: Ticket, seed: int, *, criterion: AtOnce = "magnitude", scope: Ranked = "global"
+) -> Ticket:
+    """Keep as many weights as the round does, but pruned at once, from the trained dense network.
+
+    In the first round that is the mask of the round itself. Apply it first, as `shuffle_mask`.
+
+    Args:
+        criterion: what they are ranked by; the registered criterion of that name says how.
+        scope: where they are ranked; under "layer" every layer keeps the same share, rounded.
+
+    Source: Frankle & Carbin 2019, one-shot pruning.
+    """
+    every = {name: np.ones(kept.shape, bool) for name, kept in ticket.mask.items()}
+    given = Pruning(ticket.final, ticket.weights, every, 1 - density(ticket.mask))
+    prune = {"magnitude": magnitude, "magnitude_at_k": magnitude_at_k, "movement": movement}[criterion]
+    return _with_kept(replace(ticket, mask=prune(given, seed, scope=scope)), ticket.weights)
 
 
 @branch(networks=("resnet",))

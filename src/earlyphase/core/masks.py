@@ -1,11 +1,14 @@
 """Masks: which weights of a sub-network are kept, and magnitude pruning."""
 
+from typing import Literal
+
 import numpy as np
 
 from earlyphase.errors import InvalidInput
 
 Weights = dict[str, np.ndarray]  # state name -> float32 array
 Mask = dict[str, np.ndarray]  # prunable name -> bool array of the weight's shape, True = kept
+Ranked = Literal["global", "layer"]  # where scores are ranked: over all layers together, or in each
 
 
 def full_mask(weights: Weights, names: list[str]) -> Mask:
@@ -38,35 +41,51 @@ def scatter_kept(values: np.ndarray, mask: Mask) -> Weights:
     return scattered
 
 
-def prune_by_magnitude(weights: Weights, mask: Mask, fraction: float) -> Mask:
-    """Remove the smallest-magnitude `fraction` of the weights that `mask` still keeps.
+def prune_by_magnitude(weights: Weights, mask: Mask, fraction: float, scope: Ranked = "global") -> Mask:
+    """Remove the smallest-magnitude `fraction` of the weights that `mask` still keeps: see `prune_smallest`.
 
-    Magnitudes are ranked over all layers together; of equal ones, the first by position goes first.
+    Source: Frankle & Carbin 2019, iterative magnitude pruning, layer by layer in small networks; ranking
+    over all layers as in Frankle, Schwab & Morcos 2020.
+    """
+    return prune_smallest({name: np.abs(weights[name]) for name in mask}, mask, fraction, scope)
+
+
+def prune_smallest(scores: Weights, mask: Mask, fraction: float, scope: Ranked = "global") -> Mask:
+    """Remove the `fraction` of the weights that `mask` still keeps whose scores are smallest.
+
+    Of equal scores, the first by position goes first.
 
     Args:
-        weights: trained weights; holds every name in `mask`.
+        scores: prunable name -> array of the weight's shape; holds every name in `mask`.
         mask: prunable name -> bool array of the weight's shape, True = kept.
         fraction: share of the kept weights to remove, in [0, 1).
+        scope: rank the scores over all layers together, or in each layer.
 
     Returns:
-        A subset of `mask` with exactly round(fraction * kept) fewer weights.
+        A subset of `mask` with exactly round(fraction * kept) fewer weights, in each layer where the scope is
+        that.
 
     Raises:
         ValueError: `fraction` is outside [0, 1).
-        InvalidInput: a kept weight is not finite, so magnitudes have no order.
-
-    Source: Frankle & Carbin 2019, iterative magnitude pruning; ranking over all layers as in
-    Frankle, Schwab & Morcos 2020.
+        InvalidInput: the score of a kept weight is not finite, so that scores have no order.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction must lie in [0, 1), got {fraction}")
-    magnitudes = np.abs(gather_kept(weights, mask))
-    if not np.isfinite(magnitudes).all():
+    if scope == "layer":
+        parts = (prune_smallest(scores, {name: kept}, fraction) for name, kept in mask.items())
+        return {name: kept for part in parts for name, kept in part.items()}
+    ranked = gather_kept(scores, mask)
+    if not np.isfinite(ranked).all():
         raise InvalidInput(
-            f"{int((~np.isfinite(magnitudes)).sum())} of {magnitudes.size} kept weights are not finite: "
+            f"{int((~np.isfinite(ranked)).sum())} of {ranked.size} kept weights are not finite: "
             "the training they come from diverged; lower its learning rate"
         )
-    smallest_first = np.argsort(magnitudes, kind="stable")
-    survives = np.ones(magnitudes.size, bool)
-    survives[smallest_first[: round(fraction * magnitudes.size)]] = False
+    smallest_first = np.argsort(ranked, kind="stable")
+    survives = np.ones(ranked.size, bool)
+    survives[smallest_first[: round(fraction * ranked.size)]] = False
     return scatter_kept(survives, mask)
+
+
+def empty_layers(mask: Mask) -> list[str]:
+    """Names of the tensors of which `mask` keeps nothing: no image gets past them but by a shortcut."""
+    return [name for name, kept in mask.items() if not kept.any()]

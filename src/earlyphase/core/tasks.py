@@ -31,6 +31,7 @@ class Task:
     classes: int
     change: Callable[[Batch, int], Batch] | None = None  # (mini-batch, iteration) -> mini-batch, augmented
     deficits: "tuple[tuple[range, Task], ...]" = ()  # iterations, and what is learnt in these instead
+    validation: Images | None = None  # held out of the training images, to choose when to stop
 
     def batches(self, seed: int, batch_size: int, augmentation_at: Callable[[int], Augmentation]) -> BatchAt:
         """Return `batch_at`: iteration -> mini-batch, in the order and with the augmentation of `seed`."""
@@ -70,6 +71,42 @@ def with_deficit(clean: Task, harmful: Task, window: range) -> Task:
             "a network keeps its output layer through a window, so both must have as many"
         )
     return replace(clean, deficits=(*clean.deficits, (window, harmful))) if window else clean
+
+
+def hold_out(given: Task, size: int, seed: int) -> tuple[Task, Images | None]:
+    """Hold training images out, drawn once for a replicate by a stream of its own.
+
+    Replicates hold out different images, so that what is said over seeds does not hang on one choice. The
+    mini-batches are then those of a set that never had these images.
+
+    Args:
+        given: a task.
+        size: number of images; 0 holds out none.
+        seed: the replicate.
+
+    Returns:
+        The task without these images, and the images; both in the order of the set.
+
+    Raises:
+        InvalidInput: fewer than two images would be left to train on.
+    """
+    if not size:
+        return given, None
+    there = len(given.train)
+    if there - size < 2:
+        raise InvalidInput(
+            f"training.validation is {size}, but there are {there} training images to take it from"
+        )
+    held = np.zeros(there, bool)
+    held[generator(seed, "validation").choice(there, size, replace=False)] = True
+    parts = (
+        torch.from_numpy(np.flatnonzero(chosen)).to(given.train.labels.device) for chosen in (~held, held)
+    )
+    left, out = (
+        replace(given.train, pixels=given.train.pixels[part], labels=given.train.labels[part])
+        for part in parts
+    )
+    return replace(given, train=left), out
 
 
 @task

@@ -14,6 +14,7 @@ from torch import nn
 from earlyphase.core.images import Augmentation, BatchAt, Images
 from earlyphase.core.masks import Mask, Weights
 from earlyphase.core.networks.state import load_state, state_of
+from earlyphase.core.precision import full_precision
 from earlyphase.errors import InvalidInput
 
 EVALUATION_BATCH = 500  # images; bounds memory, and fixes the order in which losses are summed
@@ -33,6 +34,7 @@ class TrainingSettings:
     crop_padding: int  # pixels
     flip: bool
     evaluate_every: int  # iterations
+    validation: int = 0  # training images that are held out; see `tasks.hold_out`
     restarts_at: int = 0  # iteration at which the schedule of the learning rate begins once more
     later: tuple[tuple[int, dict[str, float]], ...] = ()  # from an iteration on: weight decay, augmentation
 
@@ -209,6 +211,29 @@ def evaluate(
     return {"accuracy": correct / len(images), "loss": loss / len(images)}
 
 
+def mean_gradient(model: nn.Module, training: Training, batches: int) -> Weights:
+    """Gradient of the mean loss (nats) over the first mini-batches of a training, at its start.
+
+    Batch norm normalises each mini-batch by its own statistics, as in training; `model` is left in a state
+    of no use.
+
+    Returns:
+        Parameter name -> float32 array; weights that the mask removes are zero when it is taken, and have
+        one too.
+    """
+    kept = {name: np.where(kept, training.start[name], 0) for name, kept in (training.mask or {}).items()}
+    load_state(model, training.start | kept)
+    model.train()
+    model.zero_grad()
+    with full_precision():
+        for iteration in range(training.span.start, training.span.start + batches):
+            images, labels = training.batch_at(iteration)
+            (F.cross_entropy(model(images), labels) / batches).backward()
+    return {
+        name: parameter.grad.cpu().contiguous().numpy().copy() for name, parameter in model.named_parameters()
+    }
+
+
 class Observer(Protocol):
     """Looks at a run and keeps something of it; `state` is saved with the progress, and given back."""
 
@@ -234,7 +259,8 @@ class Run:
     """A training under way: iterate to advance it; it can be set down at any iteration and taken up again.
 
     Attributes:
-        rows: the evaluations so far: `iteration`, `accuracy`, `loss`.
+        rows: the evaluations so far: `iteration`, `accuracy`, `loss` and, with images to validate on,
+            `validation_accuracy`, `validation_loss`.
     """
 
     def __init__(
@@ -247,6 +273,7 @@ class Run:
         keep: Collection[int] = (),
         observer: Observer | None = None,
         evaluates_at: Callable[[int], bool] | None = None,
+        validation: Images | None = None,
     ) -> None:
         """Put `model` at the start of `training`.
 
@@ -254,13 +281,14 @@ class Run:
             keep: iterations whose state is kept; those outside the span are ignored.
             observer: sees every iteration once, however often the run is set down.
             evaluates_at: iteration -> whether to evaluate there; None leaves it to the settings.
+            validation: images to evaluate on besides the test set.
         """
         load_state(model, training.start)
         self.training, self._model, self._test_images, self._autocast = training, model, test_images, autocast
         self._optimizer = MaskedSGD(model, training.mask, training.settings.momentum)
         if training.velocity is not None:
             self._optimizer.velocity = training.velocity
-        self._keep, self._observer = keep, observer
+        self._keep, self._observer, self._validation = keep, observer, validation
         self._evaluates_at = evaluates_at or training.settings.evaluates_at
         self._iteration, self._taken_up_at = training.span.start, None
         self.rows, self._states = [], {}
@@ -291,6 +319,9 @@ class Run:
             self._observer.observe(iteration, self._model)
         if self._evaluates_at(iteration):
             measured = evaluate(self._model, self._test_images, self._autocast)
+            if self._validation is not None:
+                held_out = evaluate(self._model, self._validation, self._autocast)
+                measured |= {f"validation_{name}": value for name, value in held_out.items()}
             self.rows.append({"iteration": iteration, **measured})
 
     def progress(self) -> Progress:

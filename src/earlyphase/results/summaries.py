@@ -32,6 +32,29 @@ def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
     return last.assign(accuracy=last["accuracy"].where(finite)).reset_index(drop=True)
 
 
+def early_stopping(table: DataFrame, run: list[str]) -> DataFrame:
+    """When each run should have stopped: the first iteration at which its validation loss was lowest.
+
+    Source: Frankle & Carbin 2019, who measure by it how fast a network learns.
+
+    Args:
+        table: a row per evaluation, with `iteration` and, where images are held out, `validation_loss`.
+        run: the columns that name a run.
+
+    Returns:
+        A row per run: `run` and `stopping`, in iterations; NaN where no image is held out, or where the run
+        diverged, that is where its last validation loss is not finite.
+    """
+    if "validation_loss" not in table:
+        return table[run].drop_duplicates().assign(stopping=np.nan)
+    in_order = table.sort_values([*run, "iteration"], kind="stable")
+    ended = in_order.drop_duplicates(run, keep="last")[[*run, "validation_loss"]]
+    lowest = in_order.sort_values([*run, "validation_loss", "iteration"]).drop_duplicates(run)
+    found = lowest[[*run, "iteration"]].merge(ended, on=run)
+    finite = np.isfinite(found["validation_loss"])
+    return found[run].assign(stopping=found["iteration"].where(finite).astype(float))
+
+
 def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
     """Summarise the accuracy of `runs` over the seeds of each group.
 

@@ -69,6 +69,15 @@ def checksum(tensors: dict[str, np.ndarray], header: dict) -> str:
     return digest.hexdigest()
 
 
+def as_bytes(kind: str, tensors: dict[str, np.ndarray], **header: object) -> bytes:
+    """Content of the file that `save_tensors` writes."""
+    fields = {"format": FORMAT, "kind": kind, **header}
+    fields["sha256"] = checksum(tensors, fields)
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    # one metadata entry, because safetensors writes several in no fixed order
+    return safetensors.numpy.save(arrays, {"earlyphase": json.dumps(fields)})
+
+
 def save_tensors(path: str | Path, kind: str, tensors: dict[str, np.ndarray], **header: object) -> None:
     """Write tensors and a JSON header.
 
@@ -76,11 +85,7 @@ def save_tensors(path: str | Path, kind: str, tensors: dict[str, np.ndarray], **
         kind: what the file holds ("mask", "checkpoint", ...); it has to be given again on loading.
         header: JSON values that belong to the tensors.
     """
-    fields = {"format": FORMAT, "kind": kind, **header}
-    fields["sha256"] = checksum(tensors, fields)
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    # one metadata entry, because safetensors writes several in no fixed order
-    write_bytes(path, safetensors.numpy.save(arrays, {"earlyphase": json.dumps(fields)}))
+    write_bytes(path, as_bytes(kind, tensors, **header))
 
 
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict]:

@@ -5,7 +5,7 @@ Paths, logs and literal inputs stand in the rules. Wildcards say which experimen
     {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`
     {deficit}    a task in its place in the iterations {first} to {end} - 1
     {regime}     how a training with a deficit differs; `{name}-{first}-{end}` where it does so in a window
-    {criterion}  by which the rounds of a chain prune: `magnitude`
+    {criterion}  by which the rounds of a chain prune: `magnitude`, or an entry under `pruned_by`
     {pretraining}, {iterations}  what a network learned first, and for how long
 """
 
@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.deficits import deficits_of, training_of
 from earlyphase.study.pretraining import panels_of
-from earlyphase.study.study import Run, Study, branches_of, combinations_of, perturbs, shown_by, tickets_of
+from earlyphase.study.study import (
+    CRITERION,
+    Run,
+    Study,
+    branches_of,
+    combinations_of,
+    perturbs,
+    shown_by,
+    tickets_of,
+)
 
 Names = dict[str, str]  # wildcards of a job
 Block = dict[str, list]  # wildcard -> values; stands for all combinations
@@ -23,7 +32,6 @@ Inputs = dict[str, list[str]]  # role -> paths
 
 NUMBERS = ("seed", "k", "round", "first", "end", "stop")  # wildcards whose values are integers
 PATH_ONLY = ("criterion", "iterations")  # wildcards that are no column of a table by this name
-CRITERION = "magnitude"
 
 
 def names_of(run: Run) -> Names:
@@ -107,6 +115,24 @@ def rounds(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, "k": run.rewind_iterations, "round": list(range(1, run.rounds + 1))}]
 
 
+def rounds_by_criteria(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain that prunes by another criterion."""
+    return [
+        {
+            "seed": run.seeds,
+            "criterion": entry["criteria"],
+            "k": entry.get("rewind_iterations", run.rewind_iterations),
+            "round": list(range(1, entry.get("rounds", run.rounds) + 1)),
+        }
+        for entry in run.pruned_by
+    ]
+
+
+def inferences(study: Study, run: Run) -> list[Block]:
+    """One job for all tickets of a chain whose inference is measured: they are timed in turns."""
+    return [{"seed": run.seeds, "k": run.inference["rewind_iterations"]}] if run.inference["rounds"] else []
+
+
 def branches(study: Study, run: Run) -> list[Block]:
     """Every perturbed ticket."""
     return [{"seed": run.seeds, **block} for block in branches_of(run.perturbed)]
@@ -147,8 +173,8 @@ def pretrained_rounds(study: Study, run: Run) -> list[Block]:
 
 
 def all_rounds(study: Study, run: Run) -> list[Block]:
-    """Every round of every chain, pretrained or not."""
-    return [*rounds(study, run), *pretrained_rounds(study, run)]
+    """Every round of every chain, pretrained or not, by whatever criterion."""
+    return [*rounds(study, run), *pretrained_rounds(study, run), *rounds_by_criteria(study, run)]
 
 
 def tickets(study: Study, run: Run) -> list[Block]:
@@ -234,8 +260,12 @@ def of_ticket(study: Study, names: Names) -> dict:
 
 
 def of_round(study: Study, names: Names) -> dict:
-    """A training, and how a round prunes."""
-    return of_training(study, names) | {"prune_fraction": study.run(names).prune_fraction}
+    """A training, and how a round prunes; the columns name the criterion where it is not that of the run."""
+    training, name = of_training(study, names), names["criterion"]
+    if name != CRITERION:
+        training["columns"] |= {"criterion": name}
+    how = {"criterion": study.entry("criteria", names), "prune_fraction": study.run(names).prune_fraction}
+    return training | how
 
 
 def of_branch(study: Study, names: Names) -> dict:
@@ -274,6 +304,12 @@ def of_fisher(study: Study, names: Names) -> dict:
     """A training, and on how many images and labels the Fisher information is measured."""
     chosen = {key: value for key, value in study.run(names).fisher.items() if key != "iterations"}
     return of_training(study, names) | {"fisher": chosen}
+
+
+def of_inference(study: Study, names: Names) -> dict:
+    """A training, and which of its tickets are timed how."""
+    chosen = {key: value for key, value in study.run(names).inference.items() if key != "rewind_iterations"}
+    return of_training(study, names) | {"inference": chosen}
 
 
 def of_columns(study: Study, names: Names) -> dict:
@@ -382,6 +418,15 @@ def dense_ends(study: Study, names: Names) -> Inputs:
     return {"final": [outputs(study, "checkpoint", "state", names, k=end)]}
 
 
+def timed_networks(study: Study, names: Names) -> Inputs:
+    """The trained dense network, and mask and weights of each round whose inference is measured."""
+    end, rounds = study.run(names).iterations, study.run(names).inference["rounds"]
+    return {"dense": [outputs(study, "checkpoint", "state", names, k=end)]} | {
+        role: [outputs(study, "imp_round", output, names, round=number) for number in rounds]
+        for role, output in (("masks", "mask"), ("weights", "weights"))
+    }
+
+
 def start_of_dense(study: Study, names: Names) -> Inputs:
     """The state that a pretrained network begins with; nothing where it was not pretrained."""
     first = study.pretraining(names)
@@ -457,9 +502,13 @@ STAGES = {  # in the order of the graph
     "fisher": Stage(fishers, of_fisher, looks_up=("models", "tasks"), tables={"fisher": "row"}),
     "pairs": Stage(pairs, of_columns, needs=at_all_times, tables={"pairs": "table"}),
     "imp_round": Stage(
-        all_rounds, of_round, from_k, before_round, looks_up=("models", "tasks"),
-        tables={"imp": "metrics", "pretrained_imp": "metrics"},
-        collects={"imp": rounds, "pretrained_imp": pretrained_rounds},
+        all_rounds, of_round, from_k, before_round, looks_up=("models", "tasks", "criteria"),
+        tables={"imp": "metrics", "pretrained_imp": "metrics", "criteria": "metrics"},
+        collects={"imp": rounds, "pretrained_imp": pretrained_rounds, "criteria": rounds_by_criteria},
+    ),
+    "inference": Stage(
+        inferences, of_inference, needs=timed_networks, looks_up=("models", "tasks"),
+        tables={"inference": "table"},
     ),
     "perturb": Stage(
         branches, of_branch, branch_span, dense_ends, looks_up=("models", "tasks", "perturbations"),

@@ -31,10 +31,12 @@ from earlyphase.study.pretraining import (
 from earlyphase.study.rules import Rule, read_rules
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
+CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 OWN = (  # settings that may be said for all runs, or within one
-    "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "perturbed", "pretrained",
-    "sparse_pretraining", "telemetry", "curvature", "fisher", "critical_periods", "figures",
+    "seeds", "rewind_iterations", "rounds", "prune_fraction", "pruned_by", "training", "perturbed",
+    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "inference", "critical_periods",
+    "figures",
 )  # fmt: skip
 
 
@@ -51,8 +53,10 @@ class Run:
         )
         self.seeds, self.rewind_iterations = settings["seeds"], settings["rewind_iterations"]
         self.rounds, self.prune_fraction = settings["rounds"], settings["prune_fraction"]
+        self.pruned_by = settings["pruned_by"]
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
         self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
+        self.inference = settings["inference"]
         self.critical_periods = settings["critical_periods"]
         self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
@@ -131,6 +135,8 @@ class Study:
             check_training(run)
             check_task(self.config, run.dataset, run.task)
             check_times(run)
+            check_validation(self.config, run)
+            check_pruned_by(run, list(self.config["criteria"]))
             check_perturbed(run, list(self.config["perturbations"]))
             check_critical_periods(run, self.config)
             for name in deficits_named(run):
@@ -140,6 +146,7 @@ class Study:
                 check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
+            self._leave_out_inference(run)
 
     def run(self, names: dict[str, str]) -> Run:
         """Return the run that a job belongs to, by its wildcards.
@@ -210,6 +217,19 @@ class Study:
                 for entry in getattr(run, section)
             ]
             setattr(run, section, [entry for entry in kept if entry["perturbations"]])
+
+    def _leave_out_inference(self, run: Run) -> None:
+        """Leave out tickets that no chain of a run computes, and say so."""
+        computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
+        kept = {key: [one for one in run.inference[key] if one in known] for key, known in computed.items()}
+        if all(run.inference[key] for key in computed):  # else nothing is asked for
+            for key, known in computed.items():
+                if unknown := [one for one in run.inference[key] if one not in known]:
+                    self.left_out.append(
+                        f"{run}: of inference.{key} {', '.join(map(str, unknown))} is left out: "
+                        f"the run computes {', '.join(map(str, known))}"
+                    )
+        run.inference = run.inference | kept
 
     def contents(self, dataset: str) -> dict[str, str]:
         """Digest of the files that a data set is made of, where its function says that it reads any.
@@ -328,6 +348,44 @@ def check_training(run: Run) -> None:
                 f"configuration: rewind_iterations has {k}, but {run} trains for "
                 f"{end} iterations; k must be smaller"
             )
+
+
+def check_validation(config: dict, run: Run) -> None:
+    """Raise `InvalidInput` where a data set is known to have too few images to hold so many out."""
+    held_out = run.training["validation"]
+    entry = config["datasets"][run.dataset]
+    described = registered("datasets")[entry["function"]]
+    there = (described.facts | described.defaults | entry).get("train")
+    if held_out and there is not None and there - held_out < run.training["batch_size"]:
+        raise InvalidInput(
+            f"configuration: training of {run}: validation is {held_out}, but there are {there} training "
+            f"images and a mini-batch takes {run.training['batch_size']}; it must not be above "
+            f"{max(there - run.training['batch_size'], 0)}"
+        )
+
+
+def check_pruned_by(run: Run, known: list[str]) -> None:
+    """Raise `InvalidInput` where a chain prunes by an unknown criterion or rewinds to a state not kept."""
+    if CRITERION not in known:
+        raise InvalidInput(f"configuration: criteria lacks {CRITERION}, by which tickets are found")
+    for index, entry in enumerate(run.pruned_by):
+        where = f"configuration: pruned_by.{index}"
+        for name in entry["criteria"]:
+            if name not in known:
+                raise InvalidInput(
+                    f"{where}.criteria has {name!r}, which is not under criteria"
+                    f"{closest(name, known)} (known: {', '.join(known)})"
+                )
+            if name == CRITERION:
+                raise InvalidInput(
+                    f"{where}.criteria has {CRITERION!r}, by which every run prunes; name others only"
+                )
+        for k in entry.get("rewind_iterations", []):
+            if k not in run.rewind_iterations:
+                raise InvalidInput(
+                    f"{where}.rewind_iterations has {k}, but {run} keeps "
+                    f"{', '.join(map(str, run.rewind_iterations))} only (`pruned_by: []` prunes by no other)"
+                )
 
 
 def check_times(run: Run) -> None:

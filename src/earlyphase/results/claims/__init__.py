@@ -12,10 +12,14 @@ from earlyphase.results.claims.decomposition import FINDING, FINDING_ID, finding
 from earlyphase.results.claims.first_iterations import FIRST_ITERATIONS
 from earlyphase.results.claims.judging import ERROR, NOT_RUN, Claim, Tables, assess
 from earlyphase.results.claims.perturbations import PERTURBATIONS
+from earlyphase.results.claims.promises import PROMISES
 from earlyphase.results.claims.rewinding import REWINDING
+from earlyphase.results.claims.tickets import TICKETS
 from earlyphase.results.summaries import NETWORK
 
-CLAIMS = (*REWINDING, *PERTURBATIONS, *FIRST_ITERATIONS, *DATA_DEPENDENCE, *CRITICAL_PERIODS)
+CLAIMS = (
+    *REWINDING, *TICKETS, *PERTURBATIONS, *FIRST_ITERATIONS, *DATA_DEPENDENCE, *CRITICAL_PERIODS, *PROMISES,
+)  # fmt: skip
 GAIN_TABLES = ("perturbed", "imp")  # that the finding reads
 
 

@@ -29,7 +29,7 @@ def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, Da
     """Draw final accuracy of perturbed tickets of one round, a row for each, a panel for each k.
 
     Vertical lines are the unperturbed ticket of k, with a band of one standard deviation, and both
-    readings of "rewind to 0", as in Figures 4 to 7.
+    readings of "rewind to 0", as in Figures 4 to 7. A k with a single row has no panel beside one with more.
 
     Args:
         tables: `perturbed`; `imp`, where there is one: a row per evaluation.
@@ -48,7 +48,8 @@ def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, Da
     rows = [label for label in labels.values() if label in set(points["curve"])]
     if not rows:
         raise nothing_to_show("one_round", labels, round)
-    panels = list(points.groupby([*NETWORK, "k"]).size().index)
+    shown = points[points["curve"].isin(rows)].groupby([*NETWORK, "k"]).size()
+    panels = list(shown[(shown > 1) | (shown.max() == 1)].index)
     row_height = max(INCHES, LINE_INCHES * max(lines_of(drawable(label)) for label in rows))
     with house_style():
         figure, axes = new_axes(len(panels), height=0.5 + row_height * max(len(rows), 3))

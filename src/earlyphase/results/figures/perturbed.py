@@ -112,7 +112,7 @@ def ticket_points(tables: Tables, labels: dict[str, str]) -> DataFrame:
     branches = results(tables, "perturbed", "perturbation", "k", "round", "seed")
     chains = results(tables, "imp", "k", "round", "seed")
     curves = [branches.assign(curve=branches["perturbation"].map(names)).dropna(subset="curve")]
-    for network, runs in branches.groupby(NETWORK):
+    for network, runs in branches[branches["perturbation"].isin(labels)].groupby(NETWORK):
         own = chains[(chains[NETWORK] == list(network)).all(axis=1)]
         for k in sorted(runs["k"].unique()):
             curves += [own[own["k"] == k].assign(curve=TO_K)] if k else []

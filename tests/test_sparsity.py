@@ -1,0 +1,220 @@
+"""What sparsity buys, from the command to the table, the figure and the verdicts."""
+
+import builtins
+import json
+import lzma
+
+import numpy as np
+import pytest
+import torch
+from pandas import DataFrame, read_csv
+
+from earlyphase.__main__ import main
+from earlyphase.core.masks import full_mask
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, prunable_names
+from earlyphase.results.claims import judge
+from earlyphase.results.figures import figure, render
+from earlyphase.results.sparsity import breaks_even, relative_to_dense, surely_less
+from earlyphase.runtime.storage import save_mask, save_weights
+from earlyphase.study.fingerprints import fingerprint
+from test_claims import make_tables
+from test_figures import check_declaration
+from test_first_iterations import NAMES, folder, spec  # noqa: F401 - `folder` is a fixture
+
+CHOSEN = {"rounds": [1, 3], "batch_sizes": [1, 3], "turns": 3, "least_seconds": 1e-4}
+RUNTIMES = ["torch", "torch_csr", "scipy", "onnxruntime", "onnxruntime_sparse"]
+
+
+def measure(rng, **chosen):
+    """Run the command on a dense network and two tickets of it; its table."""
+    weights = initial_state(resnet(3, 4, depth=8, width=2), 0)
+    save_weights("dense", weights, 8)
+    for number, density in ((1, 0.5), (3, 0.1)):
+        mask = full_mask(weights, prunable_names(resnet(3, 4, depth=8, width=2)))
+        mask = {name: rng.random(kept.shape) < density for name, kept in mask.items()}
+        save_mask(f"mask{number}", mask)
+        save_weights(f"weights{number}", weights | {name: weights[name] * mask[name] for name in mask}, 8)
+    options = spec(columns=NAMES | {"k": 3}, inference=CHOSEN | chosen)
+    code = fingerprint("commands.inference.run", "core.networks.resnet.resnet")
+    words = ["inference", "--spec", json.dumps(options), "--code", code, "--data", "data", "--dense", "dense"]
+    paths = ["--masks", "mask1", "mask3", "--weights", "weights1", "weights3", "--out", "table.csv"]
+    assert main([*words, *paths]) == 0
+    return read_csv("table.csv")
+
+
+def test_a_row_for_every_network_runtime_and_batch_size(folder, rng, capsys):  # noqa: F811
+    table = measure(rng)
+    assert torch.get_num_threads() == 1
+    pruned, narrow = (table[table["form"] == form] for form in ("as pruned", "emptied channels removed"))
+    assert len(pruned) == 3 * len(RUNTIMES) * 2 and len(narrow) == 2 * 2 * 2
+    assert set(pruned["runtime"]) == set(RUNTIMES) and set(narrow["runtime"]) == {"torch", "onnxruntime"}
+    assert (table["k"] == 3).all() and set(table["batch"]) == {1, 3}
+    one = table.drop_duplicates(["round", "form"]).set_index(["round", "form"])
+    dense = one.loc[(0, "as pruned")]
+    for number in (1, 3):
+        ticket, small = one.loc[(number, "as pruned")], one.loc[(number, "emptied channels removed")]
+        assert ticket["bytes_dense"] == dense["bytes_dense"] > ticket["bytes_packed"]
+        assert ticket["multiply_adds"] == dense["multiply_adds"] > ticket["kept_multiply_adds"]
+        assert small["parameters"] <= ticket["parameters"] and small["density"] == ticket["density"]
+        assert small["kept_multiply_adds"] <= ticket["kept_multiply_adds"]
+    assert one.loc[(3, "emptied channels removed")]["parameters"] < dense["parameters"]
+    sparse = table["runtime"].isin(["torch_csr", "scipy"])
+    assert (table["executed_multiply_adds"] == table["kept_multiply_adds"])[sparse].all()
+    assert (table["executed_multiply_adds"] == table["multiply_adds"])[~sparse].all()
+    timed = table[table["note"].isna()]
+    assert len(timed) >= 3 * 3 * 2  # with or without ONNX
+    assert (timed["seconds_low"] <= timed["seconds"]).all() and (
+        timed["seconds"] <= timed["seconds_high"]
+    ).all()
+    assert (timed["seconds_low"] > 0).all() and (timed["turns"] == 3).all() and (timed["calls"] >= 1).all()
+    assert (table["energy"].str.startswith("measured") == table["joules"].notna()).all()
+    assert len(lzma.compress((folder / "dense").read_bytes(), preset=9)) == dense["bytes_dense_compressed"]
+    assert "processors were busy with other work" in capsys.readouterr().out
+
+
+def test_absent_runtimes_are_named_and_the_rest_is_measured(folder, rng, capsys, monkeypatch):  # noqa: F811
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.split(".")[0] in ("onnx", "onnxruntime"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    table = measure(rng, batch_sizes=[2])
+    absent = table[table["runtime"].str.startswith("onnx")]
+    word = "not measured: the package onnx is not installed: pip install 'earlyphase[inference]'"
+    assert len(absent) and (absent["note"] == word).all()
+    assert absent[["seconds", "deviation"]].isna().all(axis=None) and (absent["turns"] == 0).all()
+    assert table.loc[~table["runtime"].str.startswith("onnx"), "seconds"].notna().all()
+    assert capsys.readouterr().out.count(word) == 1
+    notes = figure["sparsity"]({"inference": table})[0].get_supxlabel().replace("\n", " ")
+    assert word in notes
+
+
+# Tables to figure and verdicts
+
+
+def made(ratios, seeds=5, spread=0.02, joules=False, densities=(0.4, 0.17, 0.07)):
+    """A table of two runtimes; the ticket of each round takes `ratios[runtime]` of the dense network's time."""
+    rng, rows = np.random.default_rng(0), []
+    for seed in range(seeds):
+        for batch in (1, 128):
+            for number, density in enumerate((1.0, *densities)):
+                for runtime, of_round in ratios.items():
+                    noise = np.exp(rng.normal(0, spread))
+                    seconds = 1e-3 * batch * (1, *of_round)[number] * noise * (5 if runtime == "scipy" else 1)
+                    size = round(20_000 * density) + seed
+                    rows.append(
+                        {
+                            "dataset": "d", "model": "m", "seed": seed, "k": 100, "round": 2 * number,
+                            "form": "as pruned", "runtime": runtime, "batch": batch, "density": density,
+                            "bytes_dense": 21_000, "bytes_dense_compressed": 20_000, "bytes_packed": size + 900,
+                            "bytes_packed_compressed": size + 700, "seconds": seconds,
+                            "joules": 20 * seconds if joules else np.nan,
+                            "energy": "measured (RAPL)" if joules else "not measured: no counter",
+                            "note": np.nan, "others_busy": 0.01,
+                        }
+                    )  # fmt: skip
+    return DataFrame(rows)
+
+
+FLAT, FALLING = (1.0, 1.0, 1.0), (0.9, 0.5, 0.2)
+
+
+def test_a_slow_runtime_breaks_even_only_where_it_beats_the_fastest_dense_one():
+    table = relative_to_dense(made({"torch": FLAT, "scipy": FALLING}), "seconds")
+    table = table[table["batch"] == 1]
+    own = table[table["runtime"] == "scipy"]
+    assert np.isnan(breaks_even(own))  # a fifth of five times as long
+    faster = relative_to_dense(made({"torch": FLAT, "scipy": (0.9, 0.15, 0.1)}), "seconds")
+    assert breaks_even(faster[faster["runtime"] == "scipy"]) == pytest.approx(0.17)
+    assert np.isnan(breaks_even(table[table["runtime"] == "torch"]))
+
+
+def test_one_density_that_is_faster_by_chance_does_not_break_even():
+    table = relative_to_dense(made({"torch": (0.5, 1.0, 1.0)}), "seconds")
+    assert np.isnan(breaks_even(table))
+
+
+@pytest.mark.parametrize(
+    ("ratios", "surely"),
+    [([0.9, 0.92, 0.91], True), ([0.9, 1.3, 0.8], False), ([0.5], False), ([0.5, 0.5], True), ([1, 1], False),
+     ([1.2, 1.3, 1.25], False)],
+)  # fmt: skip
+def test_surely_less_needs_the_bound_below_one(ratios, surely):
+    assert surely_less(DataFrame({"r": ratios})["r"]) is surely
+
+
+def test_noise_alone_seldom_breaks_even():
+    """Of 200 tables of tickets that are as fast as the dense network, at most one in twenty, or nearly."""
+    found = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        rows = {"seed": np.arange(5), "round": 6, "density": 0.07, "ratio": np.exp(rng.normal(0, 0.1, 5))}
+        found += not np.isnan(breaks_even(DataFrame(rows)))
+    assert found <= 20
+
+
+def test_the_figure_shows_what_breaks_even():
+    table = made({"torch": FALLING, "scipy": FLAT})
+    drawn, points = figure["sparsity"]({"inference": table})
+    assert len(drawn.axes) == 3
+    times = points[points["quantity"] == "seconds"]
+    assert len(points) == 4 * 4 + 2 * 2 * 4 and (points["n"] == 5).all()
+    fastest = times[times["curve"] == "PyTorch"]
+    assert set(fastest["breaks_even"]) == {0.4}
+    assert times.loc[times["curve"] != "PyTorch", "breaks_even"].isna().all()
+    at = fastest[(fastest["batch"] == 128) & (fastest["density"] == 0.07)]["mean"].item()
+    assert at == pytest.approx(0.2e-3, rel=0.05)  # seconds for an image
+    note = drawn.get_supxlabel().replace("\n", " ")
+    assert "PyTorch, batch 1, from 40 %; PyTorch, batch 128, from 40 %" in note
+    assert render(drawn, "png") == render(drawn, "png")
+    none = figure["sparsity"]({"inference": made({"torch": FLAT})})[0].get_supxlabel().replace("\n", " ")
+    assert "no runtime is surely faster on a ticket of down to 7 %" in none
+    check_declaration("sparsity", {"inference": table})
+
+
+def verdicts(table, **tables):
+    judged = judge({"inference": table} | tables, {"full_scale": False})
+    rows = judged[(judged["dataset"] == "d") | (judged["id"] == "L1")]
+    return rows.set_index("id")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [(FALLING, "reproduced"), (FLAT, "inconclusive"), ((1.1, 1.2, 1.3), "not reproduced")],
+)
+def test_time_and_energy_are_judged_at_every_batch_size(ratios, verdict):
+    rows = verdicts(made({"torch": ratios, "scipy": FLAT}, joules=True))
+    assert rows.loc[["L3", "L4"], "verdict"].tolist() == [verdict] * 2
+    assert rows.loc["L2", "verdict"] == "reproduced"
+    assert rows.loc["L3", "n"] == 5
+
+
+def test_one_batch_size_that_is_slower_is_enough_to_fail():
+    table = made({"torch": FALLING})
+    slow = (table["batch"] == 128) & (table["round"] == 6)
+    table.loc[slow, "seconds"] *= 10
+    assert verdicts(table).loc["L3", "verdict"] == "not reproduced"
+
+
+def test_what_was_not_measured_has_no_verdict():
+    rows = verdicts(made({"torch": FALLING}))
+    assert rows.loc["L4", "verdict"] == "not run at this scale"
+    assert "not measured: no counter" in rows.loc["L4", "test"]
+    dense = verdicts(made({"torch": FALLING}, densities=(0.8, 0.6, 0.3)))
+    assert set(dense.loc[["L2", "L3"], "verdict"]) == {"not run at this scale"}
+    assert "the sparsest has 30.0%" in dense.loc["L2", "test"]
+
+
+def test_a_ticket_without_harm_is_not_below_the_dense_network():
+    """Round 11 of the paper's has 8.6 % of weights."""
+    short = {"full_scale": False}
+    for late, verdict in ((90.0, "reproduced"), (85.0, "not reproduced")):
+        judged = judge(make_tables({0: 80.0, 500: late}), short).set_index("id")
+        assert judged.loc["L1", "verdict"] == verdict
+    full = {"full_scale": True}
+    for late, verdict in ((93.0, "reproduced"), (88.0, "not reproduced")):
+        assert judge(make_tables({0: 80.0, 500: late}), full).set_index("id").loc["L1", "verdict"] == verdict

@@ -9,16 +9,23 @@ from earlyphase.core.masks import density
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_mask, save_rows
 
+TICKET = ("rewind", "initial", "final", "mask")  # what a ticket is made of: three dense states and a mask
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    add_ticket_arguments(parser)
+    parser.add_argument("--out-metrics", required=True, help="evaluations, .csv")
+    parser.add_argument("--out-run", required=True, help="run record, .json; written last")
+
+
+def add_ticket_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of a training, and the states and the mask of a ticket: `TICKET`."""
     add_training_arguments(parser)
     parser.add_argument("--rewind", required=True, help="dense state at iteration k, .safetensors")
     parser.add_argument("--initial", required=True, help="dense state at iteration 0, .safetensors")
     parser.add_argument("--final", required=True, help="dense state at the end of training, .safetensors")
     parser.add_argument("--mask", required=True, help="mask of the round, .safetensors")
-    parser.add_argument("--out-metrics", required=True, help="evaluations, .csv")
-    parser.add_argument("--out-run", required=True, help="run record, .json; written last")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,8 +35,7 @@ def run(args: argparse.Namespace) -> None:
         InvalidInput: a state is of another iteration, or a branch set the clock to a time that its
             decorator does not name.
     """
-    inputs = {"rewind": args.rewind, "initial": args.initial, "final": args.final, "mask": args.mask}
-    with training_job(args, **inputs) as job:
+    with training_job(args, **{role: vars(args)[role] for role in TICKET}) as job:
         end = job.settings.iterations
         before = ticket_of(args, job.spec, end)
         after = apply(job.spec["perturbation"], before, job.seed)

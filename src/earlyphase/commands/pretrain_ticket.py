@@ -3,8 +3,7 @@
 import argparse
 
 from earlyphase.commands._job import training_job
-from earlyphase.commands._options import add_training_arguments
-from earlyphase.commands.perturb import ticket_of
+from earlyphase.commands.perturb import TICKET, add_ticket_arguments, ticket_of
 from earlyphase.core.branches import apply
 from earlyphase.core.masks import density
 from earlyphase.core.pretraining import fitting
@@ -13,11 +12,7 @@ from earlyphase.runtime.storage import save_mask, save_rows, save_weights
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_training_arguments(parser)
-    parser.add_argument("--rewind", required=True, help="dense state at iteration k, .safetensors")
-    parser.add_argument("--initial", required=True, help="dense state at iteration 0, .safetensors")
-    parser.add_argument("--final", required=True, help="dense state at the end of training, .safetensors")
-    parser.add_argument("--mask", required=True, help="mask of the round, .safetensors")
+    add_ticket_arguments(parser)
     parser.add_argument("--out-run", required=True, help="run record, .json; written last")
     parser.add_argument("--out-state", required=True, help="state at the end, .safetensors")
     parser.add_argument("--out-mask", required=True, help="mask of the changed ticket, .safetensors")
@@ -30,8 +25,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         InvalidInput: a state is of another iteration.
     """
-    inputs = {"rewind": args.rewind, "initial": args.initial, "final": args.final, "mask": args.mask}
-    with training_job(args, **inputs) as job:
+    with training_job(args, **{role: vars(args)[role] for role in TICKET}) as job:
         model, end = job.network(), job.settings.iterations
         ticket = apply(job.spec["perturbation"], ticket_of(args, job.spec, job.spec["dense_end"]), job.seed)
         start = job.moved(ticket.weights, model, "initial")

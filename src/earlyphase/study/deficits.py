@@ -12,22 +12,18 @@ removed later is a control: no deficit, but as long, and with the same schedule.
 run's training as it is; one that holds in a window is written `{name}-{first}-{end}`.
 """
 
-from typing import TYPE_CHECKING
-
 from earlyphase.core.schedules import as_iterations
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import closest, entries_of
+from earlyphase.study.run import Run
 from earlyphase.study.signatures import registered
-
-if TYPE_CHECKING:
-    from earlyphase.study.study import Run
 
 BASE = "base"
 PROTOCOLS = {"removed_at": {"deficits"}, "onsets": {"deficits", "length"}, "held": set()}  # what each needs
 TIMED = {"weight_decay", "crop_padding", "flip"}  # what may hold in a window of iterations
 
 
-def deficits_of(run: "Run", regimes: dict[str, dict]) -> list[dict[str, list]]:
+def deficits_of(run: Run, regimes: dict[str, dict]) -> list[dict[str, list]]:
     """Trainings of a run in blocks of wildcards, each of which stands for all combinations of its values."""
     blocks, end = [], run.iterations
     for entry in run.critical_periods:
@@ -48,12 +44,12 @@ def deficits_of(run: "Run", regimes: dict[str, dict]) -> list[dict[str, list]]:
     return blocks
 
 
-def deficits_named(run: "Run") -> list[str]:
+def deficits_named(run: Run) -> list[str]:
     """The tasks that a run uses as deficits, each once."""
     return list(dict.fromkeys(name for entry in run.critical_periods for name in entry.get("deficits", [])))
 
 
-def without_deficit(run: "Run", regimes: list[str]) -> dict[str, list]:
+def without_deficit(run: Run, regimes: list[str]) -> dict[str, list]:
     """The block of trainings that deficits are compared with."""
     return {"regime": regimes, "deficit": [run.task], "first": [0], "end": [0], "stop": [run.iterations]}
 
@@ -63,7 +59,7 @@ def clean_regime(name: str, regimes: dict[str, dict]) -> str:
     return BASE if regimes[name].keys() == {"schedule"} else name
 
 
-def training_of(run: "Run", regimes: dict[str, dict], regime: str, end: int, stop: int) -> dict:
+def training_of(run: Run, regimes: dict[str, dict], regime: str, end: int, stop: int) -> dict:
     """Settings of a training under a regime.
 
     Args:
@@ -87,7 +83,7 @@ def training_of(run: "Run", regimes: dict[str, dict], regime: str, end: int, sto
 # Checking
 
 
-def check_critical_periods(run: "Run", config: dict) -> None:
+def check_critical_periods(run: Run, config: dict) -> None:
     """Raise `InvalidInput` where an entry names what is not known, or a window that does not fit."""
     for index, entry in enumerate(run.critical_periods):
         where = f"configuration: critical_periods.{index}"
@@ -131,7 +127,7 @@ def check_deficit(where: str, entry: dict | list[dict]) -> None:
             )
 
 
-def check_windows(where: str, entry: dict, run: "Run") -> None:
+def check_windows(where: str, entry: dict, run: Run) -> None:
     """Raise `InvalidInput` where a window is empty, or goes on past the end of training."""
     end = run.iterations
     length = as_iterations(entry.get("length", 1), end)
@@ -148,7 +144,7 @@ def check_windows(where: str, entry: dict, run: "Run") -> None:
             )
 
 
-def check_regime(where: str, name: str, regime: dict, run: "Run", *, held: bool) -> None:
+def check_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> None:
     """Raise `InvalidInput` where a regime cannot be that of a run, or cannot hold in a window."""
     if held and (name == BASE or not regime.keys() <= TIMED):
         wrong = (

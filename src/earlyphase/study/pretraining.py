@@ -3,13 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import closest
-
-if TYPE_CHECKING:
-    from earlyphase.study.study import Run
+from earlyphase.study.run import Run
 
 DEFAULTS = {"output_layer": "kept", "clock": "restarted"}
 
@@ -90,7 +87,7 @@ def check_tasks(config: dict) -> None:
             )
 
 
-def check_pretrained(run: "Run", config: dict) -> None:
+def check_pretrained(run: Run, config: dict) -> None:
     """Raise `InvalidInput` where a run is to begin in a way that is unknown or impossible."""
     for section in ("pretrained", "sparse_pretraining"):
         for index, entry in enumerate(getattr(run, section)):

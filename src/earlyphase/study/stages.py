@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.deficits import deficits_of, training_of
 from earlyphase.study.pretraining import panels_of
+from earlyphase.study.run import Run
 from earlyphase.study.study import (
     CRITERION,
-    Run,
     Study,
     branches_of,
     combinations_of,

@@ -1,7 +1,7 @@
 """The configured study: its runs, and the settings of each."""
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from earlyphase.study.configuration import (
     checked,
     closest,
     entries_of,
-    overlaid,
     plugins_of,
     read_files,
     read_yaml,
@@ -29,79 +28,11 @@ from earlyphase.study.pretraining import (
     pretraining_of,
 )
 from earlyphase.study.rules import Rule, read_rules
+from earlyphase.study.run import Run
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
 CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
-OWN = (  # settings that may be said for all runs, or within one
-    "seeds", "rewind_iterations", "rounds", "prune_fraction", "pruned_by", "training", "perturbed",
-    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "inference", "critical_periods",
-    "figures",
-)  # fmt: skip
-
-
-class Run:
-    """One network on one data set, with the settings that hold for it."""
-
-    def __init__(self, config: dict, entry: dict) -> None:
-        """Lay what `entry` of `runs` says over what is said for all runs; checks nothing."""
-        self.dataset, self.model = entry["dataset"], entry["model"]
-        self.task = entry.get("task", "supervised")
-        settings = overlaid(
-            {name: config[name] for name in OWN} | {"training": self._shared_training(config)},
-            {name: entry[name] for name in OWN if name in entry},
-        )
-        self.seeds, self.rewind_iterations = settings["seeds"], settings["rewind_iterations"]
-        self.rounds, self.prune_fraction = settings["rounds"], settings["prune_fraction"]
-        self.pruned_by = settings["pruned_by"]
-        self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
-        self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
-        self.inference = settings["inference"]
-        self.critical_periods = settings["critical_periods"]
-        self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
-        self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
-        self.may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
-        self.training = settings["training"] | {"flip": settings["training"]["flip"] and self.may_flip}
-        self.iterations = self.training["iterations"]
-
-    def _shared_training(self, config: dict) -> dict:
-        return config["training"] | config["models"].get(self.model, {}).get("training", {})
-
-    def __str__(self) -> str:
-        return f"{self.model} on {self.dataset}"
-
-    @cached_property
-    def curvature_times(self) -> list[int]:
-        """Iterations at which the Hessian's top subspace is found, rising."""
-        return sorted({as_iterations(time, self.iterations) for time in self.curvature["iterations"]})
-
-    @cached_property
-    def fisher_times(self) -> list[int]:
-        """Iterations at which the trace of the Fisher information is measured, rising."""
-        return sorted({as_iterations(time, self.iterations) for time in self.fisher["iterations"]})
-
-    @cached_property
-    def watched(self) -> range:
-        """Iterations that telemetry replays: to the last evaluation, or one past the last sample.
-
-        The gradient at a sample is read one step later.
-        """
-        sampled, evaluated = (
-            sampled_iterations(self.telemetry[name], self.iterations)[-1]
-            for name in ("schedule", "evaluations")
-        )
-        return range(min(max(sampled + 1, evaluated), self.iterations))
-
-    @cached_property
-    def kept_iterations(self) -> list[int]:
-        """Iterations whose state the dense run keeps, besides its end.
-
-        Rewinding, curvature and the Fisher information need them; perturbations and curvature look back at
-        iteration 0.
-        """
-        initial = [0] if self.curvature_times or self.perturbed or self.sparse_pretraining else []
-        kept = {*self.rewind_iterations, *self.curvature_times, *self.fisher_times, *initial}
-        return sorted(kept - {self.iterations})
 
 
 class Study:

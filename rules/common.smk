@@ -55,6 +55,9 @@ snakemake.common.get_function_params = parameters_of
 snakemake.rules.get_function_params = parameters_of
 
 
+# `workflow.cores` raises where no number is given, as with --unlock, --report and --list-untracked.
+ALL_CORES = workflow.resource_settings.cores or 1
+
 # Libraries read these when they are loaded. MKL, which multiplies the matrices of linear layers, then takes a path
 # that it has on every processor.
 INSTRUCTIONS = {

@@ -15,7 +15,7 @@ rule inference:
         "logs/inference/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}.log",
     conda:
         "../envs/earlyphase.yaml"
-    threads: workflow.cores or 1
+    threads: ALL_CORES
     resources:
         mem_mb=megabytes,
         runtime=lambda wildcards, attempt: 20 * attempt,

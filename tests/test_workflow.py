@@ -402,7 +402,7 @@ EDITS = [
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
-    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 4, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 5, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),

@@ -195,27 +195,22 @@ def test_without_any_control_the_figure_says_so():
         controls_of_pruning({"imp": tables["imp"], "dense": tables["dense"]}, show=SHOW)
 
 
+def with_shuffles(tables):
+    """The tables with one perturbation more, which only tickets of k = 100 have."""
+    chosen = tables["perturbed"].query("k == 100 and perturbation == 'one_shot'")
+    more = chosen.assign(perturbation="shuffle_layers")
+    return tables | {"perturbed": concat([tables["perturbed"], more])}
+
+
 def test_tickets_of_0_that_a_figure_does_not_show_give_it_no_panel():
-    tables = figure_tables()
-    more = (
-        tables["perturbed"]
-        .query("k == 100 and perturbation == 'one_shot'")
-        .assign(perturbation="shuffle_layers")
-    )
-    tables["perturbed"] = concat([tables["perturbed"], more])
+    tables = with_shuffles(figure_tables())
     figure, points = perturbed(tables, show=[{"shuffle_layers": "shuffled"}])
     assert set(points["k"].dropna()) == {100}
     assert len(figure.axes) == 1
 
 
 def test_one_row_alone_has_no_panel_beside_those_of_more():
-    tables = figure_tables()
-    more = (
-        tables["perturbed"]
-        .query("k == 100 and perturbation == 'one_shot'")
-        .assign(perturbation="shuffle_layers")
-    )
-    tables["perturbed"] = concat([tables["perturbed"], more])
+    tables = with_shuffles(figure_tables())
     both = [{"one_shot": "at once"}, {"shuffle_layers": "shuffled"}]
     assert len(one_round(tables, round=1, show=both)[0].axes) == 1
     assert len(one_round(tables, round=1, show=both[:1])[0].axes) == 2

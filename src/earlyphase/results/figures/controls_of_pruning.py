@@ -5,7 +5,7 @@ from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.labels import Labels, labels_by_name
-from earlyphase.results.figures.perturbed import BASELINE
+from earlyphase.results.figures.perturbed import BASELINE, DENSE
 from earlyphase.results.figures.style import (
     SMALL_PRINT,
     Tables,
@@ -24,7 +24,6 @@ from earlyphase.results.figures.tickets import (
 from earlyphase.results.summaries import NETWORK, early_stopping, last_evaluations, over_seeds
 
 ITERATIVE = "iterative"  # the curve of the chain that all else is compared with
-DENSE = "dense"
 PLACE = [*NETWORK, "k", "curve", "round"]
 STOPPING = ["stopping", "stopping_std"]
 

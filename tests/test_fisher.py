@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pandas import DataFrame, read_csv
+from scipy import stats
 from torch import nn
 
 from earlyphase.core.fisher import drawn_labels, fisher_trace, sample_at, squared_gradients
@@ -268,8 +269,10 @@ def table():
 def test_the_figure_shows_both_means_and_their_spread_over_seeds(table):
     drawn, points = figure["fisher"]({"fisher": table.iloc[::-1]})
     shown = points.set_index(["curve", "iteration"])
-    assert shown.loc[("fisher_trace", 4), ["mean", "std", "n"]].tolist() == [51, 1, 3]
-    assert shown.loc[("empirical_fisher", 20), "mean"] == 421
+    logarithms = np.log([50, 51, 52])
+    expected = [stats.gmean([50, 51, 52]), np.exp(logarithms.std(ddof=1)), 3]
+    assert shown.loc[("fisher_trace", 4), ["mean", "factor", "n"]].tolist() == pytest.approx(expected)
+    assert shown.loc[("empirical_fisher", 20), "mean"] == pytest.approx(stats.gmean([420, 421, 422]))
     assert len(points) == 6
     note = drawn.get_supxlabel()
     assert "n = 3 seeds" in note
@@ -285,7 +288,7 @@ def test_a_seed_that_diverged_is_in_no_mean_and_named(table):
     drawn, points = figure["fisher"]({"fisher": table})
     assert (points["n"] == 2).all()
     assert (points["diverged"] == 1).all()
-    assert "left out, diverged: seeds 1" in drawn.get_supxlabel()
+    assert "left out, diverged or zero: seeds 1" in drawn.get_supxlabel()
     drawn, points = figure["fisher"]({"fisher": table.assign(fisher_trace=np.nan)})
     assert render(drawn, "png")
     assert points.empty
@@ -295,7 +298,16 @@ def test_the_figure_reads_what_it_declares(table):
     check_declaration("fisher", {"fisher": table})
 
 
-def test_a_band_that_reaches_zero_leaves_the_panel_and_the_figure_says_so(table):
-    assert "goes on below it" not in figure["fisher"]({"fisher": table})[0].get_supxlabel()
+def test_seeds_that_differ_by_factors_keep_their_band_in_the_panel(table):
     table["fisher_trace"] = np.where(table["seed"] == 0, 1e3, 1.0)
-    assert "goes on below it" in figure["fisher"]({"fisher": table})[0].get_supxlabel()
+    drawn, points = figure["fisher"]({"fisher": table})
+    band = points[points["curve"] == "fisher_trace"]
+    assert (band["mean"] / band["factor"] > 0.1).all()
+    assert drawn.axes[0].get_ylim()[0] < (band["mean"] / band["factor"]).min()
+
+
+def test_a_trace_of_zero_is_in_no_mean_and_named(table):
+    table.loc[(table["seed"] == 2) & (table["iteration"] == 4), "fisher_trace"] = 0
+    drawn, points = figure["fisher"]({"fisher": table})
+    assert (points["n"] == 2).all()
+    assert "zero: seeds 2" in drawn.get_supxlabel()

@@ -9,10 +9,8 @@ from earlyphase.results.figures.style import (
     SMALL_PRINT,
     Tables,
     curve_styles,
-    curve_with_band,
     house_style,
     iteration_axis,
-    leaves_foot,
     new_axes,
     seeds_note,
 )
@@ -22,27 +20,27 @@ TRACES = {  # column -> label, and the column of its standard error over example
     "fisher_trace": ("labels of the model", "fisher_standard_error"),
     "empirical_fisher": ("labels of the data\n(empirical)", "empirical_standard_error"),
 }
-LEAVES = (
-    "A band that ends at the foot goes on below it; what is zero or less has no place on a logarithmic axis"
-)
+GEOMETRIC = "Geometric mean, and a band of one sample standard deviation of the logarithm"
 
 
 @figure(reads=("fisher",))
 def fisher(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw the trace of the Fisher information and of the empirical one against the iteration.
 
-    A seed that diverged is in no mean.
+    Seeds differ by factors, so that a mean is geometric, and its band a factor each way. A seed that
+    diverged, or whose trace is zero at some time, is in no mean.
 
     Args:
         tables: `fisher` of one network.
 
     Returns:
-        The figure, and a row per curve and iteration: `curve`, `iteration`, `mean`, `std`, `n`, `diverged`.
+        The figure, and a row per curve and iteration: `curve`, `iteration`, `mean` (geometric), `factor` of
+        one sample standard deviation of the logarithm, `n`, `diverged`.
 
     Source: Achille, Rovere & Soatto 2019.
     """
     table = tables["fisher"]
-    finite = np.isfinite(table[list(TRACES)]).all(axis=1)
+    finite = (np.isfinite(table[list(TRACES)]) & (table[list(TRACES)] > 0)).all(axis=1)
     lost = sorted(table.loc[~finite, "seed"].unique())
     kept = table[~table["seed"].isin(lost)]
     with house_style():
@@ -51,29 +49,38 @@ def fisher(tables: Tables) -> tuple[Figure, DataFrame]:
         for (column, (label, _)), look in zip(
             TRACES.items(), curve_styles(list(TRACES)).values(), strict=True
         ):
-            curve = curve_over_seeds(kept, column)
-            curve_with_band(ax, curve, label=label, markersize=3, **look)
+            curve = geometric_curve(kept, column)
+            (line,) = ax.plot(
+                curve["iteration"], curve["mean"], label=label, markersize=3, linewidth=1.1, **look
+            )
+            band = curve["mean"] / curve["factor"], curve["mean"] * curve["factor"]
+            ax.fill_between(curve["iteration"], *band, color=line.get_color(), alpha=0.22, linewidth=0)
             parts.append(curve.assign(curve=column, diverged=len(lost)))
         points = concat(parts, ignore_index=True)
-        lowest = points["mean"].where(points["mean"] > 0).min()
-        if np.isfinite(lowest):  # otherwise there is nothing to draw
-            ax.set_yscale("log", nonpositive="clip")
-            # A band that ends just above zero leaves the panel: it would press all else flat.
-            ax.set_ylim(bottom=max(ax.get_ylim()[0], lowest / 10))
+        if not points.empty:
+            ax.set_yscale("log")
         iteration_axis(ax, table["iteration"].max())
         ax.set_ylabel("Trace of the Fisher information\n(nats² per squared unit of weight)")
         ax.legend(loc="best", handlelength=3)
         first = table.iloc[0]
         figure.suptitle(f"{first['model']}, {first['dataset']}", x=0.01, ha="left", fontsize=8)
-        figure.supxlabel(note_of(kept, points, lost, leaves_foot(ax)), x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points[["curve", "iteration", "mean", "std", "n", "diverged"]]
+        figure.supxlabel(note_of(kept, points, lost), x=0.01, ha="left", **SMALL_PRINT)
+    return figure, points[["curve", "iteration", "mean", "factor", "n", "diverged"]]
 
 
-def note_of(kept: DataFrame, points: DataFrame, lost: list[int], leaves: bool) -> str:
+def geometric_curve(table: DataFrame, column: str) -> DataFrame:
+    """Summarise a positive column over the seeds of each iteration: `iteration`, `mean`, `factor`, `n`."""
+    curve = curve_over_seeds(table.assign(log=np.log(table[column])), "log")
+    spread = np.exp(curve["std"].fillna(0))  # of one seed there is none
+    return curve[["iteration", "n"]].assign(mean=np.exp(curve["mean"]), factor=spread)
+
+
+def note_of(kept: DataFrame, points: DataFrame, lost: list[int]) -> str:
     """Say what the bands are, what each point is measured on, and what is left out."""
-    note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
+    arithmetic = seeds_note(points.assign(diverged=0))
+    note = arithmetic.replace("Mean ± sample standard deviation", GEOMETRIC).replace("bars", "bands")
     if lost:
-        note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
+        note += f"; left out, diverged or zero: seeds {', '.join(map(str, lost))}"
     if not kept.empty:
         shares = [(kept[error] / kept[column]).median() for column, (_, error) in TRACES.items()]
         images = kept["samples"].iloc[0]
@@ -81,4 +88,4 @@ def note_of(kept: DataFrame, points: DataFrame, lost: list[int], leaves: bool) -
             f"\n{images:,} training images a seed, batch norm by running statistics; standard error of one "
         )
         note += f"seed's trace\nover these: {shares[0]:.0%} (model) and {shares[1]:.0%} (data) of it, median"
-    return f"{note}\n{LEAVES}" if leaves else note
+    return note

@@ -93,6 +93,16 @@ def fisher_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> floa
     return work / GPU_RATE + ways * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE + ways * CPU_STEP
 
 
+def line_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
+    """Seconds to ask for the line between two copies: at each point a way forward of sample and test set."""
+    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
+    depth, width = network.get("depth", 20), network.get("width", 16)
+    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    chosen = study.run({"dataset": dataset, "model": model}).stability
+    work = chosen["points"] * (chosen["sample"] + images["test"]) * forward
+    return work / GPU_RATE if gpu else work / CPU_RATE
+
+
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
     """Time to ask for; attempt n requests n times the estimate.
 
@@ -107,6 +117,8 @@ def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int,
         return attempt * (START + math.ceil(measured[rule](study, *network, gpu=gpu) / 60))
     trained = len(STAGES[rule].trains(study, dict(wildcards)))
     seconds = training_seconds(study, *network, trained, gpu=gpu)
+    if rule == "stability":
+        seconds += line_seconds(study, *network, gpu=gpu)
     return attempt * (START + math.ceil(seconds / 60)) if trained else attempt
 
 

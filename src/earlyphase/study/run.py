@@ -7,8 +7,8 @@ from earlyphase.study.configuration import overlaid
 
 OWN = (  # settings that may be said for all runs, or within one
     "seeds", "rewind_iterations", "rounds", "prune_fraction", "pruned_by", "training", "perturbed",
-    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "inference", "critical_periods",
-    "figures",
+    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "stability", "inference",
+    "critical_periods", "figures",
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ class Run:
         self.pruned_by = settings["pruned_by"]
         self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
         self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
-        self.inference = settings["inference"]
+        self.stability, self.inference = settings["stability"], settings["inference"]
         self.critical_periods = settings["critical_periods"]
         self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
@@ -53,6 +53,11 @@ class Run:
         return sorted({as_iterations(time, self.iterations) for time in self.fisher["iterations"]})
 
     @cached_property
+    def parting_times(self) -> list[int]:
+        """Iterations from which a second copy of the dense network is trained, rising."""
+        return sorted({as_iterations(time, self.iterations) for time in self.stability["dense"]})
+
+    @cached_property
     def watched(self) -> range:
         """Iterations that telemetry replays: to the last evaluation, or one past the last sample.
 
@@ -68,9 +73,9 @@ class Run:
     def kept_iterations(self) -> list[int]:
         """Iterations whose state the dense run keeps, besides its end.
 
-        Rewinding, curvature and the Fisher information need them; perturbations and curvature look back at
-        iteration 0.
+        Rewinding, curvature, the Fisher information and second copies need them; perturbations and curvature
+        look back at iteration 0.
         """
         initial = [0] if self.curvature_times or self.perturbed or self.sparse_pretraining else []
-        kept = {*self.rewind_iterations, *self.curvature_times, *self.fisher_times, *initial}
-        return sorted(kept - {self.iterations})
+        measured = {*self.curvature_times, *self.fisher_times, *self.parting_times}
+        return sorted({*self.rewind_iterations, *measured, *initial} - {self.iterations})

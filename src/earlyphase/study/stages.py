@@ -128,6 +128,12 @@ def rounds_by_criteria(study: Study, run: Run) -> list[Block]:
     ]
 
 
+def second_copies(study: Study, run: Run) -> list[Block]:
+    """Every second copy: of the dense network, which is round 0, and of tickets."""
+    tickets = {"k": run.stability["rewind_iterations"], "round": run.stability["rounds"]}
+    return [{"seed": run.seeds, **block} for block in ({"k": run.parting_times, "round": [0]}, tickets)]
+
+
 def inferences(study: Study, run: Run) -> list[Block]:
     """One job for all tickets of a chain whose inference is measured: they are timed in turns."""
     return [{"seed": run.seeds, "k": run.inference["rewind_iterations"]}] if run.inference["rounds"] else []
@@ -306,6 +312,12 @@ def of_fisher(study: Study, names: Names) -> dict:
     return of_training(study, names) | {"fisher": chosen}
 
 
+def of_stability(study: Study, names: Names) -> dict:
+    """A training, and how the line between two copies is measured."""
+    chosen = study.run(names).stability
+    return of_training(study, names) | {"stability": {key: chosen[key] for key in ("points", "sample")}}
+
+
 def of_inference(study: Study, names: Names) -> dict:
     """A training, and which of its tickets are timed how."""
     chosen = {key: value for key, value in study.run(names).inference.items() if key != "rewind_iterations"}
@@ -418,6 +430,23 @@ def dense_ends(study: Study, names: Names) -> Inputs:
     return {"final": [outputs(study, "checkpoint", "state", names, k=end)]}
 
 
+def first_copies(study: Study, names: Names) -> Inputs:
+    """What a second copy is compared with and made like: the ordinary run of the same network.
+
+    Of the dense network, round 0, these are its end, and its states with their momentum.
+    """
+    if names["round"] != "0":
+        made = {"first": "weights", "mask": "mask"}
+        paths = {role: [outputs(study, "imp_round", output, names)] for role, output in made.items()}
+        return paths | {"trajectory": []}
+    end = study.run(names).iterations
+    trajectory = outputs(study, "dense", "trajectory", names)
+    return {
+        "first": [outputs(study, "checkpoint", "state", names, k=end)], "mask": [],
+        "trajectory": [trajectory],
+    }  # fmt: skip
+
+
 def timed_networks(study: Study, names: Names) -> Inputs:
     """The trained dense network, and mask and weights of each round whose inference is measured."""
     end, rounds = study.run(names).iterations, study.run(names).inference["rounds"]
@@ -505,6 +534,10 @@ STAGES = {  # in the order of the graph
         all_rounds, of_round, from_k, before_round, looks_up=("models", "tasks", "criteria"),
         tables={"imp": "metrics", "pretrained_imp": "metrics", "criteria": "metrics"},
         collects={"imp": rounds, "pretrained_imp": pretrained_rounds, "criteria": rounds_by_criteria},
+    ),
+    "stability": Stage(
+        second_copies, of_stability, from_k, first_copies, looks_up=("models", "tasks"),
+        tables={"stability": "pair", "lines": "line"},
     ),
     "inference": Stage(
         inferences, of_inference, needs=timed_networks, looks_up=("models", "tasks"),

@@ -77,7 +77,7 @@ class Study:
                 check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
-            self._leave_out_inference(run)
+            self._leave_out_tickets(run)
 
     def run(self, names: dict[str, str]) -> Run:
         """Return the run that a job belongs to, by its wildcards.
@@ -149,18 +149,19 @@ class Study:
             ]
             setattr(run, section, [entry for entry in kept if entry["perturbations"]])
 
-    def _leave_out_inference(self, run: Run) -> None:
-        """Leave out tickets that no chain of a run computes, and say so."""
+    def _leave_out_tickets(self, run: Run) -> None:
+        """Leave out tickets to be measured that no chain of a run computes, and say so."""
         computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
-        kept = {key: [one for one in run.inference[key] if one in known] for key, known in computed.items()}
-        if all(run.inference[key] for key in computed):  # else nothing is asked for
-            for key, known in computed.items():
-                if unknown := [one for one in run.inference[key] if one not in known]:
+        for section in ("stability", "inference"):
+            chosen = getattr(run, section)
+            kept = {key: [one for one in chosen[key] if one in known] for key, known in computed.items()}
+            for key, known in computed.items() if all(chosen[key] for key in computed) else ():
+                if unknown := [one for one in chosen[key] if one not in known]:
                     self.left_out.append(
-                        f"{run}: of inference.{key} {', '.join(map(str, unknown))} is left out: "
+                        f"{run}: of {section}.{key} {', '.join(map(str, unknown))} is left out: "
                         f"the run computes {', '.join(map(str, known))}"
                     )
-        run.inference = run.inference | kept
+            setattr(run, section, chosen | kept)
 
     def contents(self, dataset: str) -> dict[str, str]:
         """Digest of the files that a data set is made of, where its function says that it reads any.
@@ -323,6 +324,7 @@ def check_times(run: Run) -> None:
     """Raise `InvalidInput` where a run is to be looked at in an order or at a time that it does not have."""
     for name in ("schedule", "evaluations"):
         sampled_iterations(run.telemetry[name], run.iterations, f"configuration: telemetry.{name}")
+    check_parting(run)
     for name, measured in (("curvature", run.curvature), ("fisher", run.fisher)):
         for time in measured["iterations"]:
             if as_iterations(time, run.iterations) > run.iterations:
@@ -330,6 +332,16 @@ def check_times(run: Run) -> None:
                     f"configuration: {name}.iterations has {time}, but {run} trains for {run.iterations} "
                     "iterations; an integer is iterations, a number with a point a fraction"
                 )
+
+
+def check_parting(run: Run) -> None:
+    """Raise `InvalidInput` where a second copy would have nothing to train for."""
+    for time in run.stability["dense"]:
+        if as_iterations(time, run.iterations) >= run.iterations:
+            raise InvalidInput(
+                f"configuration: stability.dense has {time}, but {run} trains for {run.iterations} "
+                "iterations; k must be smaller (an integer is iterations, a number with a point a fraction)"
+            )
 
 
 def check_perturbed(run: Run, known: list[str]) -> None:

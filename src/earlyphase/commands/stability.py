@@ -1,0 +1,117 @@
+"""Train a second copy of a network from iteration k under other noise; measure the line between the two.
+
+The first copy is the run that exists already: the dense network, or the trained ticket. The second has its
+state at k and, where it is dense, its momentum there; a ticket starts without any. So nothing but the noise
+of SGD tells the two apart.
+"""
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+
+from torch import nn
+
+from earlyphase.commands._job import Job, training_job
+from earlyphase.commands._options import add_training_arguments, load_state_at
+from earlyphase.commands.checkpoint import part
+from earlyphase.core.fisher import sample_at
+from earlyphase.core.images import BatchAt, in_turn
+from earlyphase.core.masks import Mask, Weights, density, full_mask
+from earlyphase.core.networks.state import load_state, prunable_names
+from earlyphase.core.precision import autocast
+from earlyphase.core.stability import apart, line_between, rise, second_noise
+from earlyphase.core.training import Training, evaluate
+from earlyphase.runtime.storage import Row, load_mask, load_tensors, save_rows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_training_arguments(parser)
+    parser.add_argument("--state", required=True, help="dense state at iteration k, .safetensors")
+    parser.add_argument("--first", required=True, help="the first copy at the end of training, .safetensors")
+    parser.add_argument("--mask", help="of the ticket; none is the dense network")
+    parser.add_argument("--trajectory", help="states and momentum of the dense run; none is a ticket")
+    parser.add_argument("--out-pair", required=True, help="instability and distances, .csv")
+    parser.add_argument("--out-line", required=True, help="error and loss along the line, .csv")
+    parser.add_argument("--out-run", required=True, help="run record, .json; written last")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train the second copy; measure the line and the distances.
+
+    Raises:
+        InvalidInput: a state is of another iteration or network.
+    """
+    roles = ("state", "first", "mask", "trajectory")
+    with training_job(args, **{role: vars(args)[role] for role in roles if vars(args)[role]}) as job:
+        k, end = job.spec["columns"]["k"], job.settings.iterations
+        start, first = load_state_at(args.state, k), load_state_at(args.first, end)
+        mask = load_mask(args.mask) if args.mask else None
+        training = second_ticket(job, start, mask) if mask else second_dense(job, args.trajectory)
+        model = job.network()
+        progress = job.carry_out(training, model, evaluates_at=end.__eq__)
+        accuracy = accuracy_of(job, model, first)
+        line = line_of(job, model, first, progress.weights)
+        kept = mask or full_mask(first, prunable_names(model))
+        names = [name for name, _ in model.named_parameters()]
+        pair = {
+            "density": density(kept),
+            "instability": rise([row["error"] for row in line]),
+            "instability_loss": rise([row["loss"] for row in line]),
+            "first_accuracy": accuracy,
+            "second_accuracy": progress.rows[-1]["accuracy"],
+            **apart(start, first, progress.weights, kept, names),
+        }
+        save_rows(args.out_pair, job.described([pair]))
+        save_rows(args.out_line, job.described(line))
+        job.finish(args.out_run)
+
+
+def second_ticket(job: Job, start: Weights, mask: Mask) -> Training:
+    """The training of a ticket from k, but for its noise."""
+    span = range(job.spec["columns"]["k"], job.settings.iterations)
+    ordinary = job.training(start, span, mask)
+    return replace(ordinary, batch_at=noisy(job))
+
+
+def second_dense(job: Job, trajectory: str) -> Training:
+    """The training of the dense network, but for its noise from k on.
+
+    It begins at k, or at the nearest iteration before it that the dense run kept, where k was added to the
+    study later; up to k it then repeats that run.
+    """
+    k = job.spec["columns"]["k"]
+    tensors, header = load_tensors(trajectory, "trajectory")
+    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
+    weights, velocity = part(tensors, f"{nearest}/weights/"), part(tensors, f"{nearest}/velocity/")
+    ordinary = job.training(weights, range(nearest, job.settings.iterations), velocity=velocity)
+    return replace(ordinary, batch_at=in_turn((0, ordinary.batch_at), (k, noisy(job))))
+
+
+def noisy(job: Job) -> BatchAt:
+    """The mini-batches of the second copy; what a task draws for an iteration, like a quarter turn, stays."""
+    settings = job.settings
+    return job.task.batches(second_noise(job.seed), settings.batch_size, settings.augmentation_at)
+
+
+def accuracy_of(job: Job, model: nn.Module, weights: Weights) -> float:
+    """Test accuracy of a trained network under its own running statistics."""
+    load_state(model, weights)
+    return evaluate(model, job.task.test, precision_of(job))["accuracy"]
+
+
+def line_of(job: Job, model: nn.Module, first: Weights, second: Weights) -> list[Row]:
+    """Error and loss on the line, with statistics of as many training images as asked for, or of all."""
+    chosen, there = job.spec["stability"], len(job.task.train)
+    if there < chosen["sample"]:
+        print(f"sample: all {there} training images, where {chosen['sample']} were asked for", flush=True)
+    images, _ = sample_at(job.task, min(chosen["sample"], there), job.seed, job.settings.iterations)
+    rows = line_between(model, first, second, chosen["points"], images, job.task.test, precision_of(job))
+    return [row | {"sample": len(images)} for row in rows]
+
+
+def precision_of(job: Job) -> Callable[[], AbstractContextManager]:
+    """The context of forward passes."""
+    return partial(autocast, job.execution.precision, job.execution.device.type)

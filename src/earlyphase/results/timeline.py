@@ -7,6 +7,8 @@ from pandas import DataFrame, Series
 
 from earlyphase.results.deficits import period_end
 from earlyphase.results.pretraining import RULE, matching_durations
+from earlyphase.results.stability import RULE as STABILITY_RULE
+from earlyphase.results.stability import stable_from, ticket_round
 from earlyphase.results.summaries import last_evaluations, t_interval
 
 ALL = "all"  # layers
@@ -37,6 +39,8 @@ EVENTS = RULES | {
     "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
     "than 0.5 points of final accuracy (one-sided 95 % t bound of the loss within seeds); the deficit is "
     "blur where it was run. `low` is the last onset at which it costs more, 0 if none",
+    "dense_stable": STABILITY_RULE,
+    "tickets_stable": f"{STABILITY_RULE}; of tickets at 16.8 % of weights, or the nearest density measured",
     # Later additions: a rule here, a row in `timeline`.
 }
 PRETRAINING_MATCHES = "pretraining_matches"  # an event for each pretraining: `pretraining_matches: rotation`
@@ -241,8 +245,8 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     """Put every event of one network on one axis.
 
     Args:
-        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, `deficits`, and `pretrained_dense`
-            with `pretrained_imp`, where there are any.
+        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, `stability`, `deficits`, and
+            `pretrained_dense` with `pretrained_imp`, where there are any.
 
     Returns:
         A row per event, in the order of `EVENTS`, then one for each pretraining: `event`; `mean`, `std`
@@ -259,6 +263,8 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     if "imp" in tables:
         imp, dense = tables["imp"], tables["dense"]
         rows.append(event_of_all(imp, "rewinding_matches", rewinding_matches(imp, dense)))
+    if "stability" in tables:
+        rows += stability_events(tables["stability"])
     if "deficits" in tables and (over := period_end(tables["deficits"]))["n"]:
         one = {"event": "critical_period_over", "mean": over["high"], "std": np.nan} | over
         rows.append(one | ({"n": 0, "not_found": over["n"]} if np.isnan(over["high"]) else {"not_found": 0}))
@@ -268,6 +274,13 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
             for name, duration in matching_durations(tables).items()
         ]
     return DataFrame(rows).assign(rule=lambda table: table["event"].map(EVENTS).fillna(RULE))
+
+
+def stability_events(pairs: DataFrame) -> list[dict]:
+    """Describe from which k on the dense network is stable, and tickets, where they were measured."""
+    rounds = {"dense_stable": 0, "tickets_stable": ticket_round(pairs)}
+    there = {name: pairs[pairs["round"] == number] for name, number in rounds.items() if number is not None}
+    return [event_of_all(own, name, stable_from(own)) for name, own in there.items() if not own.empty]
 
 
 def event_of_all(table: DataFrame, name: str, time: float) -> dict:

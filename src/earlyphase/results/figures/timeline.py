@@ -27,6 +27,8 @@ LABELS = {
     "deceleration": "weights slow down",
     "subspace_formed": "Hessian subspace formed",
     "rewinding_matches": "IMP matches dense from k =",
+    "dense_stable": "dense network stable from k =",
+    "tickets_stable": "tickets stable from k =",
     "critical_period_over": "critical period over",
 }
 TOGETHER = (
@@ -34,6 +36,7 @@ TOGETHER = (
     ("imp", "dense"),
     ("pretrained_dense", "pretrained_imp"),
     ("deficits",),
+    ("stability",),
 )  # tables of no use without each other
 NARROW = 30  # iterations; left of there is no room for a text
 PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
@@ -41,14 +44,24 @@ PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded
 
 @figure(
     reads=("telemetry", "evaluations"),
-    uses=("curvature", "pairs", "imp", "dense", "deficits", "pretrained_dense", "pretrained_imp"),
+    uses=(
+        "curvature",
+        "pairs",
+        "imp",
+        "dense",
+        "stability",
+        "deficits",
+        "pretrained_dense",
+        "pretrained_imp",
+    ),
 )
 def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw every event of early training on one axis of iterations, below the gradient's course.
 
     Args:
         tables: of one network: `telemetry` and `evaluations`; `curvature` with `pairs`, `imp` with
-            `dense`, and `pretrained_dense` with `pretrained_imp`, where there are both; `deficits`.
+            `dense`, and `pretrained_dense` with `pretrained_imp`, where there are both; `deficits`;
+            `stability`.
 
     Returns:
         The figure, and the table of events.

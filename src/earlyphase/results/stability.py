@@ -1,0 +1,36 @@
+"""From when on a network is stable to the noise of SGD.
+
+Source: Frankle, Dziugaite, Roy & Carbin 2020, "Linear mode connectivity and the lottery ticket hypothesis".
+"""
+
+import numpy as np
+from pandas import DataFrame
+
+from earlyphase.results.summaries import t_interval
+
+STABLE = 0.02  # instability, a fraction of the test set: the source's threshold
+RULE = (
+    "from this k on, the error on the line between two copies that part at k is less than 2 points above "
+    "that of its ends (one-sided 95 % t bound over seeds)"
+)
+
+
+def stable_from(pairs: DataFrame) -> float:
+    """Find the smallest k from which on a network is stable, by `RULE`; NaN where it never is for sure.
+
+    Args:
+        pairs: of one network, or of tickets of one round: `seed`, `k`, `instability`; a pair of which a copy
+            diverged has NaN, and is in no mean.
+    """
+    found = float("nan")
+    for k, at_k in sorted(pairs.groupby("k"), reverse=True):
+        if not t_interval(at_k["instability"].dropna())[1] < STABLE:  # nor where there is no interval
+            break
+        found = float(k)
+    return found
+
+
+def ticket_round(pairs: DataFrame, density: float = 0.8**8) -> int | None:
+    """Return the round of the tickets that is nearest to a density; None where there are no tickets."""
+    densities = pairs[pairs["round"] > 0].groupby("round")["density"].mean()
+    return int(np.log(densities / density).abs().idxmin()) if len(densities) else None

@@ -1,0 +1,403 @@
+"""Two copies that part at k: their noise, the line between them, and what is said of it."""
+
+import copy
+import re
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pandas import DataFrame, read_csv
+from torch import nn
+
+from earlyphase.core.images import Augmentation, Images, shuffled_batches
+from earlyphase.core.masks import full_mask
+from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.stability import (
+    apart,
+    estimate_statistics,
+    interpolated,
+    line_between,
+    rise,
+    second_noise,
+)
+from earlyphase.core.training import evaluate
+from earlyphase.errors import InvalidInput
+from earlyphase.results.figures import figure, render
+from earlyphase.results.stability import stable_from, ticket_round
+from earlyphase.results.timeline import timeline
+from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_weights
+from earlyphase.study.study import Study, read_study
+from test_figures import check_declaration
+from test_first_iterations import NAMES, TRAINING, command, folder, spec  # noqa: F401 - `folder` is a fixture
+from test_study import RULES, SCHEMA
+from test_timeline import telemetry
+
+ROOT = Path(__file__).parents[1]
+SMOKE = read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
+
+
+@pytest.fixture
+def images(rng):
+    pixels, labels = rng.integers(0, 256, (90, 3, 8, 8), dtype=np.uint8), np.arange(90) % 4
+    half = np.full(3, 0.5, np.float32)
+    return Images.from_arrays(pixels, labels, half, half, torch.device("cpu"))
+
+
+@pytest.fixture
+def inputs(rng):
+    return torch.from_numpy(rng.normal(size=(60, 3, 8, 8)).astype(np.float32))
+
+
+def network(width=2):
+    return resnet(3, 4, depth=8, width=width)
+
+
+def two_states():
+    return [initial_state(network(), seed) for seed in (0, 1)]
+
+
+def test_the_second_copy_has_an_order_and_an_augmentation_of_its_own(images):
+    seen = {}
+    for name, seed in (("first", 3), ("again", 3), ("second", second_noise(3)), ("other", second_noise(4))):
+        batch_at = shuffled_batches(images, seed, 16, lambda iteration: Augmentation(1, True))
+        seen[name] = [batch_at(iteration) for iteration in range(5)]
+    for name, same in (("again", True), ("second", False), ("other", False)):
+        for (one, labels), (two, other_labels) in zip(seen["first"], seen[name], strict=True):
+            assert torch.equal(labels, other_labels) == same
+            assert torch.equal(one, two) == same
+    assert not torch.equal(seen["second"][0][1], seen["other"][0][1])
+    assert second_noise(3) >= 2**62  # beside the seeds of all replicates
+
+
+def test_the_line_begins_and_ends_at_the_copies_and_is_the_same_from_either_side():
+    first, second = two_states()
+    names = [name for name, _ in network().named_parameters()]
+    for name in names:
+        assert np.array_equal(interpolated(first, second, 0, 29, names)[name], first[name])
+        assert np.array_equal(interpolated(first, second, 29, 29, names)[name], second[name])
+        middle = interpolated(first, second, 7, 28, names)[name]
+        assert middle == pytest.approx(0.75 * first[name] + 0.25 * second[name], rel=1e-6, abs=1e-7)
+        for step in range(30):
+            there = interpolated(first, second, step, 29, names)[name]
+            back = interpolated(second, first, 29 - step, 29, names)[name]
+            assert there.tobytes() == back.tobytes()
+
+
+def test_the_ends_are_evaluated_like_the_networks_themselves(images, inputs):
+    first, second = two_states()
+    rows = line_between(network(), first, second, 5, inputs, images, nullcontext)
+    assert [row["position"] for row in rows] == [0, 0.25, 0.5, 0.75, 1]
+    for row, state in ((rows[0], first), (rows[-1], second)):
+        model = network()
+        load_state(model, state)
+        estimate_statistics(model, inputs, nullcontext)
+        alone = evaluate(model, images, nullcontext)
+        assert (row["error"], row["loss"]) == (1 - alone["accuracy"], alone["loss"])
+    other_way = line_between(network(), second, first, 5, inputs, images, nullcontext)
+    assert [row["loss"] for row in other_way[::-1]] == [row["loss"] for row in rows]
+
+
+def test_two_copies_that_are_one_have_no_instability_and_no_distance(images, inputs):
+    first, _ = two_states()
+    errors = [row["error"] for row in line_between(network(), first, first, 4, inputs, images, nullcontext)]
+    assert rise(errors) == 0
+    start = {name: array + 1 for name, array in first.items()}
+    mask = full_mask(first, prunable_names(network()))
+    found = apart(start, first, first, mask, list(mask))
+    assert found["distance"] == found["distance_all"] == 0
+    assert found["cosine_displacements"] == pytest.approx(1)
+    assert found["cosine_weights"] == pytest.approx(1)
+
+
+def test_distances_and_angles_against_vectors_written_by_hand():
+    shape = {"a.weight": (1, 3), "b.bias": (1,)}
+    start = {name: np.zeros(size, np.float32) for name, size in shape.items()}
+    first = {"a.weight": np.float32([[3, 0, 100]]), "b.bias": np.float32([2])}
+    second = {"a.weight": np.float32([[0, 4, -100]]), "b.bias": np.float32([14])}
+    found = apart(start, first, second, {"a.weight": np.array([[True, True, False]])}, list(shape))
+    assert found["distance"] == 5  # over what is kept
+    assert found["distance_all"] == pytest.approx(np.sqrt(3**2 + 4**2 + 200**2 + 12**2))
+    assert (found["first_displacement"], found["second_displacement"]) == (3, 4)
+    assert found["cosine_displacements"] == found["cosine_weights"] == 0
+
+
+def test_statistics_against_means_and_variances_taken_layer_by_layer(inputs):
+    """An oracle in NumPy: two convolutions of 1x1, whose outputs are matrix products."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.BatchNorm2d(4)
+    )
+    nn.init.uniform_(model[1].weight)
+    nn.init.uniform_(model[1].bias)
+    before = model[1].running_mean.clone()
+    estimate_statistics(model, inputs, nullcontext)
+    assert not torch.equal(before, model[1].running_mean)
+    assert not model.training
+    assert model[1].momentum == 0.1
+    values = inputs.permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
+    for convolution, norm in ((model[0], model[1]), (model[3], model[4])):
+        weight, bias = convolution.weight[:, :, 0, 0].double(), convolution.bias.double()
+        values = values @ weight.detach().numpy().T + bias.detach().numpy()
+        assert norm.running_mean.numpy() == pytest.approx(values.mean(axis=0), rel=1e-4, abs=1e-5)
+        assert norm.running_var.numpy() == pytest.approx(values.var(axis=0, ddof=1), rel=1e-4)
+        values = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + norm.eps)
+        values = np.maximum(values * norm.weight.detach().numpy() + norm.bias.detach().numpy(), 0)
+
+
+def test_a_convex_loss_has_no_barrier(images, inputs):
+    """Of a linear network the cross-entropy is convex: nowhere above the straight line between the ends."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
+    states = []
+    for seed in (0, 1):
+        rng = np.random.default_rng(seed)
+        weights = {"1.weight": rng.normal(size=(4, 192)), "1.bias": rng.normal(size=4)}
+        states.append({name: values.astype(np.float32) for name, values in weights.items()})
+    rows = line_between(model, *states, 9, inputs, images, nullcontext)
+    for row in rows:
+        straight = (1 - row["position"]) * rows[0]["loss"] + row["position"] * rows[-1]["loss"]
+        assert row["loss"] <= straight + 1e-6
+
+
+# The command
+
+
+@pytest.fixture
+def trained(folder):  # noqa: F811
+    """A dense run of eight iterations with k = 3 kept, and a trained ticket of round 1 at k = 3."""
+    described = spec()
+    done = command("dense", described, "--keep", "0", "3", "--resume", "d.resume", "--out-trajectory", "trajectory",
+                   "--out-metrics", "dense.csv", "--out-run", "dense.json")  # fmt: skip
+    assert not done
+    tensors, _ = load_tensors("trajectory", "trajectory")
+    for k in (3, 8):
+        prefix = f"{k}/weights/"
+        state = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
+        save_weights(f"it{k}", state, iteration=k)
+    rng = np.random.default_rng(0)
+    end = {name.removeprefix("8/weights/"): a for name, a in tensors.items() if name.startswith("8/weights/")}
+    mask = {name: rng.random(end[name].shape) < 0.5 for name in prunable_names(network())}
+    save_mask("mask", mask)
+    save_weights("ticket", {name: a * mask.get(name, np.True_) for name, a in end.items()}, iteration=8)
+    return folder
+
+
+def second_copy(out, *options, k=3, round=0, **parts):
+    described = spec(columns=NAMES | {"k": k, "round": round}, stability={"points": 5, "sample": 24}, **parts)
+    return command("stability", described, "--state", f"it{k}", *options, "--resume", f"{out}.resume",
+                   "--out-pair", f"{out}-pair.csv", "--out-line", f"{out}-line.csv", "--out-run", f"{out}.json")  # fmt: skip
+
+
+def test_a_second_copy_of_the_dense_network(trained):
+    assert not second_copy("a", "--first", "it8", "--trajectory", "trajectory")
+    (pair,) = read_csv("a-pair.csv").to_dict("records")
+    line = read_csv("a-line.csv")
+    dense = read_csv("dense.csv").set_index("iteration")["accuracy"]
+    assert (pair["k"], pair["round"], pair["density"]) == (3, 0, 1)
+    assert pair["first_accuracy"] == dense[8]
+    assert pair["distance"] > 0
+    assert line["position"].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert pair["instability"] == pytest.approx(rise(line["error"].tolist()))
+    assert (line["sample"] == 24).all()
+    assert not second_copy("b", "--first", "it8", "--trajectory", "trajectory")
+    for kind in ("pair", "line"):
+        assert Path(f"a-{kind}.csv").read_bytes() == Path(f"b-{kind}.csv").read_bytes()
+
+
+def test_with_the_noise_of_the_first_copy_the_second_is_the_first(trained, monkeypatch):
+    monkeypatch.setattr("earlyphase.commands.stability.second_noise", lambda seed: seed)
+    assert not second_copy("a", "--first", "it8", "--trajectory", "trajectory")
+    (pair,) = read_csv("a-pair.csv").to_dict("records")
+    assert pair["distance_all"] == pair["instability"] == pair["instability_loss"] == 0
+    assert pair["second_accuracy"] == pair["first_accuracy"]
+
+
+def test_a_k_that_was_not_kept_is_reached_from_the_nearest_before_it(trained):
+    states = {}
+    for out, kept in (("near", ("0", "3", "5")), ("far", ("0", "3"))):
+        assert not command("dense", spec(), "--keep", *kept, "--resume", "x.resume", "--out-trajectory", out,
+                           "--out-metrics", f"{out}.csv", "--out-run", f"{out}.json")  # fmt: skip
+        states[out], _ = load_tensors(out, "trajectory")
+    prefix = "5/weights/"
+    five = {name.removeprefix(prefix): a for name, a in states["near"].items() if name.startswith(prefix)}
+    save_weights("it5", five, iteration=5)
+    for out in states:
+        assert not second_copy(f"{out}-copy", "--first", "it8", "--trajectory", out, k=5)
+    assert Path("near-copy-pair.csv").read_bytes() == Path("far-copy-pair.csv").read_bytes()
+
+
+def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_line(trained, monkeypatch):
+    from earlyphase.commands import stability as module
+
+    ends, mask = {}, load_mask("mask")
+
+    def spying(model, first, second, *rest):
+        ends["second"] = second
+        names = [name for name, _ in model.named_parameters()]
+        for step in range(5):
+            there = interpolated(first, second, step, 4, names)
+            assert all(not there[name][~kept].any() for name, kept in mask.items())
+        return line_between(model, first, second, *rest)
+
+    steps = []
+    stepped = module.Job.carry_out
+
+    def watching(job, training, model, **options):
+        def observe(iteration, model, *_):
+            state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+            assert all(not state[name][~kept].any() for name, kept in mask.items())
+            steps.append(iteration)
+
+        ordinary = training.batch_at
+
+        def batch_at(iteration):
+            observe(iteration, model)
+            return ordinary(iteration)
+
+        from dataclasses import replace
+
+        return stepped(job, replace(training, batch_at=batch_at), model, **options)
+
+    monkeypatch.setattr(module.Job, "carry_out", watching)
+    monkeypatch.setattr(module, "line_between", spying)
+    assert not second_copy("t", "--first", "ticket", "--mask", "mask", round=1)
+    assert steps == list(range(3, 8))
+    assert all(not ends["second"][name][~kept].any() for name, kept in mask.items())
+    (pair,) = read_csv("t-pair.csv").to_dict("records")
+    kept = sum(int(part.sum()) for part in mask.values())
+    assert pair["density"] == pytest.approx(kept / sum(part.size for part in mask.values()))
+
+
+def test_states_of_another_iteration_are_refused(trained, capsys):
+    assert second_copy("a", "--first", "it3", "--trajectory", "trajectory")
+    assert "iteration" in capsys.readouterr().err
+
+
+# The study
+
+
+def study(**changes):
+    config = copy.deepcopy(SMOKE.config)
+    config["stability"] |= changes
+    return Study(config, SCHEMA, RULES)
+
+
+@pytest.mark.parametrize("time", [24, 25, 1.0])
+def test_a_second_copy_with_nothing_to_train_for_is_refused(time):
+    with pytest.raises(InvalidInput, match=re.escape(f"stability.dense has {time}, but")):
+        study(dense=[time])
+
+
+def test_tickets_that_no_chain_computes_are_left_out_with_a_note():
+    one = study(rewind_iterations=[4, 9], rounds=[3, 7])
+    assert one.runs[0].stability["rewind_iterations"] == [4]
+    assert one.runs[0].stability["rounds"] == [3]
+    assert any("stability.rounds 7 is left out" in note for note in one.left_out)
+
+
+# What is said of it
+
+
+def pairs_of(levels, round=0, density=1.0, spread=0.002):
+    rng = np.random.default_rng(0)
+    return DataFrame(
+        [
+            {"dataset": "d", "model": "m", "task": "supervised", "seed": seed, "k": k, "round": round,
+             "density": density, "instability": level + spread * rng.normal()}
+            for k, level in levels.items()
+            for seed in range(5)
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ({0: 0.3, 20: 0.1, 100: 0.01, 200: 0.001}, 100),
+        ({0: 0.01, 20: 0.001}, 0),
+        ({0: 0.001, 20: 0.1, 100: 0.01}, 100),  # stable, then not: counts from the last
+        ({0: 0.3, 20: 0.1}, None),
+        ({0: 0.3, 20: 0.0199}, None),  # below by less than the error
+    ],
+)
+def test_stable_is_surely_below_two_points_from_then_on(levels, expected):
+    found = stable_from(pairs_of(levels))
+    assert found == expected if expected is not None else np.isnan(found)
+
+
+def test_a_pair_that_diverged_is_in_no_mean_and_one_seed_is_no_verdict():
+    pairs = pairs_of({0: 0.001})
+    pairs.loc[0, "instability"] = np.nan
+    assert stable_from(pairs) == 0
+    assert np.isnan(stable_from(pairs[pairs["seed"] == 1]))
+
+
+def test_the_round_is_that_nearest_to_the_papers_density():
+    pairs = DataFrame({"round": [0, 1, 2, 3], "density": [1, 0.5, 0.2, 0.1]})
+    assert ticket_round(pairs) == 2
+    assert ticket_round(pairs[:1]) is None
+
+
+def tables():
+    pairs = DataFrame(
+        [
+            {"dataset": "d", "model": "m", "task": "supervised", "seed": seed, "k": k, "round": number,
+             "density": density, "instability": 0.2 / (1 + k) + 0.001 * seed}
+            for number, density in ((0, 1.0), (4, 0.17))
+            for k in (0, 20, 100)
+            for seed in range(3)
+        ]
+    )  # fmt: skip
+    positions = np.linspace(0, 1, 5)
+    lines = pairs.drop(columns=["density", "instability"]).merge(
+        DataFrame({"position": positions, "error": 0.1 + 0.1 * np.sin(np.pi * positions)}), how="cross"
+    )
+    return {"stability": pairs, "lines": lines.assign(sample=64)}
+
+
+def test_the_figure_shows_instability_against_k_and_the_lines():
+    drawn, points = figure["stability"](tables())
+    rises = points[points["quantity"] == "instability"].set_index(["round", "k"])
+    assert rises.loc[(4, 20), "mean"] == pytest.approx(0.2 / 21 + 0.001)
+    assert rises.loc[(0, 0), ["std", "n"]].tolist() == pytest.approx([0.001, 3])
+    assert len(points[points["quantity"] == "error"]) == 2 * 3 * 5
+    assert len(drawn.axes) == 3
+    assert "n = 3 seeds" in drawn.get_supxlabel()
+    assert "Dense network: from k = 20" in drawn.get_supxlabel()
+    again, _ = figure["stability"]({name: table.iloc[::-1] for name, table in tables().items()})
+    assert render(drawn, "svg") == render(again, "svg")
+
+
+def test_the_figure_reads_what_it_declares():
+    runs = [
+        {
+            "seed": seed,
+            "k": k,
+            "round": 4,
+            "density": 0.17,
+            "iteration": 400,
+            "accuracy": 0.9 + 0.001 * seed,
+            "loss": 0.3,
+        }
+        for k in (0, 100)
+        for seed in range(3)
+    ]
+    dense = [
+        {"seed": seed, "iteration": 400, "accuracy": 0.9 + 0.002 * seed, "loss": 0.3} for seed in range(3)
+    ]
+    trained = {"imp": DataFrame(runs), "dense": DataFrame(dense)}
+    check_declaration("stability", tables() | trained)
+    _, points = figure["stability"](tables() | trained)
+    assert points.set_index("quantity").loc["rewinding_matches", "k"] == 0
+    with pytest.raises(InvalidInput, match="holds no pair"):
+        figure["stability"]({name: table[:0] for name, table in tables().items()})
+
+
+def test_the_timeline_tells_from_when_on_networks_are_stable(rng):
+    watched = telemetry(np.arange(0, 1000, 10), [0, 1], rng)
+    events = timeline({"telemetry": watched, "stability": tables()["stability"]}).set_index("event")
+    assert events.loc["dense_stable", "mean"] == 20
+    assert events.loc["tickets_stable", "n"] == 3
+    assert "2 points" in events.loc["tickets_stable", "rule"]

@@ -26,6 +26,7 @@ try:
     if workflow.is_main_process:
         for run in STUDY.runs:
             STUDY.contents(run.dataset)  # images that are not there stop the study here
+        STUDY.claims  # so does a claim that cannot be judged
         for sentence in stages.left_out(STUDY):
             print(f"note: {sentence}", file=sys.stderr)
 except InvalidInput as error:

@@ -8,11 +8,11 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from earlyphase.results.claims import CLAIMS, expected_false, judge
-from earlyphase.results.claims.decomposition import finding, parts_of_gain
+from earlyphase.results.claims import expected_false, judge
+from earlyphase.results.claims.catalogue import catalogue, packaged
+from earlyphase.results.claims.decomposition import parts_of_gain
 from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, Order, Ranking, page_ps, t_ps
 from earlyphase.results.claims.judging import (
-    MARGIN,
     NotRun,
     assess,
     decide,
@@ -20,14 +20,8 @@ from earlyphase.results.claims.judging import (
     nearest_to_failing,
     side_of,
 )
-from earlyphase.results.claims.measures import round_like
-from earlyphase.results.claims.perturbations import (
-    FIGURE_8,
-    MIXES,
-    READINGS,
-    correlation_with_size,
-    mixes_off_the_line,
-)
+from earlyphase.results.claims.measures import round_near
+from earlyphase.results.claims.perturbations import correlation_with_size, residuals_of_mixes
 from earlyphase.results.summaries import (
     curve_over_seeds,
     fit_line,
@@ -38,6 +32,9 @@ from earlyphase.results.summaries import (
 )
 
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
+ENTRIES = packaged()["claims"]
+CLAIMS = {claim.id: claim for claim in catalogue()}
+READINGS = ("own masks", "masks of k")  # of rewinding to 0
 PAPER_KS = (0, 100, 500, 2000, 4000)
 
 
@@ -76,11 +73,15 @@ def make_tables(points, dense=90.0, rounds=(8, 11), seeds=5, spread=1.0):
     }
 
 
+def finding(tables):
+    return verdict("M1", tables, SHORT)
+
+
 def verdict(claim, tables, study, reading=None):
     """What is said of a claim, in its first reading if none is named; `judge` would take all claims."""
-    (alone,) = (known for known in CLAIMS if known.id == claim)
-    criterion = alone.full if study["full_scale"] else alone.short
-    return assess(tables, criterion, alone.unit, alone.readings[0] if reading is None else reading)
+    alone = CLAIMS[claim]
+    criteria = alone.full if study["full_scale"] else alone.short
+    return assess(tables, criteria[alone.readings[0] if reading is None else reading], alone.unit)
 
 
 def first_readings(judged):
@@ -343,7 +344,7 @@ def test_each_network_is_judged_alone():
     assert r2.to_dict() == {"resnet20": "reproduced", "vgg": "not reproduced"}
 
 
-ROWS = [(claim.id, reading) for claim in CLAIMS for reading in claim.readings] + [("M1", "")]
+ROWS = [(claim.id, reading) for claim in CLAIMS.values() for reading in claim.readings]
 
 
 @pytest.mark.parametrize("tables", [{}, {"imp": make_tables(PAPER)["imp"].iloc[:0]}])
@@ -384,14 +385,10 @@ def test_columns_and_source():
     judged = judge(make_tables(PAPER), FULL | {"sources": {"imp": "results/tables/imp.csv"}})
     assert judged.columns.tolist() == [
         "id", "reading", "dataset", "model", "statement", "paper", "ours", "error", "n", "test", "verdict",
-        "same_test_as", "source",
+        "same_test_as", "source", "cited",
     ]  # fmt: skip
     assert judged.loc[0, "source"] == "results/tables/imp.csv, dense"
     assert "not of the paper" in judged.set_index("id").loc["M1", "statement"]
-
-
-def test_claims_have_distinct_names():
-    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
 
 
 def test_claims_that_are_the_same_test_say_so_and_agree():
@@ -499,11 +496,16 @@ def test_exact_tests_refuse_a_target_that_they_cannot_test():
     with pytest.raises(ValueError, match="against 0 only"):
         Order(DataFrame([[1.0, 2, 3], [1.0, 2, 3]])).evidence((0, 1), "")
     with pytest.raises(ValueError, match="against 0 only"):
-        Ranking("", 0.5, 14, 0.01, "").evidence((0, math.inf), "()")
+        Ranking("", 0.5, 14, 0.01, "").evidence((0, 1), "()")
 
 
 def test_a_correlation_of_zero_agrees_with_no_sign():
     assert Correlation("k", 0.0, 14, 1.0, 11, -0.7, 0.01, "").evidence((-1, 0), "()").p_inside == 1
+
+
+def test_a_correlation_has_the_edges_that_it_cannot_pass():
+    found = Correlation("k", -0.6, 14, 0.01, 11, -0.7, 0.01, "")
+    assert found.evidence((-math.inf, 0), "()") == found.evidence((-1, 0), "()")
 
 
 def test_a_round_is_like_another_within_half_a_round():
@@ -511,10 +513,10 @@ def test_a_round_is_like_another_within_half_a_round():
     for step in (-0.52, 0.52):
         runs.loc[runs["round"] == 2, "density"] = 0.8 ** (6 + step)
         with pytest.raises(NotRun, match="no round is near"):
-            round_like(runs, 6)
+            round_near(runs, 0.8**6)
     for step in (-0.48, 0.48):
         runs.loc[runs["round"] == 2, "density"] = 0.8 ** (6 + step)
-        assert round_like(runs, 6) == 2
+        assert round_near(runs, 0.8**6) == 2
 
 
 def test_results_of_different_versions_are_named():
@@ -552,6 +554,9 @@ def test_units_are_said():
 
 # Perturbations
 
+FIGURE_8 = ENTRIES["P12"]["measure"]["perturbations"]
+NOISE = ENTRIES["P12"]["measure"]["one_draw"]
+MIXES = ENTRIES["P13"]["measure"]["mixes"]
 SIZES = dict(zip(FIGURE_8, (42, 55, 33, 144, 143, 92, 85, 80, 49, 87, 46, 91, 180, 270), strict=True))
 REWINDING = {500: 90.0, 2000: 90.4}  # rewinding to 0 gives 87
 LEVELS = {  # accuracy at k = 500 and at 2,000 as the paper's claims would have it
@@ -648,10 +653,9 @@ CASES = [  # claim, what differs from the paper, verdict at full scale and in a 
 def test_perturbation_verdicts_where_the_truth_is_known(claim, other, full, short):
     """In both readings of rewinding to 0, which are equally accurate here."""
     tables = perturbed_tables(LEVELS | {"rewind_to_0": (87.0, 87.0)} | other)
-    (alone,) = (known for known in CLAIMS if known.id == claim)
-    for reading in alone.readings:
-        assert assess(tables, alone.full, alone.unit, reading)["verdict"] == full
-        row = assess(tables, alone.short, alone.unit, reading)
+    for reading in CLAIMS[claim].readings:
+        assert verdict(claim, tables, FULL, reading)["verdict"] == full
+        row = verdict(claim, tables, SHORT, reading)
         assert row["verdict"] == short
         assert "short study" in row["test"]
         assert "at the sparsest density at which every k was perturbed" in row["test"]
@@ -710,15 +714,13 @@ class Recording(dict):
         return super().__getitem__(name)
 
 
-@pytest.mark.parametrize(
-    "claim", [claim for claim in CLAIMS if claim.id[0] in "RP"], ids=lambda claim: claim.id
-)
+@pytest.mark.parametrize("claim", [name for name in CLAIMS if name[0] in "RPM"])
 def test_a_claim_names_the_tables_that_it_reads(claim):
     tables = Recording(perturbed_tables(rounds=(6, 8, 11)))
-    for criterion in (claim.full, claim.short):
-        for reading in claim.readings:
-            assess(tables, criterion, claim.unit, reading)
-    assert tables.read == set(claim.tables)
+    for study in (FULL, SHORT):
+        for reading in CLAIMS[claim].readings:
+            verdict(claim, tables, study, reading)
+    assert tables.read == set(CLAIMS[claim].tables)
 
 
 def test_tickets_perturbed_at_0_play_no_role():
@@ -729,7 +731,7 @@ def test_tickets_perturbed_at_0_play_no_role():
         assert verdict(claim, more, SHORT) == verdict(claim, tables, SHORT)
 
 
-WITH_BASELINE = [claim.id for claim in CLAIMS if claim.readings == READINGS and claim.id[0] == "P"]
+WITH_BASELINE = [name for name, claim in CLAIMS.items() if claim.readings == READINGS and name[0] == "P"]
 
 
 def test_every_claim_on_rewinding_to_0_is_judged_in_both_readings():
@@ -757,7 +759,6 @@ def test_where_rewinding_gains_nothing_there_is_no_verdict(study, claim):
 @pytest.mark.parametrize(("kept", "expected"), [(0.15, GOOD), (0.35, BAD), (0.25, UNSURE)])
 def test_no_better_in_a_short_study_means_less_than_a_quarter_of_the_gain(kept, expected):
     """The same share of a gain of 3 and of 12 points."""
-    assert MARGIN == 0.25
     for low in (87.0, 78.0):
         at = low + kept * (90 - low)
         tables = perturbed_tables({"rewind_to_0": (low, low), "signs_k_magnitudes_0": (at, at),
@@ -961,7 +962,7 @@ def points_of_figure_8(tables, k):
 
 def test_correlation_is_the_papers_and_its_test_counts_noise_once():
     tables = perturbed_tables()
-    found = correlation_with_size(tables, ks=(500, 2000))
+    found = correlation_with_size(tables, perturbations=FIGURE_8, one_draw=NOISE, ks=[500, 2000])
     for ours, k in zip(found, (500, 2000), strict=True):
         points = points_of_figure_8(tables, k)
         paper = stats.pearsonr(points["effective_std"], points["accuracy"])
@@ -988,7 +989,7 @@ def test_residuals_of_mixes_are_ranked_exactly_and_noise_counts_once():
     draws = concat([residuals[~noisy], Series({"noise": residuals[noisy].mean()})])
     mixes = draws.index.isin(MIXES)
     test = stats.mannwhitneyu(draws[mixes], draws[~mixes], method="exact")
-    (found,) = mixes_off_the_line(tables, ks=(500,))
+    (found,) = residuals_of_mixes(tables, mixes=MIXES, perturbations=FIGURE_8, one_draw=NOISE, ks=[500])
     assert (found.value, found.p) == pytest.approx((2 * test.statistic / 24 - 1, test.pvalue))
     assert found.n == 14
     places = draws.rank(ascending=False)[mixes].sort_values()

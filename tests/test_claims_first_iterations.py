@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 from pandas import DataFrame, concat
 
-from earlyphase.results.claims import CLAIMS, judge
+from earlyphase.results.claims import judge
 from earlyphase.results.claims.first_iterations import (
-    FIRST_ITERATIONS,
-    STATISTICS,
+    accuracy_after_an_epoch,
     accuracy_minus,
     at_iteration,
     burst,
-    epoch_minus_half,
     fall_and_rise,
     growth_of_magnitude,
     means_in_time,
     proportional_edges,
     slowing,
 )
-from earlyphase.results.claims.judging import NotRun, assess
-from test_claims import Recording
+from earlyphase.results.claims.judging import NotRun
+from test_claims import CLAIMS, ENTRIES, Recording
+from test_claims import verdict as assessed
 
+FIRST_ITERATIONS = [name for name in CLAIMS if name[0] == "S"] + ["C1"]
 FULL, SHORT = {"full_scale": True}, {"full_scale": False}
 NETWORK = {"dataset": "cifar10", "model": "resnet20", "task": "supervised"}
 TIMES = np.array([*range(51), *range(60, 501, 10), *range(550, 4001, 50)])
@@ -87,7 +87,7 @@ def study(
 def verdicts(tables, scale):
     table = judge(tables, scale)
     first = table.drop_duplicates("id").set_index("id")
-    return first.loc[[claim.id for claim in FIRST_ITERATIONS]]
+    return first.loc[FIRST_ITERATIONS]
 
 
 def test_the_papers_own_numbers_are_reproduced_at_full_scale():
@@ -193,9 +193,9 @@ def test_contrasts_by_hand():
     tables = study(spread=0)
     grown = growth_of_magnitude(tables)
     assert grown["growth from iteration 0 to 4,000"].iloc[0] == pytest.approx(100 * 4000 / 4e5 / 0.05)
-    speeds = burst(tables)["speed from the start, first 10 iterations over the rest"]
+    speeds = burst(tables, first=10)["speed from the start, first 10 iterations over the rest"]
     assert speeds.iloc[0] == pytest.approx(100 * ((3 / 10) / (22 / 3990) - 1))
-    slower = slowing(tables, edges=(0, 500, 2000, 4000))
+    slower = slowing(tables, edges=[0, 500, 2000, 4000])
     wanted = 100 * (12 / 500 - 8 / 1500) / (25 / 4000)
     assert slower["distance: loss of speed in iterations 500 to 2,000"].iloc[0] == pytest.approx(wanted)
 
@@ -225,12 +225,15 @@ def test_a_contrast_at_an_iteration_is_within_1_percent_of_it_and_says_where():
     assert "the nearest is 1,900" in row["test"]
 
 
+SHARES = ENTRIES["S6"]["short"]["measure"]["shares"]
+
+
 def test_the_spans_of_a_short_study_end_where_everything_was_measured():
     state = DataFrame({0: 0.0}, index=[0, 1, 2, 30, 31, 120, 125, 240])
     evaluated = DataFrame({0: 0.0}, index=[0, 31, 125, 200, 240, 320])
-    assert proportional_edges([state, evaluated]) == [0, 31, 125, 240]
+    assert proportional_edges([state, evaluated], SHARES) == [0, 31, 125, 240]
     with pytest.raises(NotRun, match="too few"):
-        proportional_edges([state, evaluated.loc[[0, 240]]])
+        proportional_edges([state, evaluated.loc[[0, 240]]], SHARES)
 
 
 def test_the_subspace_is_judged_for_each_kind_of_batch_statistics():
@@ -239,7 +242,7 @@ def test_the_subspace_is_judged_for_each_kind_of_batch_statistics():
     curvature = tables["curvature"]
     curvature.loc[curvature["statistics"] == "running", "gradient_share"] /= 3
     rows = judge(tables, SHORT).query("id == 'C1'").set_index("reading")
-    assert list(rows.index) == list(STATISTICS) == ["running statistics", "sample statistics"]
+    assert list(rows.index) == ["running statistics", "sample statistics"]
     assert list(rows["verdict"]) == ["not reproduced", "reproduced"]
     tables["curvature"] = curvature[curvature["statistics"] == "running"]
     row = judge(tables, SHORT).query("id == 'C1'").set_index("reading").loc["sample statistics"]
@@ -261,15 +264,13 @@ def test_signs_between_two_times_count_each_seed_once():
 def test_means_over_an_uneven_window_are_means_in_time():
     """A gradient of 1 but for the first ten iterations, sampled at every one of them, is 1 on average."""
     tables = study(gradient=lambda times: np.where(times < 10, 3.0, 1.0), spread=0)
-    ratio = burst(tables)["gradient norm, first 10 iterations over the rest"]
+    ratio = burst(tables, first=10)["gradient norm, first 10 iterations over the rest"]
     assert ratio.iloc[0] == pytest.approx(200)
 
 
 def verdict(claim, tables, scale):
     """What is said of a claim in its first reading; `verdicts` takes all claims."""
-    (alone,) = (known for known in CLAIMS if known.id == claim)
-    criterion = alone.full if scale["full_scale"] else alone.short
-    return assess(tables, criterion, alone.unit, alone.readings[0])["verdict"]
+    return assessed(claim, tables, scale)["verdict"]
 
 
 @pytest.mark.parametrize(
@@ -296,12 +297,12 @@ def test_growth_of_any_size_is_growth():
     assert verdict("S7", tables, FULL) == verdict("S7", tables, SHORT) == "reproduced"
 
 
-@pytest.mark.parametrize("claim", FIRST_ITERATIONS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", FIRST_ITERATIONS)
 def test_a_claim_names_the_tables_that_it_reads(claim):
     tables = Recording(study())
-    for criterion in (claim.full, claim.short):
-        assess(tables, criterion, claim.unit, claim.readings[0])
-    assert tables.read == set(claim.tables)
+    for scale in (FULL, SHORT):
+        assessed(claim, tables, scale)
+    assert tables.read == set(CLAIMS[claim].tables)
 
 
 def test_quantities_are_said_in_their_units():
@@ -318,12 +319,12 @@ def test_half_of_the_final_accuracy_is_asked_for_after_one_epoch():
     evaluations = tables["evaluations"]
     after = evaluations.query(f"iteration == {EPOCH}").set_index("seed")["accuracy"]
     tables["evaluations"] = evaluations[evaluations["iteration"] <= 400]  # no second epoch is needed
-    found = epoch_minus_half(tables)
+    found = accuracy_after_an_epoch(tables)
     assert list(found) == [f"accuracy at iteration {EPOCH} minus half of the final"]
     np.testing.assert_allclose(found.iloc[:, 0], 100 * after - 91.5 / 2)
     tables["evaluations"] = evaluations[evaluations["iteration"] < EPOCH]
     with pytest.raises(NotRun, match="whole epoch"):
-        epoch_minus_half(tables)
+        accuracy_after_an_epoch(tables)
 
 
 def test_fall_and_rise_by_hand():
@@ -347,4 +348,4 @@ def test_means_in_time_need_two_samples():
 def test_curves_without_a_common_iteration_have_no_spans():
     state, evaluated = DataFrame({0: 0.0}, index=[0, 1, 2]), DataFrame({0: 0.0}, index=[3, 5])
     with pytest.raises(NotRun, match="no iteration has both"):
-        proportional_edges([state, evaluated])
+        proportional_edges([state, evaluated], SHARES)

@@ -11,8 +11,6 @@ from earlyphase.core.branches import Ticket, one_shot
 from earlyphase.core.criteria import Pruning, magnitude
 from earlyphase.core.masks import full_mask
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import CLAIMS
-from earlyphase.results.claims.judging import assess
 from earlyphase.results.figures.controls_of_pruning import ITERATIVE, controls_of_pruning
 from earlyphase.results.figures.one_round import one_round
 from earlyphase.results.figures.perturbed import perturbed
@@ -22,6 +20,7 @@ from earlyphase.study.jobs import jobs, roots, spec
 from earlyphase.study.stages import table_paths, tables_of
 from earlyphase.study.study import Study
 from test_claims import FULL, SHARED, SHORT, jitter
+from test_claims import verdict as assessed
 from test_stages import CONFIG, RULES, SCHEMA
 from test_workflow import NONE_PRETRAINED, SMOKE, Project
 
@@ -245,9 +244,7 @@ def claim_tables(levels, seeds=5, spread=1.0, rounds=(8, 11), at=(11,), ks=(0, 1
 
 
 def verdict(claim, tables, study, reading):
-    (alone,) = (known for known in CLAIMS if known.id == claim)
-    criterion = alone.full if study["full_scale"] else alone.short
-    return assess(tables, criterion, alone.unit, reading)["verdict"]
+    return assessed(claim, tables, study, reading)["verdict"]
 
 
 @pytest.mark.parametrize(

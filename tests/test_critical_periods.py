@@ -7,12 +7,14 @@ from pandas import DataFrame, concat
 from scipy import stats
 
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import CLAIMS, of_network
+from earlyphase.results.claims import of_network
 from earlyphase.results.claims.evidence import Moved
-from earlyphase.results.claims.judging import assess, decide
+from earlyphase.results.claims.judging import decide
 from earlyphase.results.deficits import clean_runs, losses, period_end, shifts
 from earlyphase.results.figures.critical_periods import regularisation, removal, windows
 from earlyphase.results.timeline import EVENTS, timeline
+from test_claims import CLAIMS
+from test_claims import verdict as assessed
 from test_error_rates import ALLOWED, STUDIES, rates
 from test_timeline import PAPER, telemetry
 
@@ -319,10 +321,8 @@ FULL, SHORT = True, False
 
 
 def verdict(claim, deficits, full=False, reading=None, **others):
-    (alone,) = (known for known in CLAIMS if known.id == claim)
     tables = of_network({"deficits": deficits, **others}, "digits", "resnet8")
-    chosen = alone.readings[0] if reading is None else reading
-    return assess(tables, alone.full if full else alone.short, alone.unit, chosen)["verdict"]
+    return assessed(claim, tables, {"full_scale": full}, reading)["verdict"]
 
 
 YES, NO, UNCLEAR, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
@@ -467,9 +467,8 @@ def test_c5_a_flip_costs_nothing_that_lasts(parts, short, full):
 
 def test_without_the_table_no_claim_is_judged():
     for claim in ("C2", "C3", "C4", "C5"):
-        (alone,) = (known for known in CLAIMS if known.id == claim)
-        for reading in alone.readings:
-            assert assess({}, alone.short, "points", reading)["verdict"] == NOT_RUN
+        for reading in CLAIMS[claim].readings:
+            assert assessed(claim, {}, {"full_scale": SHORT}, reading)["verdict"] == NOT_RUN
 
 
 def test_every_claim_is_reproduced_by_a_study_like_the_papers():

@@ -19,11 +19,16 @@ SHORT = {
     "curvature": {"iterations": []},
     "fisher": {"iterations": []},
     "inference": {"rounds": []},
+    "critical_periods": [],
     **NONE_PRETRAINED,
 }
 TRAINING = SMOKE["training"] | {"iterations": 32}
 DENSE = "bright/small/seed0/softened_until_10"
-OUTCOMES = ["results/figures/bright/small/last.svg", "results/tables/bright/small/norm.csv"]
+OUTCOMES = [
+    "results/figures/bright/small/last.svg",
+    "results/tables/bright/small/norm.csv",
+    "results/claims.csv",
+]
 
 
 def blocks(page, heading=""):
@@ -97,14 +102,30 @@ def test_the_stage_of_the_page_measures_what_it_says(extended):
         assert float(row["norm"]) == pytest.approx(length)
 
 
+def test_the_claims_of_the_page_are_judged(extended):
+    from pandas import read_csv
+
+    rows = read_csv(extended.folder / OUTCOMES[2], keep_default_na=False).set_index("id")
+    assert list(rows.index[-2:]) == ["F1", "F2"]
+    assert rows.loc["F2", "statement"] == "Noise upon flipped signs costs less than 5 points more"
+    assert rows.loc["F2", "test"].startswith("below 5 points; signs_flipped minus signs_flipped_noise: ")
+    points = read_csv(extended.folder / "results/figures/bright/small/last.csv").set_index("perturbation")
+    flipped, noisy = 100 * points.loc[["signs_flipped", "signs_flipped_noise"], "accuracy"]
+    assert rows.loc["F2", "ours"] == f"{flipped - noisy:+.2f} points"
+    assert rows.loc["F1", "n"] == rows.loc["F2", "n"] == 1
+    assert rows.loc["F1", "test"].startswith("below 0 points; k = 20 at ")
+    assert rows.loc["F2", "source"].endswith("bright/small/perturbed.csv")
+
+
 @pytest.fixture(scope="module")
 def mine(extended):
     """What `mine.py` of the page defines; other tests do not find it registered."""
     from earlyphase import registry
 
     with ExitStack() as stack:
-        for known in (registry.branch, registry.network, registry.dataset, registry.task, registry.figure):
-            stack.enter_context(patch.dict(known))
+        for known in vars(registry).values():
+            if isinstance(known, registry.Registry):
+                stack.enter_context(patch.dict(known))
         return run_path(str(extended.folder / "mine.py"))
 
 

@@ -21,8 +21,7 @@ from earlyphase.core.networks.state import initial_state, prunable_names
 from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.training import MaskedSGD, Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import CLAIMS
-from earlyphase.results.claims.judging import MARGIN, assess
+from earlyphase.results.claims.catalogue import packaged
 from earlyphase.results.figures import figure
 from earlyphase.results.pretraining import LOST, matching_durations
 from earlyphase.runtime.resume import ResumeFile
@@ -40,6 +39,7 @@ from earlyphase.study.fingerprints import fingerprint
 from earlyphase.study.rules import read_rules
 from earlyphase.study.stages import STAGES, kept_iterations
 from earlyphase.study.study import Study
+from test_claims import verdict as judged
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -528,8 +528,7 @@ YES, NO, OPEN, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not ru
 
 def assessed(claim, found, full, reading=None):
     """The verdict on one claim, without judging the others."""
-    (one,) = [each for each in CLAIMS if each.id == claim]
-    return assess(found, one.full if full else one.short, one.unit, reading or one.readings[0])["verdict"]
+    return judged(claim, found, {"full_scale": full}, reading)["verdict"]
 
 
 def verdict(claim, reading=None, **of):
@@ -642,7 +641,7 @@ def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():
     assert found.keys() == {"rotation", "blur"}  # the control is no pretraining
     assert found["rotation"] == 40 and np.isnan(found["blur"])
     assert matching_durations(tables({("blur", 80): 1.6}))["blur"] == 80
-    assert LOST == MARGIN
+    assert packaged()["words"]["margin"] == LOST
 
 
 def test_without_rewinding_to_0_or_a_shared_round_nothing_is_known_to_match():

@@ -12,7 +12,7 @@ from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import overlaid, read_files
 from earlyphase.study.jobs import check_outputs, inputs, jobs, roots, spec
 from earlyphase.study.rules import read_rules
-from earlyphase.study.signatures import SECTIONS
+from earlyphase.study.signatures import PLACES
 from earlyphase.study.stages import STAGES, all_tables
 from earlyphase.study.study import Study, read_study
 
@@ -69,7 +69,7 @@ def test_every_table_is_collected_of_one_output():
     assert len(all_tables()) == len(set(all_tables())) == 17
     for rule, stage in STAGES.items():
         assert set(stage.tables.values()) <= set(RULES[rule].outputs)
-        assert set(stage.looks_up) <= {*SECTIONS, "pretraining"}
+        assert set(stage.looks_up) <= {*PLACES, "pretraining"}
 
 
 NAMES = st.sampled_from(["a", "a_b", "b", "b_a", "mine", "mine_small", "small_net", "net"])

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from earlyphase.results.claims import CLAIMS
+from earlyphase.results.claims.catalogue import catalogue
 
 ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
@@ -213,8 +213,8 @@ def test_the_study_makes_every_promised_file(finished):
     for path in results.glob("perturbed/**/*.csv"):
         assert path.with_suffix(".json").exists()
     claims = (results / "claims.csv").read_text()
-    for section in "RPSCD":
-        rows = sum(len(claim.readings) for claim in CLAIMS if claim.id.startswith(section))
+    for section in "RPSCDL":
+        rows = sum(len(claim.readings) for claim in catalogue() if claim.id.startswith(section))
         assert claims.count(f"\n{section}") == rows > 0
     for seed in SMOKE["seeds"]:
         telemetry = results / f"telemetry/synthetic/tiny/seed{seed}/supervised"
@@ -401,7 +401,12 @@ EDITS = [
     ("a deficit", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
-    ("a claim", "src/earlyphase/results/claims/rewinding.py", '"R2",', '"R2b",', {"claims": 1, "figures": 1}),
+    ("a claim", "src/earlyphase/results/claims/claims.yaml", "above: 0.3", "above: 0.4", {"claims": 1, "figures": 1}),
+    ("the statement of a claim", "src/earlyphase/results/claims/claims.yaml", "helps a lot", "helps much", {"claims": 1, "figures": 1}),
+    ("a comment on claims", "src/earlyphase/results/claims/claims.yaml", "# The claims:", "# These are the claims:", {}),
+    ("a measure", "src/earlyphase/results/claims/rewinding.py", "rewound_to(accuracy, late) -", "1 * rewound_to(accuracy, late) -", {"claims": 1, "figures": 1}),
+    ("how sentences about claims are made", "src/earlyphase/sentences.py", 'SHORT = "short study: "', 'SHORT = "small study: "', {"claims": 1, "figures": 1}),
+    ("a check of claims", "src/earlyphase/study/claims.py", "but must rise", "but must increase", {}),
     ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 5, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),

@@ -14,6 +14,7 @@ PUBLIC = {  # name -> module below this package
     "criterion": "registry",
     "dataset": "registry",
     "figure": "registry",
+    "measure": "registry",
     "network": "registry",
     "task": "registry",
     "Ticket": "core.branches",
@@ -22,6 +23,7 @@ PUBLIC = {  # name -> module below this package
     "Images": "core.images",
     "Task": "core.tasks",
     "generator": "core.streams",
+    "NotRun": "results.claims.judging",
     "InvalidInput": "errors",
 }
 

@@ -13,6 +13,7 @@ class Registry(dict[str, Callable]):
         """`kind` is the noun used in messages: "data set", "network", ..."""
         super().__init__()
         self.kind = kind
+        self.facts: dict[str, dict[str, object]] = {}
 
     def __call__(self, function: Callable | None = None, **facts: object) -> Callable:
         """Enter `function` under its own name; used as a decorator, with or without facts about it.
@@ -20,8 +21,11 @@ class Registry(dict[str, Callable]):
         Facts are read from the source when a study is planned, so each must be written out as a constant.
         """
         if function is None:
-            return lambda decorated: self(decorated)
-        self[function.__name__] = function
+            return lambda decorated: self._enter(decorated, facts)
+        return self._enter(function, facts)
+
+    def _enter(self, function: Callable, facts: dict[str, object]) -> Callable:
+        self[function.__name__], self.facts[function.__name__] = function, facts
         return function
 
     def named(self, name: str) -> Callable:
@@ -43,3 +47,4 @@ task = Registry("task")  # (Task, seed, **arguments) -> Task
 branch = Registry("perturbation")  # (Ticket, seed, **arguments) -> Ticket
 criterion = Registry("criterion")  # (Pruning, seed, **arguments) -> Mask
 figure = Registry("figure")  # (tables, **arguments) -> matplotlib Figure, DataFrame
+measure = Registry("measure")  # (tables, **arguments) -> DataFrame of contrasts, or quantities

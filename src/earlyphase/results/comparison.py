@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pandas import DataFrame, concat
 
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import FINDING_ID
-from earlyphase.results.claims.judging import INCONCLUSIVE, NOT_RUN
+from earlyphase.results.claims.judging import FINDING, INCONCLUSIVE, NOT_RUN
 from earlyphase.results.summaries import NETWORK
 
 ROW = [*NETWORK, "id", "reading"]  # what names a verdict
@@ -30,7 +29,7 @@ def side_by_side(judged: Mapping[str, DataFrame]) -> DataFrame:
     if len(judged) < 2:
         raise InvalidInput(f"two or more studies can be compared, not {len(judged)}")
     verdicts = {
-        name: table[table["id"] != FINDING_ID].fillna("").set_index(ROW) for name, table in judged.items()
+        name: table[table["id"] != FINDING].fillna("").set_index(ROW) for name, table in judged.items()
     }
     rows = concat([table.index.to_frame(index=False) for table in verdicts.values()]).drop_duplicates()
     found = rows.reset_index(drop=True)
@@ -46,7 +45,7 @@ def side_by_side(judged: Mapping[str, DataFrame]) -> DataFrame:
 
 def by_claim(judged: DataFrame) -> dict[tuple[str, ...], str]:
     """One verdict for each claim and network: that of its rows if they agree, else `inconclusive`."""
-    rows = judged[judged["id"] != FINDING_ID].groupby([*NETWORK, "id"], sort=False)["verdict"]
+    rows = judged[judged["id"] != FINDING].groupby([*NETWORK, "id"], sort=False)["verdict"]
     return {claim: of.iloc[0] if of.nunique() == 1 else INCONCLUSIVE for claim, of in rows}
 
 

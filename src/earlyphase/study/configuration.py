@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 
 from earlyphase.errors import InvalidInput
-from earlyphase.study.signatures import SECTIONS, registered
+from earlyphase.study.signatures import PLACES, SECTIONS, registered
 
 
-class StrictLoader(yaml.SafeLoader):
+class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML without the same key twice in one mapping, of which all loaders take the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -142,7 +142,7 @@ def checked(config: dict, schema: dict) -> dict:
     """
     config = settled(without_nulls(config), schema, schema["$defs"])
     problems = [f"{key} is {value}, which is no number" for key, value in not_finite(config)]
-    problems = problems or [_explain(problem) for problem in _violations(config, schema)]
+    problems = problems or violations(config, schema)
     if problems:
         raise InvalidInput("configuration: " + "\n  ".join(problems))
     for section in SECTIONS:
@@ -178,10 +178,11 @@ def _validator_class() -> type:
     return validators.extend(Draft202012Validator, type_checker=types)
 
 
-def _violations(value: object, schema: dict) -> list:
-    """Violations of a schema, in the order of the keys."""
+def violations(value: object, schema: dict, place: str = "") -> list[str]:
+    """Violations of a schema, a sentence each, in the order of the keys; `place` is the name of the value."""
     found = _validator_class()(schema).iter_errors(value)
-    return sorted(found, key=lambda problem: list(map(str, problem.absolute_path)))
+    found = sorted(found, key=lambda problem: list(map(str, problem.absolute_path)))
+    return list(dict.fromkeys(_explain(problem, place) for problem in found))  # one for all keys that lack
 
 
 def _explain(problem, place: str = "") -> str:
@@ -235,7 +236,7 @@ def bound(section: str, place: str, entry: dict) -> dict:
             f"{closest(entry['function'], list(functions))} (known: {', '.join(functions)})"
         )
     function, known = entry["function"], functions[entry["function"]]
-    besides = {"function", *SECTIONS[section].besides}
+    besides = {"function", *PLACES[section].besides}
     arguments = {name: value for name, value in entry.items() if name not in besides}
     for name in arguments:
         if name not in known.schema:
@@ -247,6 +248,6 @@ def bound(section: str, place: str, entry: dict) -> dict:
         raise InvalidInput(f"{where} lacks {name}, which {function} needs")
     schema = {"type": "object", "properties": dict(known.schema)}
     arguments = settled(arguments, schema, {})
-    if problems := [_explain(problem, place) for problem in _violations(arguments, schema)]:
+    if problems := violations(arguments, schema, place):
         raise InvalidInput("configuration: " + "\n  ".join(problems))
     return entry | arguments

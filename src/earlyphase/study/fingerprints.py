@@ -1,10 +1,10 @@
 """Fingerprints of code: what a job runs, and so what an edit makes again.
 
 A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in
-whatever module of this package they stand, and nothing else. So a comment, a docstring or a reformat
-changes no fingerprint, an edit of one figure changes that figure's alone, and an edit of pruning
-leaves dense training as it was. Names are followed in the rooms that determine a result, and in plugins;
-`runtime` and `study` cannot change one.
+whatever module of this package they stand, the entries of a YAML file that one of them finds by
+`with_name`, and nothing else. So a comment, a docstring or a reformat changes no fingerprint, an edit of one
+figure changes that figure's alone, and an edit of pruning leaves dense training as it was. Names are followed
+in the rooms that determine a result, and in plugins; `runtime` and `study` cannot change one.
 """
 
 import ast
@@ -20,8 +20,9 @@ from earlyphase.runtime.plugins import plugin_files
 
 PACKAGE = "earlyphase"
 SOURCE = Path(__file__).parents[1]
-FOLLOWED = ("commands", "core", "datasets", "results", "plugins")
+FOLLOWED = ("commands", "core", "datasets", "results", "plugins", "sentences")
 LOOSE = "(loose)"  # the name of what runs and defines nothing
+DATA = ".yaml"  # in place of a definition: a file beside the module
 Name = tuple[str, str]  # module below the package, definition in it
 
 
@@ -60,6 +61,9 @@ def definitions(*roots: str) -> dict[str, str]:
             module_name = PUBLIC.get(name, "")
         if module_name.split(".")[0] not in FOLLOWED or f"{module_name}.{name}" in reached:
             continue
+        if name.endswith(DATA):
+            reached |= _entries(source_file(module_name).with_name(name))
+            continue
         module = parse(module_name)
         if name not in module.definitions and name in module.imports:  # a name passed on by another module
             waiting.append(module.imports[name])
@@ -70,6 +74,23 @@ def definitions(*roots: str) -> dict[str, str]:
                 reached[f"{module_name}.{described}"] = digest
                 waiting.extend(needed)
     return reached
+
+
+@cache
+def _entries(path: Path) -> dict[str, str]:
+    """Hash of each entry of each section of a YAML file, and of their order.
+
+    Returns:
+        "claims.yaml: claims.R1" -> 8 hex digits; "claims.yaml: claims" of the order.
+    """
+    import yaml
+
+    content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    found = {}
+    for section, entries in content.items():
+        found[f"{path.name}: {section}"] = list(entries)
+        found |= {f"{path.name}: {section}.{name}": entry for name, entry in entries.items()}
+    return {name: _digest(canonical(entry))[:8] for name, entry in found.items()}
 
 
 @cache
@@ -185,6 +206,10 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
                 aliases.get(alias, ("", ""))[1] == "*"
             ):
                 needed.append((aliases[alias][0], attribute))
+            case ast.Call(func=ast.Attribute(attr="with_name"), args=[ast.Constant(value=str(file))]) if (
+                file.endswith(DATA)
+            ):
+                needed.append((module_name, file))
             case ast.Name(id=name):
                 origin = aliases.get(name)
                 if origin is None:

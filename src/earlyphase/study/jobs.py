@@ -91,4 +91,4 @@ def roots(study: Study, rule: str, names: Names) -> tuple[str, ...]:
         functions = registered("tasks" if section == "pretraining" else section)
         for one in entries_of(entry):
             found.append(f"{functions[one['function']].module}.{one['function']}")
-    return tuple(found)
+    return tuple(dict.fromkeys(found))

@@ -34,6 +34,7 @@ SECTIONS = {
     "criteria": Section("core.criteria", "criterion", "criterion"),
     "figures": Section("results.figures", "figure", "figure"),
 }
+PLACES = {**SECTIONS, "measures": Section("results.claims", "measure", "")}  # which claims name
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ class Registered:
 
 @cache
 def registered(section: str) -> dict[str, Registered]:
-    """Functions registered for a section of the configuration, those of plugins included, by name.
+    """Functions registered for a section or for claims, those of plugins included, by name.
 
     Raises:
         InvalidInput: two have the same name, or a fact is no constant.
     """
-    place, decorator = SECTIONS[section].place, SECTIONS[section].decorator
+    place, decorator = PLACES[section].place, PLACES[section].decorator
     found: dict[str, Registered] = {}
     for module in [*modules_of(place), *plugin_files()]:
         for name, statements in parse(module).definitions.items():

@@ -59,7 +59,7 @@ class Stage:
         trains: the iterations that a job trains for, at most: for status, time limits and the command.
         needs: inputs that the rule does not name literally.
         looks_up: sections of the configuration whose functions a job looks up by name; `pretraining` stands
-            for the task that is learned first.
+            for the task that is learned first, `measures` for those of all claims.
         tables: name of a table -> the output that it is collected of, over all jobs of a run.
         collects: name of a table -> the jobs that it is collected over, where it is not all of a run.
     """
@@ -347,11 +347,12 @@ def of_figure(study: Study, names: Names) -> dict:
 
 
 def of_claims(study: Study, names: Names) -> dict:
-    """Whether the study is of the paper's scale, and where each table lies."""
+    """Whether the study is of the paper's scale, claims that are not the package's, where each table lies."""
     path = study.rules["collect"].outputs["table"]
     there = {table for run in study.runs for table in tables_of(study, run)}
     sources = {table: path.replace("{table}", table) for table in all_tables() if table in there}
-    return {"full_scale": study.config["full_scale"], "sources": sources}
+    own = {name: study.claims.get(name) for name in study.config["claims"]}
+    return {"full_scale": study.config["full_scale"], "claims": own, "sources": sources}
 
 
 # Iterations
@@ -559,7 +560,7 @@ STAGES = {  # in the order of the graph
     ),
     "collect": Stage(tables, of_table, needs=parts_of_table),
     "figure": Stage(figures, of_figure, needs=tables_of_figure, looks_up=("figures",)),
-    "claims": Stage(once, of_claims, needs=tables_of_study),
+    "claims": Stage(once, of_claims, needs=tables_of_study, looks_up=("measures",)),
 }  # fmt: skip
 
 

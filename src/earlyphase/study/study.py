@@ -1,7 +1,7 @@
 """The configured study: its runs, and the settings of each."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from earlyphase.core.schedules import as_iterations, sampled_iterations
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
 from earlyphase.runtime.plugins import announce
+from earlyphase.study.claims import claims_of, measures_in
 from earlyphase.study.configuration import (
     bound,
     checked,
@@ -52,6 +53,7 @@ class Study:
             InvalidInput: naming the key, the value and what would be right.
         """
         self.config = checked(config, schema)
+        self._definitions = schema["$defs"]
         self.rules = rules or {}
         self.left_out: list[str] = []
         check_runs(self.config)
@@ -79,6 +81,15 @@ class Study:
             self._leave_out_perturbations(run)
             self._leave_out_tickets(run)
 
+    @cached_property
+    def claims(self) -> dict[str, dict]:
+        """The claims that the study is judged by, checked when they are first asked for.
+
+        Raises:
+            InvalidInput: naming the claim, what is wrong and what would be right.
+        """
+        return claims_of(self.config["claims"], self._definitions)
+
     def run(self, names: dict[str, str]) -> Run:
         """Return the run that a job belongs to, by its wildcards.
 
@@ -91,7 +102,9 @@ class Study:
         return self._runs[pair]
 
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]:
-        """The entry of a section that a job's wildcards name."""
+        """The entry of a section that a job's wildcards name; of all claims, their measures."""
+        if section == "measures":
+            return list(measures_in(self.claims))
         if section == "figures":
             return self.run(names).figures[names["figure"]]
         if section == "tasks" and names.get("task") not in self.config["tasks"]:  # of a pretrained network

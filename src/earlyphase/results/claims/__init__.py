@@ -1,26 +1,21 @@
 """Tables to verdicts on the paper's claims.
 
-A module for each section of them, `evidence` for the tests, `judging` for what follows from these, and
-`decomposition` for a finding of our own.
+`claims.yaml` has the claims, `catalogue` reads them, `judging` says what follows from the tests in
+`evidence`. Every other module has measures: registered functions, tables of one network ->
+quantities. Importing this package imports each of them.
 """
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from pandas import DataFrame, concat
 
-from earlyphase.results.claims.critical_periods import CRITICAL_PERIODS, OTHERS
-from earlyphase.results.claims.data_dependence import DATA_DEPENDENCE
-from earlyphase.results.claims.decomposition import FINDING, FINDING_ID, finding
-from earlyphase.results.claims.first_iterations import FIRST_ITERATIONS
-from earlyphase.results.claims.judging import ERROR, NOT_RUN, Claim, Tables, assess
-from earlyphase.results.claims.perturbations import PERTURBATIONS
-from earlyphase.results.claims.promises import PROMISES
-from earlyphase.results.claims.rewinding import REWINDING
-from earlyphase.results.claims.tickets import TICKETS
+from earlyphase.results.claims.catalogue import catalogue
+from earlyphase.results.claims.judging import ERROR, FINDING, NOT_RUN, OTHERS, Tables, assess
 from earlyphase.results.summaries import NETWORK
 
-CLAIMS = (
-    *REWINDING, *TICKETS, *PERTURBATIONS, *FIRST_ITERATIONS, *DATA_DEPENDENCE, *CRITICAL_PERIODS, *PROMISES,
-)  # fmt: skip
-GAIN_TABLES = ("perturbed", "imp")  # that the finding reads
+for module in iter_modules(__path__):
+    import_module(f"{__name__}.{module.name}")
 
 
 def judge(tables: Tables, study: dict) -> DataFrame:
@@ -29,7 +24,8 @@ def judge(tables: Tables, study: dict) -> DataFrame:
     Args:
         tables: name -> collected table, a row per evaluation.
         study: `full_scale`, whether network, data and length are the paper's; `sources`, optional,
-            table name -> the file it came from, with {dataset} and {model} in it.
+            table name -> the file it came from, with {dataset} and {model} in it; `claims`, optional, see
+            `catalogue`.
 
     Returns:
         A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to
@@ -37,30 +33,24 @@ def judge(tables: Tables, study: dict) -> DataFrame:
         `dataset`, `model`, `statement`, `paper`; `ours` with its unit; `error` (± sample standard
         deviation over seeds; over points the one-sided 95 % bounds); `n` (seeds used; over points their
         number); `test`, `verdict`; `same_test_as`, an earlier claim of which this row repeats the test;
-        `source`. The last row of each network is the finding M1, which has no verdict.
+        `source`, the tables; `cited`, where the claim stands.
     """
-    sources = study.get("sources", {})
+    scale = "full" if study["full_scale"] else "short"
     of_each = {network: of_network(tables, *network) for network in networks(tables)}
-    rows = []
-    for claim in CLAIMS:
-        criterion = claim.full if study["full_scale"] else claim.short
-        fixed = {"statement": claim.statement, "paper": claim.paper}
-        same = {"same_test_as": same_test_as(claim, full_scale=study["full_scale"])}
+    rows, first = [], []
+    for claim in catalogue(study.get("claims")):
+        test = getattr(claim, f"{scale}_test")
+        same = next((earlier for earlier, other in first if test is not None and other == test), "")
+        first.append((claim.id, test))
         for network, own in of_each.items():
-            source = {"source": source_of(claim.tables, sources, network)}
-            for reading in claim.readings:
-                name = named(claim.id, reading, network)
-                rows.append(name | fixed | assess(own, criterion, claim.unit, reading) | same | source)
-    for network, own in of_each.items():
-        name = named(FINDING_ID, "", network) | {"statement": FINDING, "paper": ""}
-        source = {"same_test_as": "", "source": source_of(GAIN_TABLES, sources, network)}
-        rows.append(name | finding(own) | source)
+            source = source_of(claim.tables, study.get("sources", {}), network)
+            for reading, criterion in getattr(claim, scale).items():
+                name = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, network, strict=True))
+                said = {"statement": claim.statement, "paper": claim.paper}
+                found = assess(own, criterion, claim.unit)
+                last = {"same_test_as": same, "source": source, "cited": claim.cited}
+                rows.append(name | said | found | last)
     return DataFrame(rows)
-
-
-def named(claim_id: str, reading: str, network: tuple[str, str]) -> dict[str, str]:
-    """The columns that name a row."""
-    return {"id": claim_id, "reading": reading, "dataset": network[0], "model": network[1]}
 
 
 def source_of(names: tuple[str, ...], sources: dict[str, str], network: tuple[str, str]) -> str:
@@ -69,17 +59,9 @@ def source_of(names: tuple[str, ...], sources: dict[str, str], network: tuple[st
     return files.format(dataset=network[0], model=network[1])
 
 
-def same_test_as(claim: Claim, *, full_scale: bool) -> str:
-    """The first claim before `claim` that has its criterion, hence its verdict; empty if none."""
-    for earlier in CLAIMS[: CLAIMS.index(claim)]:
-        if (earlier.full is claim.full) if full_scale else (earlier.short is claim.short):
-            return earlier.id
-    return ""
-
-
 def expected_false(judged: DataFrame) -> float:
     """How many of the verdicts in `judged` may be falsely `reproduced`, on average: see `ACROSS_CLAIMS`."""
-    tests = (judged["verdict"] != NOT_RUN) & (judged["same_test_as"] == "") & (judged["id"] != FINDING_ID)
+    tests = (judged["verdict"] != NOT_RUN) & (judged["same_test_as"] == "") & (judged["id"] != FINDING)
     return ERROR * int(tests.sum())
 
 

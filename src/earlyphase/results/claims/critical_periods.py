@@ -1,31 +1,21 @@
-"""Claims on critical periods, C2 to C5: Achille et al. 2019, Golatkar et al. 2019."""
+"""Measures of deficits: critical periods (Achille et al. 2019) and regularisation (Golatkar et al. 2019)."""
 
-from functools import partial
+from typing import Literal
 
 from pandas import DataFrame, Series
 
-from earlyphase.results.claims.evidence import INFINITY, POINTS, Contrast, Moved
-from earlyphase.results.claims.judging import MARGIN, SIGN, Claim, Criterion, NotRun, Tables
+from earlyphase.registry import measure
+from earlyphase.results.claims.evidence import POINTS, Contrast, Moved
+from earlyphase.results.claims.judging import OTHERS, NotRun, Tables
+from earlyphase.results.claims.measures import MaybeShare, Share
 from earlyphase.results.deficits import BASE, clean_runs, losses
 
-OTHERS = "deficits in other models"  # key of the table of the other models on a network's data set
 
-# Tasks and regimes by their names in config.yaml.
-BLUR, FLIP = "blur", "vertical_flip"
-FALLING = "rate falling from the start"
-BARE = ("no_weight_decay", "not_augmented")  # regimes with less than the base
-
-SCHEDULE, WEIGHT_DECAY, AUGMENTATION, ARCHITECTURE = FACTORS = (
-    "schedule restarted", "weight decay", "augmentation", "architecture",
-)  # fmt: skip
-REGIMES = {  # of a factor: the first of them that was run
-    SCHEDULE: ("restarted",),
-    WEIGHT_DECAY: ("no_weight_decay",),
-    AUGMENTATION: ("augmented", "not_augmented"),
-}
-
-
-# Measures: tables of one network -> (seeds, contrasts), in points
+def deficits_in(tables: Tables) -> DataFrame:
+    """The table of deficits."""
+    if "deficits" not in tables or tables["deficits"].empty:
+        raise NotRun("no deficit was run")
+    return tables["deficits"]
 
 
 def lost_to(
@@ -41,81 +31,77 @@ def lost_to(
     return POINTS * found.pivot(index="seed", columns=["first", "end"], values="lost").sort_index(axis=1)
 
 
-def deficits_in(tables: Tables) -> DataFrame:
-    """The table of deficits."""
-    if "deficits" not in tables or tables["deficits"].empty:
-        raise NotRun("no deficit was run")
-    return tables["deficits"]
-
-
 def named(window: tuple[int, int], deficit: str) -> str:
     """Name a window of a deficit."""
     return f"{deficit} in iterations {window[0]:,} to {window[1]:,}"
 
 
-def early_loss(tables: Tables, *, reading: str) -> DataFrame:
-    """What blur costs that was there from the start: removed last, and in the first window.
+def first_there(regimes: list[str], table: DataFrame) -> str:
+    """The first of `regimes` that was run; the first of all if none was."""
+    there = set(table["regime"])
+    return next((name for name in regimes if name in there), regimes[0])
+
+
+@measure(reads=("deficits",))
+def early_loss(tables: Tables, *, deficit: str, regime: str, reading: str) -> DataFrame:
+    """What a deficit costs that was there from the start: removed last, and in the first window.
 
     Args:
-        reading: of the learning rate after the removal. It leaves windows as they are.
+        regime: of the training after the removal; windows are as they are.
+        reading: the same in words.
     """
     table = deficits_in(tables)
-    removed = lost_to(table, BLUR, "removal", BASE if reading == FALLING else REGIMES[SCHEDULE][0])
-    within = lost_to(table, BLUR, "window")
+    removed, within = lost_to(table, deficit, "removal", regime), lost_to(table, deficit, "window")
     last, first = removed.columns[-1], within.columns[0]
     if first[0] > 0:
         raise NotRun(f"no window begins at iteration 0; the first begins at {first[0]:,}")
-    followed = f"loss to {named(last, BLUR)}, then training of the usual length, {reading}"
-    return DataFrame({followed: removed[last], f"loss to {named(first, BLUR)}": within[first]})
+    followed = f"loss to {named(last, deficit)}, then training of the usual length, {reading}"
+    return DataFrame({followed: removed[last], f"loss to {named(first, deficit)}": within[first]})
 
 
-def late_loss(tables: Tables, *, reading: str, share: float) -> DataFrame:
-    """What blur costs in the last window, less a share of what it costs in the first one, in any reading."""
-    within = lost_to(deficits_in(tables), BLUR, "window")
+@measure(reads=("deficits",))
+def late_loss(tables: Tables, *, deficit: str, share: Share = 0) -> DataFrame:
+    """What a deficit costs in the last window, less a share of what it costs in the first one."""
+    within = lost_to(deficits_in(tables), deficit, "window")
     if within.shape[1] < 2:
-        raise NotRun("blur was run in one window; early and late are two")
+        raise NotRun(f"{deficit} was run in one window; early and late are two")
     first, last = within.columns[0], within.columns[-1]
-    label = f"loss to {named(last, BLUR)}"
-    label += f" minus {share:g} of that to {named(first, BLUR)}" if share else ""
+    label = f"loss to {named(last, deficit)}"
+    label += f" minus {share:g} of that to {named(first, deficit)}" if share else ""
     return DataFrame({label: within[last] - share * within[first]})
 
 
-def shift(tables: Tables, *, reading: str) -> list[Moved]:
-    """How much more blur costs under a factor than in the base, over all times of removal that both have.
+@measure(reads=("deficits",))
+def moved_loss(tables: Tables, *, deficit: str, regimes: list[str]) -> list[Moved]:
+    """How much more a deficit costs under a factor than in the base, over all times of removal of both.
 
     Args:
-        reading: the factor. A model on the same data set is one, too: every other one is a quantity.
+        regimes: of the factor; none for the other models on the same data set, a quantity for each.
     """
     table = deficits_in(tables)
-    base = lost_to(table, BLUR, "removal")
-    if reading == ARCHITECTURE:
+    base = lost_to(table, deficit, "removal")
+    if regimes:
+        regime = first_there(regimes, table)
+        others = {regime: lost_to(table, deficit, "removal", regime)}
+    else:
         others = {
-            name: lost_to(rows, BLUR, "removal", network=f" of {name}")
+            name: lost_to(rows, deficit, "removal", network=f" of {name}")
             for name, rows in tables.get(OTHERS, table.iloc[:0]).groupby("model")
         }
-        if not others:
-            raise NotRun("no other model was trained with deficits on this data set")
-    else:
-        regime = regime_of(reading, table)
-        others = {regime: lost_to(table, BLUR, "removal", regime)}
+    if not others:
+        raise NotRun("no other model was trained with deficits on this data set")
     found = []
     for name, lost in others.items():
         shared = [window for window in base if window in lost]
         if not shared:
-            raise NotRun(f"blur was removed at other times under {name!r} than in the base")
+            raise NotRun(f"{deficit} was removed at other times under {name!r} than in the base")
         ends = ", ".join(f"{end:,}" for _, end in shared)
         difference = (lost[shared] - base[shared]).mean(axis=1, skipna=False)
         found.append(Moved(difference.rename(f"{name}: loss minus that of the base, removed at {ends}")))
     return found
 
 
-def regime_of(factor: str, table: DataFrame) -> str:
-    """The regime by which a factor differs from the base, of those that it may have."""
-    there = [name for name in REGIMES[factor] if name in set(table["regime"])]
-    return (there or list(REGIMES[factor]))[0]
-
-
-def held(tables: Tables, reading: str) -> tuple[Series, Series, DataFrame]:
+def held(tables: Tables, regimes: list[str], bare: list[str]) -> tuple[Series, Series, DataFrame]:
     """Accuracy in points without a regulariser, with it throughout, and with it for a time.
 
     Returns:
@@ -125,23 +111,40 @@ def held(tables: Tables, reading: str) -> tuple[Series, Series, DataFrame]:
     """
     clean = clean_runs(deficits_in(tables))
     accuracy = POINTS * clean.pivot(index="seed", columns="regime", values="accuracy")
-    regime, stop = regime_of(reading, clean), int(clean["stop"].iloc[0])
+    regime, stop = first_there(regimes, clean), int(clean["stop"].iloc[0])
     windows = [tuple(map(int, name.split("-")[1:])) for name in accuracy if name.startswith(f"{regime}-")]
     times = [end for first, end in windows if first == 0 and (end, stop) in windows]
     if regime not in accuracy or BASE not in accuracy or not times:
         raise NotRun(f"{regime!r} was not held until an iteration, from that iteration on, and throughout")
     middle = min(times, key=lambda time: (abs(time - stop / 2), time))
     until, since = accuracy[f"{regime}-0-{middle}"], accuracy[f"{regime}-{middle}-{stop}"]
-    if regime in BARE:  # what holds for a time is to be without it
+    if regime in bare:  # what holds for a time is to be without it
         always, never, early, late = accuracy[BASE], accuracy[regime], since, until
     else:
         always, never, early, late = accuracy[regime], accuracy[BASE], until, since
     return never, always, DataFrame({"early": early, "late": late}).rename_axis(columns=f"{middle:,}")
 
 
-def share_of_regularising(tables: Tables, *, reading: str, when: str, share: float) -> list[Contrast]:
-    """What regularising for a time gains, less a share of what regularising throughout gains."""
-    never, always, timed = held(tables, reading)
+@measure(reads=("deficits",))
+def regularised_for_a_time(
+    tables: Tables,
+    *,
+    regimes: list[str],
+    bare: list[str],
+    when: Literal["early", "late"],
+    reading: str,
+    kept: MaybeShare = None,
+    lost: MaybeShare = None,
+) -> list[Contrast]:
+    """What regularising for a time gains, less a share of what regularising throughout gains.
+
+    Args:
+        regimes: of the regulariser: the first that was run.
+        bare: regimes that are without one which the base has.
+        reading: the regulariser in words.
+    """
+    share = kept if lost is None else 1 - lost
+    never, always, timed = held(tables, regimes, bare)
     gain = always - never
     since = "until" if when == "early" else "from"
     time = timed.columns.name
@@ -150,8 +153,9 @@ def share_of_regularising(tables: Tables, *, reading: str, when: str, share: flo
     return [Contrast(values, gain, f"{reading} throughout itself gains")]
 
 
-def flip_loss(tables: Tables, *, share: float) -> list[Contrast]:
-    """What a vertical flip costs, less a share of what blur costs in the same window.
+@measure(reads=("deficits",))
+def loss_beside(tables: Tables, *, deficit: str, other: str, share: Share = 0) -> list[Contrast]:
+    """What a deficit costs, less a share of what another one costs in the same window.
 
     In the first window that both have, and removed last of the times that both have, as far as they were
     run. A late window has no clean training after it, or little, so its loss is not a lasting one.
@@ -159,101 +163,15 @@ def flip_loss(tables: Tables, *, share: float) -> list[Contrast]:
     table, found = deficits_in(tables), []
     for protocol, place in (("window", 0), ("removal", -1)):
         try:
-            flipped, blurred = (lost_to(table, name, protocol) for name in (FLIP, BLUR))
+            own, others = (lost_to(table, name, protocol) for name in (deficit, other))
         except NotRun:
             continue
-        if shared := [window for window in flipped if window in blurred]:
+        if shared := [window for window in own if window in others]:
             window = shared[place]
-            label = f"loss to {named(window, FLIP)}" + (
-                f" minus {share:g} of that to {BLUR}" if share else ""
-            )
-            values = (flipped[window] - share * blurred[window]).rename(label)
-            found.append(Contrast(values, blurred[window] if share else None, f"{BLUR} itself costs"))
+            label = f"loss to {named(window, deficit)}"
+            label += f" minus {share:g} of that to {other}" if share else ""
+            values = (own[window] - share * others[window]).rename(label)
+            found.append(Contrast(values, others[window] if share else None, f"{other} itself costs"))
     if not found:
-        raise NotRun(f"{FLIP} and {BLUR} were run in no window that they share")
+        raise NotRun(f"{deficit} and {other} were run in no window that they share")
     return found
-
-
-# The claims
-
-POSITIVE, NEGATIVE = (0, INFINITY), (-INFINITY, 0)
-QUARTER = f"{100 * MARGIN:.0f} %"
-NEGLIGIBLE = (-0.5, 0.5)  # points; the paper has no number, so the tolerance of its other comparisons
-MOVES = Criterion(
-    shift,
-    NEGLIGIBLE,
-    "the loss to blur under the factor differs from that in the base (two-sided t test); not reproduced if "
-    "the difference lies within ±0.5 points (TOST)",
-)
-EARLY_GAINS = Criterion(
-    partial(share_of_regularising, when="early", share=1 - MARGIN),
-    POSITIVE,
-    f"regularised until the middle of training, less than {QUARTER} of the gain of all of it is lost",
-    also=Criterion(
-        partial(share_of_regularising, when="late", share=MARGIN),
-        NEGATIVE,
-        f"regularised from the middle on, less than {QUARTER} of that gain is there",
-    ),
-)
-
-CRITICAL_PERIODS = (
-    Claim(
-        "C2",
-        "A deficit early in training leaves a permanent loss; the same deficit late does not",
-        "several points, up to about ten; none late (Achille et al. 2019, recollected)",
-        ("deficits",),
-        Criterion(
-            early_loss,
-            (0.5, INFINITY),
-            "blur from iteration 0 on costs more than 0.5 points in the end",
-            also=Criterion(
-                partial(late_loss, share=0),
-                NEGLIGIBLE,
-                "equivalence (TOST): blur in the last window costs within ±0.5 points",
-            ),
-        ),
-        Criterion(
-            early_loss,
-            POSITIVE,
-            f"{SIGN}: blur from iteration 0 on costs accuracy",
-            also=Criterion(
-                partial(late_loss, share=MARGIN),
-                NEGATIVE,
-                f"short study: blur in the last window costs less than {QUARTER} of that in the first",
-            ),
-        ),
-        readings=(FALLING, f"rate {REGIMES[SCHEDULE][0]}"),
-    ),
-    Claim(
-        "C3",
-        "Architecture, learning-rate schedule and regularisation move the critical period",
-        "stated without a number; restarting the rate closes most of the gap in later work",
-        ("deficits",),
-        MOVES,
-        MOVES,
-        readings=FACTORS,
-    ),
-    Claim(
-        "C4",
-        "Weight decay and augmentation matter early in training and little late",
-        "early alone as good as throughout, late alone as bad as never (Golatkar et al. 2019, recollected)",
-        ("deficits",),
-        EARLY_GAINS,
-        EARLY_GAINS,
-        readings=(WEIGHT_DECAY, AUGMENTATION),
-    ),
-    Claim(
-        "C5",
-        "A deficit that leaves low-level statistics alone, a vertical flip, has no lasting effect",
-        "no lasting loss (Achille et al. 2019)",
-        ("deficits",),
-        Criterion(
-            partial(flip_loss, share=0), NEGLIGIBLE, "equivalence (TOST): flipping costs within ±0.5 points"
-        ),
-        Criterion(
-            partial(flip_loss, share=MARGIN),
-            NEGATIVE,
-            f"short study: flipping costs less than {QUARTER} of what blur costs in the same window",
-        ),
-    ),
-)

@@ -7,26 +7,17 @@ found from the weights of k, and the weights that start under it. In between lie
     (k - 0 under own masks) = (0 under the masks of k - 0 under own masks) + (k - 0 under the masks of k)
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.results.claims.evidence import LEAST_GAIN, POINTS
-from earlyphase.results.claims.judging import NOT_RUN, NotRun, Tables
-from earlyphase.results.claims.measures import final_results
-from earlyphase.results.claims.perturbations import REWIND_TO_0, sparsest_of_all
+from earlyphase.registry import measure
+from earlyphase.results.claims.evidence import LEAST_GAIN, POINTS, Evidence
+from earlyphase.results.claims.judging import NotRun, Tables
+from earlyphase.results.claims.measures import REWIND_TO_0, final_results
+from earlyphase.results.claims.perturbations import sparsest_of_all
 from earlyphase.results.summaries import t_interval
-
-MEASURED = "measured, no claim of the paper"
-FINDING_ID = "M1"
-FINDING = (
-    "Own finding, not of the paper: how much of what rewinding gains is due to the masks found from k, and "
-    "how much to the weights of k"
-)
-RULE = (
-    "at the sparsest density at which every k has it, paired within seeds, ± sample standard deviations; "
-    "mask: from 0 under the masks of k minus from 0 under own masks; weights: from k minus from 0 under the "
-    "masks of k"
-)
 
 
 def parts_of_gain(tables: Tables) -> DataFrame:
@@ -79,15 +70,24 @@ def split(parts: DataFrame) -> dict[str, float]:
     return found
 
 
-def finding(tables: Tables) -> dict:
-    """The row M1 of one network: the parts at one density, in words, for each k."""
-    try:
-        parts = parts_of_gain(tables)
-        parts = parts[parts["round"] == sparsest_of_all(parts)]
-    except NotRun as missing:
-        return {"ours": "", "error": "", "n": 0, "test": f"{RULE}: {missing}", "verdict": NOT_RUN}
-    ours = "; ".join(in_words(row) for _, row in parts.iterrows())
-    return {"ours": ours, "error": "", "n": int(parts["n"].min()), "test": RULE, "verdict": MEASURED}
+@dataclass(frozen=True)
+class Finding:
+    """Numbers that are reported and not judged: in words, and over how many seeds they are."""
+
+    ours: str
+    n: int
+
+    def evidence(self, target: object, unit: str) -> Evidence:
+        """There is no test."""
+        return Evidence(self.ours, "", self.n, "")
+
+
+@measure(reads=("perturbed", "imp"))
+def parts_of_rewinding(tables: Tables) -> list[Finding]:
+    """The parts of what rewinding gains at one density, for each k."""
+    parts = parts_of_gain(tables)
+    parts = parts[parts["round"] == sparsest_of_all(parts)]
+    return [Finding("; ".join(in_words(row) for _, row in parts.iterrows()), int(parts["n"].min()))]
 
 
 def in_words(row: Series) -> str:

@@ -269,7 +269,7 @@ class Correlation:
 
         nearly = 1 - 1e-12  # a perfect line has no finite transform
         with np.errstate(divide="ignore"):
-            centre, *edges = np.arctanh([np.clip(self.draws_r, -nearly, nearly), *target])
+            centre, *edges = np.arctanh([np.clip(self.draws_r, -nearly, nearly), *np.clip(target, -1, 1)])
         centre, root = centre - self.draws_r / (2 * (self.draws - 1)), np.sqrt(self.draws - 3)
         low, high = bounds = tuple(np.tanh(centre + np.array([-1.6449, 1.6449]) / root))
         inside = target[0] <= self.r <= target[1]
@@ -314,8 +314,8 @@ class Ranking:
     note: str
 
     def evidence(self, target: Target, unit: str) -> Evidence:
-        """Test the value; it lies on a side of 0 if p < 5 %. `target` must be (0, 1)."""
-        if target != (0, 1):
+        """Test the value; it lies on a side of 0 if p < 5 %. `target` must be (0, infinity)."""
+        if target != (0, INFINITY):
             raise ValueError(f"a ranking is tested against 0 only, got the target {target}")
         inside = self.value > 0
         ours = f"{self.value:+.2f} {unit[:-1]}, p = {self.p:.2g})"

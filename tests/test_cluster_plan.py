@@ -40,11 +40,11 @@ def test_the_profile_plans_the_smoke_study(smoke, tmp_path):
     assert re.search(rf"^total +{len(list(jobs(smoke))) + 1}$", printed, re.MULTILINE)  # and `figures`
     training = (
         "pretrain|dense|checkpoint|imp_round|perturb|pretrain_ticket|train_ticket|deficit|telemetry|curvature|"
-        "fisher"
+        "fisher|stability"
     )
     trained = re.findall(rf"-m earlyphase ({training}) .*--device (\w+)", printed)
     assert {device for _, device in trained} == {"cuda"}
-    assert len(trained) == 2 + 4 + 10 + 16 + 8 + 4 + 4 + 12 + 2 + 6 + 4
+    assert len(trained) == 2 + 4 + 10 + 16 + 8 + 4 + 4 + 12 + 2 + 6 + 4 + 4
 
 
 def test_only_the_profile_names_slurm():
@@ -68,14 +68,14 @@ def test_a_job_for_each_training_is_submitted_and_a_dense_run_takes_its_states_a
     rules = [job.rule for job in needs]
     submitted = {
         "pretrain": 2, "dense": 4, "imp_round": 16, "perturb": 8, "pretrain_ticket": 4, "train_ticket": 4,
-        "deficit": 12, "inference": 2, "telemetry": 2, "curvature": 6, "fisher": 4,
+        "deficit": 12, "inference": 2, "telemetry": 2, "curvature": 6, "fisher": 4, "stability": 4,
     }  # fmt: skip
     assert {rule: rules.count(rule) for rule in rules} == submitted
     assert PROFILE["groups"] == ["dense=dense", "checkpoint=dense"]
     for job, before in needs.items():
         pruned = {"dense", "imp_round"}
         expected = {
-            "imp_round": pruned, "inference": pruned, "perturb": pruned, "pretrain_ticket": pruned, "train_ticket": {"pretrain_ticket"},
+            "imp_round": pruned, "inference": pruned, "stability": pruned, "perturb": pruned, "pretrain_ticket": pruned, "train_ticket": {"pretrain_ticket"},
             "dense": {"pretrain"}, "pretrain": set(), "deficit": set(),
         }  # fmt: skip
         assert {one.rule for one in before} <= expected.get(job.rule, {"dense"})

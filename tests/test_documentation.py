@@ -95,7 +95,7 @@ def test_the_stage_of_the_page_measures_what_it_says(extended):
     from earlyphase.runtime.storage import load_rows, load_weights
 
     rows = load_rows(extended.folder / OUTCOMES[1])
-    assert [int(row["k"]) for row in rows] == [0, 20, 32]
+    assert [int(row["k"]) for row in rows] == [0, 4, 20, 32]
     for row in rows:
         weights, _ = load_weights(extended.folder / f"results/dense/{DENSE}/it{row['k']}.safetensors")
         length = np.linalg.norm(np.concatenate([array.ravel() for array in weights.values()]))

@@ -112,7 +112,7 @@ def test_a_diverged_seed_is_drawn_alone_and_in_no_mean(tables):
 def test_timeline_draws_every_event_with_its_rule(tables):
     figure, events = timeline(tables)
     assert set(LABELS) == set(EVENTS)
-    of_other_tables = ("rewinding_matches", "critical_period_over")  # IMP and deficits are not in these
+    of_other_tables = ("rewinding_matches", "dense_stable", "tickets_stable", "critical_period_over")
     assert list(events["event"]) == [name for name in EVENTS if name not in of_other_tables]
     below = figure.axes[1]
     labels = [text.get_text() for text in below.get_yticklabels()]
@@ -249,6 +249,7 @@ def with_beginnings(tables):
         "pretrained_dense": tables["dense"].assign(**rotation),
         "pretrained_imp": pruned.assign(**rotation),
         "deficits": concat([whole, harmed], ignore_index=True),
+        "stability": tables["dense"].assign(k=100, round=0, density=1.0, instability=0.01),
     }
 
 

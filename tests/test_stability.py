@@ -25,6 +25,7 @@ from earlyphase.core.stability import (
 )
 from earlyphase.core.training import evaluate
 from earlyphase.errors import InvalidInput
+from earlyphase.results.claims import judge
 from earlyphase.results.figures import figure, render
 from earlyphase.results.stability import stable_from, ticket_round
 from earlyphase.results.timeline import timeline
@@ -401,3 +402,39 @@ def test_the_timeline_tells_from_when_on_networks_are_stable(rng):
     assert events.loc["dense_stable", "mean"] == 20
     assert events.loc["tickets_stable", "n"] == 3
     assert "2 points" in events.loc["tickets_stable", "rule"]
+
+
+def judged(accuracies, instabilities, full=False):
+    """C6 on five seeds; percent by k, of tickets of 16.8 % of the weights, and of the dense network at None."""
+    rng = np.random.default_rng(1)
+    common = {"dataset": "d", "model": "m", "task": "supervised", "iteration": 400, "loss": 0.3}
+    imp = [
+        common | {"seed": seed, "k": k, "round": 4, "density": 0.168,
+                  "accuracy": percent / 100 + 0.001 * rng.normal()}
+        for k, percent in accuracies.items() if k is not None
+        for seed in range(5)
+    ]  # fmt: skip
+    dense = [common | {"seed": seed, "accuracy": accuracies[None] / 100} for seed in range(5)]
+    pairs = pairs_of(instabilities, round=4, density=0.168)
+    found = judge(
+        {"imp": DataFrame(imp), "dense": DataFrame(dense), "stability": pairs}, {"full_scale": full}
+    )
+    return found.set_index("id").loc["C6"]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_tickets_that_match_where_they_are_stable_and_only_there_reproduce_the_claim(full):
+    unstable = {0: 0.3, 20: 0.1, 100: 0.005}
+    assert judged({None: 90, 0: 75, 20: 84, 100: 90}, unstable, full)["verdict"] == "reproduced"
+    assert judged({None: 90, 0: 75, 20: 84, 100: 82}, unstable, full)["verdict"] == "not reproduced"
+    unstable_but_matching = judged({None: 90, 0: 75, 20: 91, 100: 91}, unstable, full)
+    assert unstable_but_matching["verdict"] == "not reproduced"
+    assert "k = 20 minus dense (instability 10.0)" in unstable_but_matching["test"]
+
+
+def test_where_all_or_none_are_stable_the_claim_is_not_run():
+    none = judged({None: 90, 0: 75, 100: 90}, {0: 0.3, 100: 0.1})
+    assert none["verdict"] == "not run at this scale"
+    assert "tickets of no k are stable; instability in points is 30.0 at k = 0, 10" in none["test"]
+    both = judged({None: 90, 0: 90, 100: 90}, {0: 0.001, 100: 0.001})
+    assert "tickets of no k are unstable" in both["test"]

@@ -302,6 +302,7 @@ def test_a_spec_holds_what_its_stage_reads_and_nothing_else(path, value, stages)
 def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_training():
     config = changed("curvature.iterations", [20, 0.5, 1.0])
     config["fisher"] |= {"iterations": []}
+    config["stability"] |= {"dense": []}
     study = Study(config, SCHEMA)
     run = study.runs[0]
     assert run.curvature_times == [20, 200, 400]
@@ -316,6 +317,7 @@ def drawn(study):
 def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
     config = changed("curvature.iterations", [])
     config["fisher"] |= {"iterations": []}
+    config["stability"] |= {"dense": []}
     study = Study(config, SCHEMA, RULES)
     assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
     assert study.runs[0].kept_iterations == [0, 20, 100]
@@ -329,6 +331,7 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config = changed("perturbed", [])
     config["fisher"] |= {"iterations": []}
+    config["stability"] |= {"dense": [], "rewind_iterations": []}
     none = {"pretrained": [], "sparse_pretraining": [], "critical_periods": []}
     study = Study(config | none | {"rewind_iterations": [0]}, SCHEMA, RULES)
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
@@ -395,7 +398,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         "perturbed": [{"rewind_iterations": [5], "rounds": [2], "perturbations": ["noise_1"]}],
         "pretrained": [{"pretraining": ["blur"], "iterations": [7], "rounds": 1}], "sparse_pretraining": [],
         "telemetry": {"schedule": [[9, 1]]}, "curvature": {"iterations": [0, 10]}, "critical_periods": [],
-        "fisher": {"iterations": [15]}, "inference": {"rewind_iterations": [5], "rounds": [1]},
+        "fisher": {"iterations": [15]}, "stability": {"dense": [12, 0.5], "rewind_iterations": []}, "inference": {"rewind_iterations": [5], "rounds": [1]},
         "figures": {"noise": None, "first": {"function": "rewinding"}},
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
@@ -408,7 +411,7 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     assert second.training["iterations"] == second.iterations == 50
     assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
-    assert second.kept_iterations == [0, 5, 10, 15]
+    assert second.kept_iterations == [0, 5, 10, 12, 15, 25]
     assert second.fisher["sample"] == first.fisher["sample"]
     assert second.inference == first.inference | {"rewind_iterations": [5], "rounds": [1]}
     assert second.critical_periods == []

@@ -10,7 +10,7 @@ import pytest
 from pandas import DataFrame, Series
 from scipy import stats
 
-from earlyphase.results.claims.evidence import LEAST_GAIN, Contrast, Correlation, Order, page_ps, t_ps
+from earlyphase.results.claims.evidence import LEAST_GAIN, Contrast, Correlation, Order, Where, page_ps, t_ps
 from earlyphase.results.claims.judging import NOT_REPRODUCED, REPRODUCED, Criterion, assess, decide
 from earlyphase.results.claims.perturbations import rank_biserial
 
@@ -91,6 +91,32 @@ def test_a_share_of_the_gain_on_the_edge_errs_in_5_percent(seeds, gain):
         contrast = Contrast(Series(kept[:, study], name="kept"), Series(gained[:, study]))
         found = contrast.evidence((0, math.inf), "points")
         assert (found.p_inside, found.p_outside) == pytest.approx((inside[study], outside[study]))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+@pytest.mark.parametrize(("room", "gap"), [(0, 50), (0, -50), (50, 0), (-50, 0), (0, 0)])
+def test_what_holds_where_something_else_does_errs_in_5_percent_on_either_edge(seeds, room, gap):
+    """Tickets of three ks: stable where `room` is above 0, to lie above the edge then, and below it elsewhere."""
+    rng = np.random.default_rng([seeds, room + 50, gap + 50])
+    rooms, gaps = (level + rng.standard_normal((seeds, STUDIES, 3)) for level in (room, gap))
+    stable = rooms.mean(axis=0) > 0
+    p_room = np.where(stable, t_ps(rooms, (0.0, math.inf))[0], t_ps(-rooms, (0.0, math.inf))[0])
+    above, below = t_ps(gaps, (0.0, math.inf))
+    inside = np.maximum(np.where(stable, above, below), p_room)
+    outside = np.maximum(np.where(stable, below, above), p_room)
+    good, bad = rates(inside, outside)
+    assert max(good, bad) <= ALLOWED
+    if abs(room) == 50:
+        assert bad > 0.03  # no more cautious than it says
+    for study in range(20):
+        for k in range(3):
+            sign = 1 if stable[study, k] else -1
+            contrast = Contrast(Series(gaps[:, study, k], name="gap"))
+            found = Where(contrast, Series(sign * rooms[:, study, k], name="stable"))
+            target = (0.0, math.inf) if sign > 0 else (-math.inf, 0.0)
+            evidence = found.evidence(target, "points")
+            expected = inside[study, k], outside[study, k]
+            assert (evidence.p_inside, evidence.p_outside) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("ks", [3, 5])

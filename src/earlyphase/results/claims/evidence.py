@@ -162,6 +162,38 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class Where:
+    """A difference within seeds that is claimed where something else holds of the same runs.
+
+    Attributes:
+        contrast: the difference.
+        condition: seed -> what must be above 0 for the claim to speak of these runs, named; NaN where a run
+            diverged.
+    """
+
+    contrast: Contrast
+    condition: Series
+
+    def evidence(self, target: Target, unit: str) -> Evidence:
+        """Test the contrast; either verdict needs the condition to hold at 5 % as well.
+
+        So p is the larger of the two: where it is not sure that the claim speaks of these runs, they decide
+        nothing.
+        """
+        found, condition = self.contrast.evidence(target, unit), self.condition.dropna()
+        if not found.tested:
+            return found
+        words = f"{found.words}; where {condition.name}"
+        if np.isnan(t_interval(condition)[0]):
+            return replace(
+                found, words=f"{words}, which cannot be tested", p_inside=1.0, p_outside=1.0, tested=False
+            )
+        p = float(t_ps(condition.to_numpy(float), (0, INFINITY))[0])
+        p_inside, p_outside = max(found.p_inside, p), max(found.p_outside, p)
+        return replace(found, words=f"{words}, p = {p:.2g}", p_inside=p_inside, p_outside=p_outside)
+
+
+@dataclass(frozen=True)
 class Order:
     """How accuracy is ordered over k, by the mean over seeds of Spearman's rank correlation.
 

@@ -31,7 +31,15 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame
 
-from earlyphase.results.claims.evidence import Contrast, Correlation, Evidence, Moved, Order, Ranking
+from earlyphase.results.claims.evidence import (
+    Contrast,
+    Correlation,
+    Evidence,
+    Moved,
+    Order,
+    Ranking,
+    Where,
+)
 
 Tables = dict[str, DataFrame]
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -48,7 +56,7 @@ ACROSS_CLAIMS = (
     "counted in N and is no further evidence."
 )
 
-Quantity = Contrast | Moved | Order | Correlation | Ranking
+Quantity = Contrast | Moved | Where | Order | Correlation | Ranking
 
 
 class NotRun(Exception):  # noqa: N818 - a verdict, not a fault

@@ -1,9 +1,9 @@
 """Measures of stability to the noise of SGD (Frankle et al. 2020)."""
 
-from pandas import Series
+from pandas import DataFrame, Series
 
 from earlyphase.registry import measure
-from earlyphase.results.claims.evidence import POINTS, Contrast
+from earlyphase.results.claims.evidence import POINTS, Contrast, Where
 from earlyphase.results.claims.judging import NotRun, Tables
 from earlyphase.results.claims.measures import (
     MaybeShare,
@@ -19,8 +19,10 @@ from earlyphase.results.claims.measures import (
 @measure(reads=("stability", "imp", "dense"))
 def tickets_minus_dense_by_stability(
     tables: Tables, *, stable: bool, threshold: float, density: Share, share: MaybeShare = None
-) -> list[Contrast]:
+) -> list[Where]:
     """Accuracy gained over the dense network by tickets of every k that is stable, or of every other.
+
+    By the mean over seeds a k is one or the other; where that is not sure, it decides nothing.
 
     Args:
         stable: which of the two.
@@ -29,27 +31,31 @@ def tickets_minus_dense_by_stability(
             above 0 where the tickets lose less.
     """
     imp_round, instability = ticket_instability(tables, density)
-    ks = [k for k, points in instability.items() if (points < threshold) == stable]
+    means = instability.mean()
+    ks = [k for k, points in means.items() if (points < threshold) == stable]
     if not ks:
         kind = "stable" if stable else "unstable"
-        raise NotRun(f"tickets of no k are {kind}; instability in points is {listed(instability)}")
+        raise NotRun(f"tickets of no k are {kind}; instability in points is {listed(means)}")
     accuracy, dense = by_rewind_iteration(tables, imp_round), dense_accuracy(tables)
-    above = {k: rewound_to(accuracy, k) - dense for k in ks}
-    label = {k: f"k = {k:,} minus dense (instability {instability[k]:.1f})" for k in ks}
-    if share is None:
-        return [Contrast(values.rename(label[k])) for k, values in above.items()]
-    gain = rewound_to(accuracy, latest(accuracy)) - rewound_to(accuracy, 0)
-    more = f"plus {share:g} of rewinding's gain"
-    return [Contrast((one + share * gain).rename(f"{label[k]}, {more}"), gain) for k, one in above.items()]
+    gain = None if share is None else rewound_to(accuracy, latest(accuracy)) - rewound_to(accuracy, 0)
+    found = []
+    for k in ks:
+        label, above = f"k = {k:,} minus dense", rewound_to(accuracy, k) - dense
+        if gain is not None:
+            label, above = f"{label}, plus {share:g} of rewinding's gain", above + share * gain
+        room = threshold - instability[k] if stable else instability[k] - threshold
+        kind = f"instability {means[k]:.1f} is {'below' if stable else 'above'} {threshold:g} points"
+        found.append(Where(Contrast(above.rename(label), gain), room.rename(kind)))
+    return found
 
 
-def ticket_instability(tables: Tables, density: float) -> tuple[int, Series]:
-    """The round near a density, and the mean instability of its tickets by k, in points."""
+def ticket_instability(tables: Tables, density: float) -> tuple[int, DataFrame]:
+    """The round near a density, and the instability of its tickets in points, (seeds, ks)."""
     if "stability" not in tables or (tickets := tables["stability"].query("round > 0")).empty:
         raise NotRun("no two copies of a ticket were trained with different orders of the data")
     imp_round = round_near(tickets, density)
     chosen = tickets[tickets["round"] == imp_round]
-    return imp_round, POINTS * chosen.groupby("k")["instability"].mean()
+    return imp_round, POINTS * chosen.pivot(index="seed", columns="k", values="instability")
 
 
 def listed(instability: Series) -> str:

@@ -19,7 +19,7 @@ from earlyphase.study.jobs import inputs, jobs, spec
 from earlyphase.study.rules import read_rules
 from earlyphase.study.signatures import registered
 from earlyphase.study.stages import figures, left_out, tables_of
-from earlyphase.study.study import Study
+from earlyphase.study.study import Study, read_study
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -208,6 +208,21 @@ def test_the_paper_s_preset_looks_where_its_claims_ask():
     assert set(run.fisher_times) - {run.iterations} <= set(
         run.curvature_times
     )  # no state is kept for it alone
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted(ROOT.glob("presets/*.yaml"))], ids=lambda p: p.stem
+)
+def test_densities_that_stand_beside_rounds_are_those_of_the_study(path):
+    """In the order of the rounds: `rounds: [3, 6] # 51.2 and 26.2 %`, `rounds: 9 # to 13.4 % of the weights`."""
+    (run,) = read_study([ROOT / "config.yaml", path], ROOT).runs
+    said = re.findall(
+        r"\brounds: \[?([\d, ]+)\]? # (?:to )?(\d[\d.]*(?:(?:, | and )[\d.]+)*) %", path.read_text()
+    )
+    assert said
+    for rounds, densities in said:
+        expected = [100 * (1 - run.prune_fraction) ** int(number) for number in rounds.split(",")]
+        assert [float(one) for one in re.findall(r"[\d.]+", densities)] == pytest.approx(expected, abs=0.06)
 
 
 @pytest.mark.parametrize(

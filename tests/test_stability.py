@@ -266,6 +266,23 @@ def test_with_the_noise_of_the_first_copy_the_second_is_the_first(trained, monke
     assert pair["second_accuracy"] == pair["first_accuracy"]
 
 
+def test_a_ticket_with_the_noise_of_its_round_is_that_ticket(trained, monkeypatch):
+    """From its own round of pruning, by that command: weights, momentum and statistics of batch norm alike."""
+    named = spec(
+        columns=NAMES | {"k": 3, "round": 1}, criterion={"function": "magnitude"}, prune_fraction=0.5
+    )
+    done = command("imp_round", named, "--rewind", "it3", "--weights", "it8", "--resume", "i.resume", "--out-mask", "m1",
+                   "--out-weights", "w1", "--out-metrics", "i.csv", "--out-run", "i.json")  # fmt: skip
+    assert not done
+    assert not second_copy("a", "--first", "w1", "--mask", "m1", round=1)
+    monkeypatch.setattr("earlyphase.commands.stability.second_noise", lambda seed: seed)
+    assert not second_copy("b", "--first", "w1", "--mask", "m1", round=1)
+    (other,), (same,) = (read_csv(f"{out}-pair.csv").to_dict("records") for out in "ab")
+    assert same["distance_all"] == same["instability"] == same["instability_loss"] == 0 < other["distance"]
+    trained_once = read_csv("i.csv").set_index("iteration")["accuracy"][8]
+    assert same["first_accuracy"] == same["second_accuracy"] == trained_once == other["first_accuracy"]
+
+
 def test_a_k_that_was_not_kept_is_reached_from_the_nearest_before_it(trained):
     states = {}
     for out, kept in (("near", ("0", "3", "5")), ("far", ("0", "3"))):
@@ -396,14 +413,15 @@ def tables():
     pairs = DataFrame(
         [
             {"dataset": "d", "model": "m", "task": "supervised", "seed": seed, "k": k, "round": number,
-             "density": density, "instability": 0.2 / (1 + k) + 0.001 * seed}
+             "density": density, "instability": 0.2 / (1 + k) + 0.001 * seed,
+             "first_accuracy": 0.9, "second_accuracy": 0.9 - (-1) ** seed * 0.05 / (1 + k)}
             for number, density in ((0, 1.0), (4, 0.17))
             for k in (0, 20, 100)
             for seed in range(3)
         ]
     )  # fmt: skip
     positions = np.linspace(0, 1, 5)
-    lines = pairs.drop(columns=["density", "instability"]).merge(
+    lines = pairs[["seed", "k", "round"]].merge(
         DataFrame({"position": positions, "error": 0.1 + 0.1 * np.sin(np.pi * positions)}), how="cross"
     )
     return {"stability": pairs, "lines": lines.assign(sample=64)}
@@ -417,7 +435,12 @@ def test_the_figure_shows_instability_against_k_and_the_lines():
     assert len(points[points["quantity"] == "error"]) == 2 * 3 * 5
     assert len(drawn.axes) == 3
     assert "n = 3 seeds" in drawn.get_supxlabel()
-    assert "Dense network: from k = 20" in drawn.get_supxlabel()
+    said = drawn.get_supxlabel().replace("\n", " ")
+    assert "Dense network: from k = 20" in said
+    assert (
+        "points on average – Dense network: 5.0 at k = 0, 0.0 at k = 100; Tickets, 17 % of weights: 5.0"
+        in said
+    )
     again, _ = figure["stability"]({name: table.iloc[::-1] for name, table in tables().items()})
     assert render(drawn, "svg") == render(again, "svg")
 

@@ -23,6 +23,7 @@ from earlyphase.results.timeline import rewinding_matches
 
 GROUP = ["round", "k"]
 LIMIT = "0.45"  # grey of what is no measurement
+POINTS = (0, 1, 2, 5, 10, 20, 50, 100)  # ticks
 
 
 @figure(reads=("stability", "lines"), uses=("imp", "dense"))
@@ -54,18 +55,19 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
     rounds = sorted(pairs["round"].unique())
     names = {number: name_of(number, rises) for number in rounds}
     with house_style():
-        figure, axes = new_axes(1 + len(rounds), columns=1 + min(len(rounds), 2), height=2.9)
+        figure, axes = new_axes(1 + len(rounds), columns=1 + min(len(rounds), 2), height=3.2)
         draw_rises(axes[0], rises, names)
         for k in match["k"] if len(match) else ():
             axes[0].axvline(k, color=LIMIT, linewidth=1, linestyle=":", label="tickets match dense from here")
-        axes[0].set_ylim(top=1.35 * axes[0].get_ylim()[1])  # room for the legend
-        axes[0].legend(loc="upper right", fontsize=6.5, frameon=True, framealpha=1, edgecolor="none")
+        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
         styles = curve_styles([f"{k:,}" for k in sorted(pairs["k"].unique())])
         for ax, number in zip(axes[1:], rounds, strict=True):
             draw_lines(ax, courses[courses["round"] == number], styles)
             ax.set_title(names[number], loc="left")
+            ax.sharey(axes[1])
         axes[1].set_ylabel("Test error (%)")
-        add_legend(figure, axes[1:], "k")
+        axes[1].set_ylim(bottom=0)
+        add_legend(figure, axes[1:], "Lines from k =")
         first = pairs.iloc[0]
         figure.suptitle(f"{first['model']}, {first['dataset']}", x=0.01, ha="left", fontsize=8)
         figure.supxlabel(seeds_note(rises), x=0.01, ha="left", **SMALL_PRINT)
@@ -98,12 +100,15 @@ def draw_rises(ax: Axes, rises: DataFrame, names: dict[int, str]) -> None:
         ]
         bars = 100 * curve["std"] if curve["std"].notna().any() else None
         ax.errorbar(curve["k"], 100 * curve["mean"], bars, label=names[number], **look)
+    ax.set_yscale("symlog", linthresh=1, linscale=0.6)
+    ax.set_yticks(POINTS, map(str, POINTS))
+    ax.set_ylim(0, 100)
     iteration_axis(ax, rises["k"].max())
     ax.set_xlabel("k at which the copies part (iteration)")
     ax.set_ylabel("Instability: error on the line above\nthat of its ends (points)")
     ax.axhline(100 * STABLE, color=LIMIT, linewidth=0.8, linestyle=(0, (4, 2)))
-    ax.annotate("stable below", (1, 100 * STABLE), (-2, 2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", ha="right", va="bottom", fontsize=6.5, color=LIMIT)  # fmt: skip
+    ax.annotate("stable below", (0, 100 * STABLE), (3, -2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", va="top", fontsize=6.5, color=LIMIT)  # fmt: skip
 
 
 def match_of(tables: Tables) -> DataFrame:
@@ -123,15 +128,26 @@ def draw_lines(ax: Axes, courses: DataFrame, styles: dict[str, dict]) -> None:
         band = 100 * (curve["mean"] - spread), 100 * (curve["mean"] + spread)
         ax.fill_between(curve["position"], *band, color=line.get_color(), alpha=0.15, linewidth=0)
     ax.set_xlabel("Position on the line")
-    ax.set_ylim(bottom=0)
 
 
 def notes_of(pairs: DataFrame, lines: DataFrame, names: dict[int, str]) -> list[str]:
-    """Say from which k on each network is stable, and how the line is measured."""
+    """Say from which k on each network is stable, how far two copies differ, how the line is measured."""
     found = {names[number]: stable_from(own) for number, own in pairs.groupby("round")}
     said = "; ".join(
         f"{name}: {f'from k = {k:,.0f}' if k == k else 'at no k measured'}" for name, k in found.items()
     )
     count, images = lines["position"].nunique(), lines["sample"].iloc[0]
     how = f"{count} points on a line, batch norm's statistics estimated at each on {images:,} training images"
-    return [f"Surely stable (one-sided 95 %) – {said}", how]
+    return [f"Surely stable (one-sided 95 %) – {said}", *difference_of_copies(pairs, names), how]
+
+
+def difference_of_copies(pairs: DataFrame, names: dict[int, str]) -> list[str]:
+    """Say how far the accuracies of two copies differ that part at the smallest k, and at the largest."""
+    gaps = pairs.assign(gap=100 * (pairs["first_accuracy"] - pairs["second_accuracy"]).abs())
+    means = gaps.groupby(GROUP)["gap"].mean().dropna()
+    said = []
+    for number, own in means.groupby("round"):
+        ends = dict.fromkeys((own.index[0], own.index[-1]))
+        listed = ", ".join(f"{means[place]:.1f} at k = {place[1]:,}" for place in ends)
+        said.append(f"{names[number]}: {listed}")
+    return [f"Accuracies of two copies differ, in points on average – {'; '.join(said)}"] if said else []

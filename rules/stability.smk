@@ -28,7 +28,9 @@ rule stability:
         spec=spec("stability"),
         code=code("stability"),
         mask=lambda wildcards, input: f"--mask {input.mask}" if input.mask else "",
-        trajectory=lambda wildcards, input: f"--trajectory {input.trajectory}" if input.trajectory else "",
+        trajectory=lambda wildcards, input: (
+            f"--trajectory {input.trajectory}" if input.trajectory else ""
+        ),
         resume=resume_file,
         execution=execution,
     message:

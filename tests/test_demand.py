@@ -103,6 +103,18 @@ def test_time_asked_for_the_fisher_information_is_more_than_was_measured(data, m
     assert demand.fisher_seconds(more, data, model, gpu=False) == pytest.approx(2 * asked)
 
 
+def test_time_asked_for_a_line_is_more_than_was_measured_and_comes_on_top_of_training():
+    chosen = {"dense": [0], "points": 30, "sample": 1000}
+    named = {"dataset": "photo_digits", "model": "resnet8", "seed": "0", "task": "supervised", "k": "100"}
+    of = study(runs=[{"dataset": "photo_digits", "model": "resnet8"}], stability=chosen)
+    asked = demand.line_seconds(of, "photo_digits", "resnet8", gpu=False)
+    assert 1.2 * 3.1 < asked < 12 * 3.1  # seconds of one core
+    more = study(runs=of.config["runs"], stability=chosen | {"points": 3000})
+    assert demand.line_seconds(more, "photo_digits", "resnet8", gpu=False) == pytest.approx(100 * asked)
+    one, hundred = (demand.minutes(each, "stability", named, 1, gpu=False) for each in (of, more))
+    assert hundred - one == pytest.approx(99 * asked / 60, abs=1)
+
+
 def test_time_asked_for_counts_the_operations_of_a_training():
     """Those of a step, forward and back, as torch counts them; of each evaluation, forward alone."""
     images, iterations = 16, 100

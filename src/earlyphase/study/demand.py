@@ -99,8 +99,11 @@ def line_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
     depth, width = network.get("depth", 20), network.get("width", 16)
     forward = multiply_adds(depth, width, images["size"], images["channels"])
     chosen = study.run({"dataset": dataset, "model": model}).stability
-    work = chosen["points"] * (chosen["sample"] + images["test"]) * forward
-    return work / GPU_RATE if gpu else work / CPU_RATE
+    seen = chosen["points"] * (chosen["sample"] + images["test"])
+    batches = math.ceil(seen / EVALUATED_AT_ONCE)
+    if gpu:
+        return seen * forward / GPU_RATE + batches * GPU_LAYER_STEP * depth
+    return seen * forward / CPU_RATE + batches * CPU_STEP
 
 
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:

@@ -716,7 +716,8 @@ class Recording(dict):
 
 @pytest.mark.parametrize("claim", [name for name in CLAIMS if name[0] in "RPM"])
 def test_a_claim_names_the_tables_that_it_reads(claim):
-    tables = Recording(perturbed_tables(rounds=(6, 8, 11)))
+    controls = dict.fromkeys(("one_shot", "reinitialised"), (85.0, 85.0))
+    tables = Recording(perturbed_tables(LEVELS | controls, rounds=(6, 8, 11)))
     for study in (FULL, SHORT):
         for reading in CLAIMS[claim].readings:
             verdict(claim, tables, study, reading)

@@ -23,7 +23,7 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "rewinding": {"imp", "dense"},
     "timeline": {
         *("telemetry", "evaluations", "curvature", "pairs", "imp", "dense"),
-        *("pretrained_dense", "pretrained_imp", "deficits", "inference"),
+        *("pretrained_dense", "pretrained_imp", "deficits", "stability"),
     },
     "telemetry": {"telemetry", "evaluations", "traces"},
     "subspace": {"curvature", "pairs"},
@@ -36,6 +36,7 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "sparse_pretraining": {"pretrained_tickets", "imp", "perturbed", "pretrained_dense", "pretrained_imp"},
     "effective_std": {"perturbed"},
     "controls": {"perturbed", "imp"},
+    "stability": {"stability", "lines", "imp", "dense"},
     "sparsity": {"inference"},
 }
 FIGURES = list(READS)
@@ -48,6 +49,7 @@ FROM_DENSE = {
     "imp_round": 16,
     "perturb": 8,
     "deficit": 12,
+    "stability": 4,
     "inference": 2,
     **SPARSE,
     **STATE,
@@ -77,17 +79,18 @@ TICKETS = ("perturbed", "pretrained_tickets", "ticket_pretraining")
 PRUNED = {
     "imp_round": 16,
     "perturb": 8,
+    "stability": 2,
     "inference": 2,
     **SPARSE,
-    **after("imp", "pretrained_imp", "inference", *TICKETS),
+    **after("imp", "pretrained_imp", "stability", "lines", "inference", *TICKETS),
 }
 WATCHED = after("telemetry", "traces", "evaluations")
 CURVED = after("curvature", "pairs")
 FROM_DENSE_TABLES = after(
     *("dense", "imp", *TICKETS, "telemetry", "traces", "evaluations", "curvature", "fisher", "pairs"),
-    *("pretrained_dense", "pretrained_imp", "deficits", "inference"),
+    *("pretrained_dense", "pretrained_imp", "deficits", "stability", "lines", "inference"),
 )
-ALL_TABLES = FROM_DENSE_TABLES | {"collect": 16}
+ALL_TABLES = FROM_DENSE_TABLES | {"collect": 18}
 
 
 class Project:
@@ -251,7 +254,7 @@ def test_snakemake_still_asks_for_signatures_as_it_did():
 def test_every_job_has_a_log(finished):
     assert (
         len(list((finished.folder / "logs").rglob("*.log")))
-        == 1 + 2 + 4 + 10 + 16 + 8 + 12 + 2 + 2 + 6 + 4 + 2 + 4 + 4 + 16 + len(FIGURES) + 1
+        == 1 + 2 + 4 + 10 + 16 + 8 + 12 + 2 + 2 + 6 + 4 + 2 + 4 + 4 + 4 + 18 + len(FIGURES) + 1
     )
 
 
@@ -292,6 +295,7 @@ def test_a_finished_study_plans_nothing(project):
                 "checkpoint": 5,
                 "imp_round": 8,
                 "perturb": 4,
+                "stability": 2,
                 "inference": 1,
                 "pretrain_ticket": 2,
                 "train_ticket": 2,
@@ -318,6 +322,18 @@ def test_a_finished_study_plans_nothing(project):
             {"fisher": 2, **after("fisher")},
         ),
         (
+            {"stability": SMOKE["stability"] | {"dense": [4, 0.5]}},
+            {"checkpoint": 2, "stability": 2, **after("stability", "lines")},
+        ),
+        (
+            {"stability": SMOKE["stability"] | {"rounds": [2, 3]}},
+            {"stability": 2, **after("stability", "lines")},
+        ),
+        (
+            {"stability": SMOKE["stability"] | {"points": 6}},
+            {"stability": 4, **after("stability", "lines")},
+        ),
+        (
             {"fisher": {"iterations": [4, 1.0], "sample": 16, "draws": 2}},
             {"fisher": 4, **after("fisher")},
         ),
@@ -335,6 +351,9 @@ def test_a_finished_study_plans_nothing(project):
         "one more time of curvature",
         "other statistics of curvature",
         "one more time of the Fisher information",
+        "one more k of second copies",
+        "second copies of one more round",
+        "more points on the line",
         "more labels drawn for it",
         "another schedule of telemetry",
     ],
@@ -349,9 +368,10 @@ def test_one_round_again_plans_it_and_its_successors(project):
     assert project.planned("figures", "-R", mask) == {
         "imp_round": 2,
         "perturb": 2,
+        "stability": 1,
         "inference": 1,
         **{rule: count // 2 for rule, count in SPARSE.items()},  # of one seed
-        **after("imp", "inference", *TICKETS),
+        **after("imp", "stability", "lines", "inference", *TICKETS),
     }
 
 
@@ -407,7 +427,7 @@ EDITS = [
     ("a measure", "src/earlyphase/results/claims/rewinding.py", "rewound_to(accuracy, late) -", "1 * rewound_to(accuracy, late) -", {"claims": 1, "figures": 1}),
     ("how sentences about claims are made", "src/earlyphase/sentences.py", 'SHORT = "short study: "', 'SHORT = "small study: "', {"claims": 1, "figures": 1}),
     ("a check of claims", "src/earlyphase/study/claims.py", "but must rise", "but must increase", {}),
-    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 5, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 6, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
@@ -425,6 +445,8 @@ EDITS = [
     ("watching", "src/earlyphase/core/telemetry.py", "np.abs(weights).mean()", "np.mean(np.abs(weights))", {"telemetry": 2, **WATCHED}),
     ("the eigen-solver", "src/earlyphase/core/curvature.py", "RESTARTS = 100", "RESTARTS = 200", {"curvature": 6, "pairs": 2, **CURVED}),
     ("the Fisher information", "src/earlyphase/core/fisher.py", "values.std(ddof=1)", "1 * values.std(ddof=1)", {"fisher": 4, **after("fisher")}),
+    ("the line between two copies", "src/earlyphase/core/stability.py", "near * _exact(first[name])", "1 * near * _exact(first[name])", {"stability": 4, **after("stability", "lines")}),
+    ("when a network is stable", "src/earlyphase/results/stability.py", "STABLE = 0.02", "STABLE = 0.03", {"figure": 2, "figures": 1}),
     ("comparing two times", "src/earlyphase/commands/pairs.py", "np.isnan(one).any()", "np.any(np.isnan(one))", {"pairs": 2, **after("pairs")}),
     ("a rule of the timeline", "src/earlyphase/results/timeline.py", "DESCENT = 0.5", "DESCENT = 0.4", {"claims": 1, "figure": 1, "figures": 1}),
 ]  # fmt: skip
@@ -456,7 +478,10 @@ def test_an_edit_there_and_back_plans_nothing(project):
 def test_an_edit_names_itself_when_asked_why(project):
     assert "up to date" in project.command("explain", "results/claims.csv")
     project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
-    assert "code: core.masks.prune_smallest changed" in project.command("explain", "results/claims.csv")
+    project.edit("src/earlyphase/results/claims/claims.yaml", "above: 0.3", "above: 0.4")
+    said = project.command("explain", "results/claims.csv")
+    assert "code: core.masks.prune_smallest changed" in said
+    assert "code: claims.yaml: claims.P2 changed" in said
     dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
     assert "up to date" in project.command("explain", dense)
     project.configure(training=SMOKE["training"] | {"learning_rate": 0.3})
@@ -483,7 +508,7 @@ def test_explaining_agrees_with_planning(project):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {94 + len(FIGURES)} done" in said
+    assert f"jobs: {100 + len(FIGURES)} done" in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS
 

@@ -24,7 +24,8 @@ class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
                 continue
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if key in lines:
-                raise InvalidInput(f"{self.name}: {key} stands in line {lines[key]} and again in line {line}")
+                place = key_node.start_mark.name
+                raise InvalidInput(f"{place}: {key} stands in line {lines[key]} and again in line {line}")
             lines[key] = line
         return super().construct_mapping(node, deep)
 

@@ -1,0 +1,175 @@
+"""Time training steps and evaluations of networks on this machine, in every precision, in turns."""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from earlyphase.core.images import Images, shuffled_batches
+from earlyphase.core.masks import full_mask
+from earlyphase.core.networks import network
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.precision import autocast, use_precision
+from earlyphase.core.training import EVALUATION_BATCH, MaskedSGD, Training, TrainingSettings, evaluate, train
+from earlyphase.runtime.execution import keep_freed_memory
+from earlyphase.runtime.machine import granted_threads
+from earlyphase.runtime.plugins import load
+from earlyphase.runtime.timing import EnergyCounters, Timing, in_turns
+from earlyphase.study.signatures import registered
+
+CLASSES = 10  # of the networks that are timed: an output layer takes next to no time
+LONGEST = 0.5  # seconds of a step; where a whole mini-batch takes longer, fewer images are timed
+FEWEST = 8  # images of a step
+TURNS = 5
+MOMENTUM = 0.9
+LEAST_SECONDS = {"step": 0.25, "evaluation": 0.1, "single": 0.05}  # of a turn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--device", default="cpu", help="of torch: cpu, cuda, cuda:1")
+    parser.add_argument(
+        "cases", nargs="+", type=json.loads,
+        help='JSON: {"model": {"function": "resnet", "depth": 20}, "shape": [3, 32, 32], "batch_size": 128}',
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a JSON list: what `measured` says of each case, and how long a process takes to import torch."""
+    start = time.process_time()
+    keep_freed_memory()
+    torch.set_num_threads(granted_threads())
+    device = torch.device(args.device)
+    print(json.dumps([measured(case, device) | {"start_seconds": round(start, 3)} for case in args.cases]))
+
+
+def measured(case: dict, device: torch.device) -> dict[str, object]:
+    """Time a case.
+
+    Returns:
+        `step_seconds`: precision -> seconds of an iteration, a number for each turn; `evaluation_seconds`:
+        precision -> seconds an image; `single_seconds`: forward and back for one image in eval mode, in
+        float32; `images`: of the mini-batches that were timed; `parameters` and `prunable`: their numbers;
+        `state_bytes`: of a state dict; `peak_memory_mb`: of this process so far.
+    """
+    entry = dict(case["model"])
+    load({registered("models")[entry["function"]].module})
+    model = network.named(entry.pop("function"))(case["shape"][0], CLASSES, **entry).to(device)
+    load_state(model, initial_state(model, seed=0))
+    size = images_of_a_step(model, case["shape"], case["batch_size"], device)
+    turns = timed(model, random_images(4 * size, case["shape"], device), size)
+    state, prunable = model.state_dict(), set(prunable_names(model))
+    scale = case["batch_size"] / size
+    return {
+        "step_seconds": {name: [one * scale for one in found] for name, found in turns["step"].items()},
+        "evaluation_seconds": {name: float(np.median(found)) for name, found in turns["evaluation"].items()},
+        "single_seconds": float(np.median(turns["single"]["float32"])),
+        "images": size,
+        "parameters": sum(one.numel() for one in model.parameters()),
+        "prunable": sum(tensor.numel() for name, tensor in state.items() if name in prunable),
+        "state_bytes": sum(tensor.numel() * tensor.element_size() for tensor in state.values()),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def random_images(count: int, shape: list[int], device: torch.device) -> Images:
+    """Images of random pixels in ten classes: what they show changes no time."""
+    draw, level = np.random.default_rng(0), np.full(shape[0], 0.5, np.float32)
+    pixels = draw.integers(0, 256, (count, *shape), np.uint8)
+    return Images.from_arrays(pixels, draw.integers(0, CLASSES, count), level, level, device)
+
+
+def images_of_a_step(model: nn.Module, shape: list[int], batch_size: int, device: torch.device) -> int:
+    """Images of a mini-batch that takes `LONGEST` seconds, at least `FEWEST`, at most all."""
+    images, labels = next(random_images(FEWEST, shape, device).in_batches(FEWEST))
+    model.train()
+    for _ in range(2):  # the first prepares kernels
+        start = time.perf_counter()
+        F.cross_entropy(model(images), labels).backward()
+        waited_for(device)
+        seconds = (time.perf_counter() - start) / FEWEST
+    return min(batch_size, max(FEWEST, int(LONGEST / seconds)))
+
+
+def timed(model: nn.Module, images: Images, size: int) -> dict[str, dict[str, list[float]]]:
+    """Time a step, an evaluation and a single image, in every precision.
+
+    Returns:
+        What was timed -> precision -> seconds of a step, or of an image, in each turn.
+    """
+    device = images.pixels.device
+    names = ["float32", "bfloat16", *(["tf32"] if device.type == "cuda" else [])]
+    optimizer = MaskedSGD(model, full_mask(model.state_dict(), prunable_names(model)), MOMENTUM)
+    steps = {name: steps_of(model, optimizer, images, size, name) for name in names}
+    some = min(EVALUATION_BATCH, len(images))
+    tested = Images(images.pixels[:some], images.labels[:some], images.scale, images.shift)
+    context = {name: partial(autocast, name, device.type) for name in names}
+    calls = {
+        "step": {name: partial(next, steps[name]) for name in names},
+        "evaluation": {name: partial(evaluate, model, tested, context[name]) for name in names},
+        "single": {"float32": partial(one_image, model, next(images.in_batches(1)))},
+    }
+    units = {"step": 1, "evaluation": some, "single": 1}
+    return {
+        kind: {
+            name: [one / units[kind] for one in seconds_of(timing, device)]
+            for name, timing in in_turns(
+                {name: in_precision(name, call, device) for name, call in of_kind.items()},
+                TURNS, LEAST_SECONDS[kind], EnergyCounters(),
+            ).items()
+        }
+        for kind, of_kind in calls.items()
+    }  # fmt: skip
+
+
+def steps_of(
+    model: nn.Module, optimizer: MaskedSGD, images: Images, size: int, precision: str
+) -> Iterator[int]:
+    """A training without end, a step with each `next` but the first."""
+    settings = TrainingSettings(
+        iterations=10**9, batch_size=size, learning_rate=0.001, milestones=(), decay=0.1, momentum=MOMENTUM,
+        weight_decay=1e-4, crop_padding=4, flip=True, evaluate_every=10**9,
+    )  # fmt: skip
+    batch_at = shuffled_batches(images, 0, size, settings.augmentation_at)
+    training = Training({}, range(settings.iterations), batch_at, settings)  # the network is at its start
+    return train(model, optimizer, training, partial(autocast, precision, images.pixels.device.type))
+
+
+def one_image(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Forward and back for one image, with batch norm's running statistics."""
+    model.eval()
+    images, labels = batch
+    F.cross_entropy(model(images), labels).backward()
+
+
+def in_precision(name: str, call: Callable[[], object], device: torch.device) -> Callable[[], None]:
+    """A call in a precision that ends when all its work is done."""
+
+    def called() -> None:
+        use_precision(name)
+        call()
+        waited_for(device)
+
+    return called
+
+
+def waited_for(device: torch.device) -> None:
+    """Wait for what a GPU has been given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds_of(timing: Timing, device: torch.device) -> list[float]:
+    """Seconds of each turn: of the processor where one thread does all the work, else by the clock.
+
+    Other jobs on the same cores then change the clock, and the processor's time hardly.
+    """
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return timing.processor_seconds if alone else timing.seconds

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What a GPU makes of this project's training, in ten minutes: for whoever has one.
 
-Accuracy after one epoch in float32, tf32 and bfloat16; then 1, 8 and 4 training jobs side by side on one GPU in
-each of these, as jobs train (`eager`), with a step captured as a CUDA graph (`graphs`), and with the network
-compiled by torch.compile (`compile`). For each: iterations and images a second, of all jobs together, and the
-share of the operations a second that a large matrix product reaches in the same precision on the same device.
-What does not fit into the time is named and left out.
+Accuracy after one epoch in float32, tf32 and bfloat16; then 1, 8 and 4 training jobs side by side on one GPU
+in each of these, as jobs train (`eager`), with a step captured as a CUDA graph (`graphs`), and with the
+network compiled by torch.compile (`compile`). For each: iterations and images a second, of all jobs together,
+and the share of the operations a second that a large matrix product reaches in the same precision on the same
+device. What does not fit into the time is named and left out.
 
 On a CPU, `--device cpu --quick` goes through the same code in a minute or two, with a small network; its
 numbers say nothing of a GPU.

@@ -18,6 +18,7 @@ from earlyphase.core.networks import network
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.training import EVALUATION_BATCH, MaskedSGD, Training, TrainingSettings, evaluate, train
+from earlyphase.errors import InvalidInput
 from earlyphase.runtime.execution import keep_freed_memory
 from earlyphase.runtime.machine import granted_threads
 from earlyphase.runtime.plugins import load
@@ -42,11 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a JSON list: what `measured` says of each case, and how long a process takes to import torch."""
+    """Print a JSON list: what `measured` says of each case, and how long a process takes to import torch.
+
+    Raises:
+        InvalidInput: there is no such device, or a network cannot be made.
+    """
     start = time.process_time()
     keep_freed_memory()
     torch.set_num_threads(granted_threads())
     device = torch.device(args.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput("torch sees no CUDA device; run this where there is one, or say device: cpu")
     print(json.dumps([measured(case, device) | {"start_seconds": round(start, 3)} for case in args.cases]))
 
 

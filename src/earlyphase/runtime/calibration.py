@@ -116,7 +116,7 @@ def in_its_own_process(cases: Sequence[Case], device: str, environment: Mapping[
     if done.returncode:
         said = done.stderr.strip().split("\n")[-1] or f"it ended with status {done.returncode}"
         named = ", ".join(str(case["model"]["function"]) for case in cases)
-        raise InvalidInput(f"cannot time {named} on {device}: {said}; name a precision in place of auto")
+        raise InvalidInput(f"cannot time {named} on {device}: {said}")
     return json.loads(done.stdout)
 
 

@@ -26,7 +26,7 @@ from earlyphase.runtime.timing import EnergyCounters, Timing, in_turns
 from earlyphase.study.signatures import registered
 
 CLASSES = 10  # of the networks that are timed: an output layer takes next to no time
-LONGEST = 0.5  # seconds of a step; where a whole mini-batch takes longer, fewer images are timed
+LONGEST = 0.2  # seconds forward and back; where a whole mini-batch takes longer, fewer images are timed
 FEWEST = 8  # images of a step
 TURNS = 5
 MOMENTUM = 0.9
@@ -70,8 +70,9 @@ def measured(case: dict, device: torch.device) -> dict[str, object]:
     load({registered("models")[entry["function"]].module})
     model = network.named(entry.pop("function"))(case["shape"][0], CLASSES, **entry).to(device)
     load_state(model, initial_state(model, seed=0))
-    size = images_of_a_step(model, case["shape"], case["batch_size"], device)
-    turns = timed(model, random_images(4 * size, case["shape"], device), size)
+    most = affordable(model, case["shape"], device)
+    size = min(most, case["batch_size"])
+    turns = timed(model, random_images(4 * size, case["shape"], device), size, min(most, EVALUATION_BATCH))
     state, prunable = model.state_dict(), set(prunable_names(model))
     scale = case["batch_size"] / size
     return {
@@ -93,20 +94,31 @@ def random_images(count: int, shape: list[int], device: torch.device) -> Images:
     return Images.from_arrays(pixels, draw.integers(0, CLASSES, count), level, level, device)
 
 
-def images_of_a_step(model: nn.Module, shape: list[int], batch_size: int, device: torch.device) -> int:
-    """Images of a mini-batch that takes `LONGEST` seconds, at least `FEWEST`, at most all."""
-    images, labels = next(random_images(FEWEST, shape, device).in_batches(FEWEST))
+def affordable(model: nn.Module, shape: list[int], device: torch.device) -> int:
+    """Images that go forward and back in `LONGEST` seconds, from `FEWEST` to some 1,000.
+
+    Their number is doubled until the next would take longer: few at a time cost more each.
+    """
     model.train()
-    for _ in range(2):  # the first prepares kernels
-        start = time.perf_counter()
-        F.cross_entropy(model(images), labels).backward()
-        waited_for(device)
-        seconds = (time.perf_counter() - start) / FEWEST
-    return min(batch_size, max(FEWEST, int(LONGEST / seconds)))
+    count, clock = FEWEST, time.thread_time if on_one_thread(device) else time.perf_counter
+    while True:
+        images, labels = next(random_images(count, shape, device).in_batches(count))
+        for _ in range(2):  # the first prepares kernels
+            start = clock()
+            F.cross_entropy(model(images), labels).backward()
+            waited_for(device)
+            seconds = clock() - start
+        if count >= EVALUATION_BATCH or 2 * seconds > LONGEST:
+            return max(FEWEST, int(count * min(LONGEST / seconds, 2)))
+        count *= 2
 
 
-def timed(model: nn.Module, images: Images, size: int) -> dict[str, dict[str, list[float]]]:
+def timed(model: nn.Module, images: Images, size: int, tested: int) -> dict[str, dict[str, list[float]]]:
     """Time a step, an evaluation and a single image, in every precision.
+
+    Args:
+        size: images of a mini-batch.
+        tested: images of an evaluation.
 
     Returns:
         What was timed -> precision -> seconds of a step, or of an image, in each turn.
@@ -115,15 +127,14 @@ def timed(model: nn.Module, images: Images, size: int) -> dict[str, dict[str, li
     names = ["float32", "bfloat16", *(["tf32"] if device.type == "cuda" else [])]
     optimizer = MaskedSGD(model, full_mask(model.state_dict(), prunable_names(model)), MOMENTUM)
     steps = {name: steps_of(model, optimizer, images, size, name) for name in names}
-    some = min(EVALUATION_BATCH, len(images))
-    tested = Images(images.pixels[:some], images.labels[:some], images.scale, images.shift)
+    some = random_images(tested, [images.pixels.shape[axis] for axis in (3, 1, 2)], device)
     context = {name: partial(autocast, name, device.type) for name in names}
     calls = {
         "step": {name: partial(next, steps[name]) for name in names},
-        "evaluation": {name: partial(evaluate, model, tested, context[name]) for name in names},
+        "evaluation": {name: partial(evaluate, model, some, context[name]) for name in names},
         "single": {"float32": partial(one_image, model, next(images.in_batches(1)))},
     }
-    units = {"step": 1, "evaluation": some, "single": 1}
+    units = {"step": 1, "evaluation": tested, "single": 1}
     return {
         kind: {
             name: [one / units[kind] for one in seconds_of(timing, device)]
@@ -173,10 +184,14 @@ def waited_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds_of(timing: Timing, device: torch.device) -> list[float]:
-    """Seconds of each turn: of the processor where one thread does all the work, else by the clock.
+def on_one_thread(device: torch.device) -> bool:
+    """Whether this thread does all the work, so that its processor's time tells how much there is.
 
-    Other jobs on the same cores then change the clock, and the processor's time hardly.
+    Other jobs on the same cores change the time by the clock, and the processor's hardly.
     """
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return timing.processor_seconds if alone else timing.seconds
+    return device.type == "cpu" and torch.get_num_threads() == 1
+
+
+def seconds_of(timing: Timing, device: torch.device) -> list[float]:
+    """Seconds of each turn: of the processor where they tell, else by the clock."""
+    return timing.processor_seconds if on_one_thread(device) else timing.seconds

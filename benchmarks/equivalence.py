@@ -12,7 +12,7 @@ until a test passes makes it pass too often.
 What was trained already is not trained again: type the same command to go on. The rows of the network and
 data set replace those that the table has of them.
 
-usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 20] [--rounds 5] [--cores 2]
+usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--rounds 1 2] [--cores 2]
                       [--table src/earlyphase/runtime/equivalence.csv]
 """
 
@@ -37,21 +37,27 @@ ERROR = 0.05  # of each one-sided test
 PRECISIONS = ("float32", "bfloat16")
 TABLE = ROOT / "src/earlyphase/runtime/equivalence.csv"
 RUN = ["seed", "k", "round"]
+NOTHING_ELSE = {
+    "perturbed": [],
+    "pruned_by": [],
+    "pretrained": [],
+    "sparse_pretraining": [],
+    "critical_periods": [],
+}
 
 
 def train(folder, configurations, targets, cores):
-    """Have the workflow make tables in each precision, in a folder of its own."""
+    """Have the workflow make tables in each precision, in a folder of its own with a log."""
     for precision in PRECISIONS:
         place = folder / precision
         place.mkdir(parents=True, exist_ok=True)
-        own = place / "precision.yaml"
+        own, log = place / "precision.yaml", place / "snakemake.log"
         own.write_text(yaml.safe_dump({"execution": {"precision": precision}}))
-        command = snakemake(
-            place, *targets, "--cores", str(cores), "--quiet", "--configfile", *configurations, own
-        )
-        print(f"{precision}: {place}", flush=True)
-        if status := subprocess.run(command, cwd=ROOT).returncode:
-            sys.exit(status)
+        command = [*snakemake(place, *targets), "--cores", str(cores), "--configfile", *configurations, own]
+        print(f"{precision}: {log}", flush=True)
+        with log.open("w") as printed:
+            if subprocess.run(command, cwd=ROOT, stdout=printed, stderr=printed).returncode:
+                sys.exit(f"the workflow failed: {log}")
 
 
 def accuracies(folder, run, rounds):
@@ -101,17 +107,18 @@ def main():
     parser = options(__doc__)
     parser.add_argument("folder", type=Path, help="where both studies are trained")
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml")
-    parser.add_argument("--seeds", type=int, default=20, help="their number; 5 are the least that count")
+    parser.add_argument("--seeds", type=int, default=12, help="their number; 5 are the least that count")
     parser.add_argument(
         "--rounds", nargs="+", type=int, help="that are compared; the last where none is named"
     )
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--table", type=Path, help=f"write rows there, e.g. {TABLE.relative_to(ROOT)}")
     args = parser.parse_args()
+    args.folder = args.folder.resolve()
     args.folder.mkdir(parents=True, exist_ok=True)
     seeds = args.folder / "seeds.yaml"
-    seeds.write_text(yaml.safe_dump({"seeds": list(range(args.seeds))}))
-    configurations = [*(path.resolve() for path in args.configfile), seeds.resolve()]
+    seeds.write_text(yaml.safe_dump(NOTHING_ELSE | {"seeds": list(range(args.seeds))}))
+    configurations = [*(path.resolve() for path in args.configfile), seeds]
     study = read_study([ROOT / "config.yaml", *configurations], ROOT)
     targets = [
         f"results/tables/{run.dataset}/{run.model}/{name}.csv"

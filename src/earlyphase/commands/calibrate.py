@@ -15,7 +15,7 @@ from torch import nn
 from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks import network
-from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.networks.state import prunable_names
 from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.training import EVALUATION_BATCH, MaskedSGD, Training, TrainingSettings, evaluate, train
 from earlyphase.errors import InvalidInput
@@ -69,7 +69,6 @@ def measured(case: dict, device: torch.device) -> dict[str, object]:
     entry = dict(case["model"])
     load({registered("models")[entry["function"]].module})
     model = network.named(entry.pop("function"))(case["shape"][0], CLASSES, **entry).to(device)
-    load_state(model, initial_state(model, seed=0))
     most = affordable(model, case["shape"], device)
     size = min(most, case["batch_size"])
     turns = timed(model, random_images(4 * size, case["shape"], device), size, min(most, EVALUATION_BATCH))
@@ -108,6 +107,7 @@ def affordable(model: nn.Module, shape: list[int], device: torch.device) -> int:
             F.cross_entropy(model(images), labels).backward()
             waited_for(device)
             seconds = clock() - start
+        model.zero_grad()
         if count >= EVALUATION_BATCH or 2 * seconds > LONGEST:
             return max(FEWEST, int(count * min(LONGEST / seconds, 2)))
         count *= 2

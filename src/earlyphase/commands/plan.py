@@ -67,8 +67,7 @@ def print_speeds(study: Study, device: str) -> dict[tuple[str, str], Speed]:
         precision = answer["precision"] if automatic else execution["precision"]
         speed = speeds[run.dataset, run.model] = Speed.of(answer["measured"], precision)
         batch = run.training["batch_size"]
-        print(f"{run}: {1000 * speed.step:.3g} ms an iteration of {batch} images, {batch / speed.step:.0f} "
-              f"images/s, in {precision}")  # fmt: skip
+        print(f"{run}: {batch / speed.step:,.0f} images/s, {speed.step:.3g} s an iteration, in {precision}")
         if automatic:
             print(f"  {answer['because']}")
     return speeds

@@ -1,14 +1,22 @@
 #!/usr/bin/env python3
-"""Images a second of one training process of this project: ResNet-20, batch 128, crops and mirror images.
+"""Images a second of one training process of this project, on random images of CIFAR-10's number.
 
-It uses what a training job uses, on random images of CIFAR-10's number and shape. Once warm it prints
-"ready", reads a line "START SECONDS" (time of the clock at which to begin to count, and for how long), trains
-until then and on to the end of that window, and prints images a second. throughput.py starts several.
+It uses what a training job uses. Once warm it prints "ready" and its precision, reads a line "START SECONDS"
+(time of the clock at which to begin to count, and for how long), trains until then and on to the end of that
+window, and prints images a second. throughput.py and gpu.py start several.
 
-usage: echo 0 10 | OMP_NUM_THREADS=1 own_loop.py [--device cpu] [--precision float32]
+Modes: `eager` is how jobs train. `compile` compiles the network by `torch.compile`. `graphs`, on a GPU,
+replays a step that was captured once as a CUDA graph, with the learning rate that it was captured with.
+
+usage: echo 0 10 | OMP_NUM_THREADS=1 own_loop.py [--network resnet20] [--device cpu] [--precision float32]
+                                                 [--mode eager]
 """
 
 import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
 
 from earlyphase.core.images import shuffled_batches
 from earlyphase.core.masks import full_mask
@@ -16,40 +24,86 @@ from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.precision import PRECISIONS
 from earlyphase.core.training import MaskedSGD, Training, TrainingSettings, train
-from shared import moment, options, random_images, set_up
+from earlyphase.runtime.calibration import AUTO
+from shared import CASES, moment, options, random_images, set_up
 
 IMAGES = 50_000
-SETTINGS = TrainingSettings(
-    iterations=10**9, batch_size=128, learning_rate=0.01, milestones=(), decay=0.1, momentum=0.9,
-    weight_decay=1e-4, crop_padding=4, flip=True, evaluate_every=10**9,
-)  # fmt: skip
 WARM_UP = 3  # iterations
+RATE = 0.01
+
+
+def training_of(case, images, model, rate=RATE):
+    """A training without end from the initial state, with a mask as tickets have one."""
+    settings = TrainingSettings(
+        iterations=10**9, batch_size=case.batch, learning_rate=rate, milestones=(), decay=0.1, momentum=0.9,
+        weight_decay=1e-4, crop_padding=4 * case.augmented, flip=case.augmented, evaluate_every=10**9,
+    )  # fmt: skip
+    initial = initial_state(model, seed=0)
+    load_state(model, initial)
+    batch_at = shuffled_batches(images, 0, settings.batch_size, settings.augmentation_at)
+    mask = full_mask(initial, prunable_names(model))
+    return Training(initial, range(settings.iterations), batch_at, settings, mask)
+
+
+@dataclass
+class Captured:
+    """A step as a CUDA graph: iterate to take one."""
+
+    model: torch.nn.Module
+    optimizer: MaskedSGD
+    training: Training
+    autocast: object
+
+    def step(self, images, labels):
+        """Take a step on a mini-batch."""
+        with self.autocast():
+            loss = F.cross_entropy(self.model(images), labels)
+        self.optimizer.step(loss, RATE, self.training.settings.weight_decay)
+
+    def __iter__(self):
+        images, labels = (tensor.clone() for tensor in self.training.batch_at(0))
+        self.model.train()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # as torch asks for before a capture
+            for _ in range(WARM_UP):
+                self.step(images, labels)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step(images, labels)
+        for iteration in self.training.span:
+            yield iteration
+            given = self.training.batch_at(iteration)
+            if len(given[1]) == len(labels):  # not the last, smaller mini-batch of an epoch
+                images.copy_(given[0])
+                labels.copy_(given[1])
+            graph.replay()
 
 
 def main():
     parser = options(__doc__)
+    parser.add_argument("--network", default="resnet20", choices=CASES)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--precision", default="float32", choices=PRECISIONS)
+    parser.add_argument("--precision", default="float32", choices=[*PRECISIONS, AUTO])
+    parser.add_argument("--mode", default="eager", choices=["eager", "compile", "graphs"])
     args = parser.parse_args()
-    device, autocast = set_up(args.device, args.precision)
-    images = random_images(IMAGES, 32, device)
-    model = resnet(channels=3, classes=10, depth=20, width=16).to(device)
-    initial = initial_state(model, seed=0)
-    load_state(model, initial)
-    training = Training(
-        initial,
-        range(SETTINGS.iterations),
-        shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at),
-        SETTINGS,
-        full_mask(initial, prunable_names(model)),
-    )
-    optimizer = MaskedSGD(model, training.mask, SETTINGS.momentum)
-    iterations = train(model, optimizer, training, autocast)
+    case = CASES[args.network]
+    device, precision, autocast = set_up(args.device, args.precision, case)
+    images = random_images(IMAGES, case.size, device)
+    model = resnet(channels=3, classes=10, depth=case.depth, width=case.width).to(device)
+    training = training_of(case, images, model)
+    optimizer = MaskedSGD(model, training.mask, training.settings.momentum)
+    trained = torch.compile(model) if args.mode == "compile" else model
+    if args.mode == "graphs":
+        iterations = iter(Captured(model, optimizer, training, autocast))
+    else:
+        iterations = train(trained, optimizer, training, autocast)
 
     for _ in range(WARM_UP + 1):  # each `next` but the first takes one step
         next(iterations)
     moment(args.device)
-    print("ready", flush=True)
+    print(f"ready {precision}", flush=True)
     start, seconds = map(float, input().split())
     while time.time() < start:  # the others train already, so this one does too
         next(iterations)
@@ -57,7 +111,7 @@ def main():
     while time.perf_counter() - began < seconds:
         next(iterations)
         counted += 1
-    print(f"{counted * SETTINGS.batch_size / (moment(args.device) - began):.1f}")
+    print(f"{counted * case.batch / (moment(args.device) - began):.1f}")
 
 
 if __name__ == "__main__":

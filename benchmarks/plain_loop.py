@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Images a second of a plain PyTorch training loop: the yardstick for this project's own.
 
-ResNet-20 on CIFAR-shaped images, written the way research code usually is: a PIL image for each example,
+A ResNet of the CIFAR design, written the way research code usually is: a PIL image for each example,
 torchvision transforms one image at a time, a DataLoader with worker processes, contiguous (NCHW) float32
 tensors, eager mode, torch.optim.SGD. The images are random: their content does not change the speed.
 
-usage: plain_loop.py [--seconds 10] [--batch 128] [--workers 2] [--threads 2] [--device cpu]
+usage: plain_loop.py [--network resnet20] [--seconds 10] [--workers 2] [--threads 2] [--device cpu]
 """
 
 import time
@@ -19,23 +19,23 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from shared import moment, options
+from shared import CASES, moment, options
 
 IMAGES = 50_000
 WARM_UP = 3  # batches
 
 
 class RandomImages(Dataset):
-    """As many images as CIFAR-10 has for training, of its shape, with its usual augmentation."""
+    """As many images as CIFAR-10 has for training, with its usual augmentation where there is to be any."""
 
-    def __init__(self):
+    def __init__(self, size, augmented):
         rng = np.random.default_rng(0)
-        self.images = rng.integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
+        self.images = rng.integers(0, 256, (IMAGES, size, size, 3), np.uint8)
         self.labels = rng.integers(0, 10, IMAGES)
+        varied = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(size, padding=4)]
         self.transform = transforms.Compose(
             [
-                transforms.RandomHorizontalFlip(),
-                transforms.RandomCrop(32, padding=4),
+                *(varied if augmented else []),
                 transforms.ToTensor(),
                 transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
             ]
@@ -68,41 +68,43 @@ class Block(nn.Module):
         return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
-class ResNet20(nn.Module):
-    """272,474 parameters, as in the paper."""
+class ResNet(nn.Module):
+    """6n + 2 layers in three stages; 272,474 parameters at depth 20 and width 16, as in the paper."""
 
-    def __init__(self):
+    def __init__(self, depth, width):
         super().__init__()
-        self.conv, self.bn = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
-        stages = [(16, 16), (16, 16), (16, 16), (16, 32), (32, 32), (32, 32), (32, 64), (64, 64), (64, 64)]
+        self.conv, self.bn = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        widths = [width * 2**stage for stage in range(3) for _ in range((depth - 2) // 6)]
+        stages = zip([width, *widths[:-1]], widths, strict=True)
         self.blocks = nn.Sequential(*(Block(into, out, 1 if into == out else 2) for into, out in stages))
-        self.fc = nn.Linear(64, 10)
+        self.fc = nn.Linear(4 * width, 10)
 
     def forward(self, x):
-        """Map (B, 3, 32, 32) to logits (B, 10)."""
+        """Map (B, 3, H, W) to logits (B, 10)."""
         x = self.blocks(F.relu(self.bn(self.conv(x))))
         return self.fc(F.avg_pool2d(x, x.shape[3]).flatten(1))
 
 
 def main():
     parser = options(__doc__)
+    parser.add_argument("--network", default="resnet20", choices=CASES)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
     parser.add_argument("--threads", type=int, default=2, help="of torch, in the process that trains")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
+    case = CASES[args.network]
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     loader = DataLoader(
-        RandomImages(),
-        args.batch,
+        RandomImages(case.size, case.augmented),
+        case.batch,
         shuffle=True,
         num_workers=args.workers,
         pin_memory=args.device == "cuda",
         drop_last=True,
     )
-    model = ResNet20().to(args.device)
+    model = ResNet(case.depth, case.width).to(args.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     for step, (images, labels) in enumerate(chain.from_iterable(repeat(loader))):
         if step == WARM_UP:
@@ -114,8 +116,8 @@ def main():
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
         optimizer.step()
-    rate = (step - WARM_UP) * args.batch / (moment(args.device) - start)
-    print(f"{rate:.1f} images/s ({args.workers} workers, {args.threads} threads, batch {args.batch})")
+    rate = (step - WARM_UP) * case.batch / (moment(args.device) - start)
+    print(f"{rate:.1f} images/s ({args.workers} workers, {args.threads} threads, batch {case.batch})")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,28 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A network, and what it is trained on."""
+
+    depth: int  # of a ResNet of the CIFAR design
+    width: int
+    size: int  # pixels a side of an image of three channels
+    batch: int
+    augmented: bool  # crops and mirror images
+
+    @property
+    def model(self):
+        """As an entry under `models` has it."""
+        return {"function": "resnet", "depth": self.depth, "width": self.width}
+
+
+CASES = {
+    "resnet20": Case(20, 16, 32, 128, augmented=True),  # the paper's
+    "default": Case(8, 4, 16, 32, augmented=False),  # the default study's
+}
+
+
 def options(description):
     """Parser of a benchmark's options; `description` is printed as it is written."""
     return argparse.ArgumentParser(
@@ -62,6 +84,19 @@ def random_images(count, size, device):
     return Images.from_arrays(pixels, draw.integers(0, 10, count), level, level, device)
 
 
+def flops_of_image(case):
+    """Floating-point operations of one image, forward and back, as torch counts them: of products alone."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from earlyphase.core.networks.resnet import resnet
+
+    network = resnet(3, 10, depth=case.depth, width=case.width)
+    with FlopCounterMode(display=False) as counted:
+        network(torch.zeros(2, 3, case.size, case.size)).sum().backward()
+    return counted.get_total_flops() / 2
+
+
 def moment(device):
     """Time at which all work so far is done, in seconds."""
     if device == "cuda":
@@ -71,11 +106,21 @@ def moment(device):
     return time.perf_counter()
 
 
-def set_up(device, precision):
-    """Prepare this process as a training job does; return its device and the context of a forward pass."""
-    from earlyphase.core.precision import autocast, use_precision
-    from earlyphase.runtime.execution import prepare
+def set_up(device, precision, case=None):
+    """Prepare this process as a training job does.
 
-    use_precision(precision)
-    chosen = prepare(device, precision).device
-    return chosen, partial(autocast, precision, chosen.type)
+    Args:
+        case: which network is trained; needed where the precision is "auto".
+
+    Returns:
+        The device, the precision that was settled on, and the context of a forward pass.
+    """
+    from earlyphase.core.precision import autocast, use_precision
+    from earlyphase.runtime.execution import prepare, settled
+
+    execution = prepare(device, precision)
+    if case is not None:
+        execution = settled(execution, case.model, (3, case.size, case.size), case.batch)
+    use_precision(execution.precision)
+    chosen = execution.device
+    return chosen, execution.precision, partial(autocast, execution.precision, chosen.type)

@@ -59,7 +59,7 @@ def main():
         sampled_iterations(run.telemetry[name], run.iterations) for name in ("schedule", "evaluations")
     )
     until = args.until or run.watched.stop
-    device, autocast = set_up("cpu", "float32")
+    device, _, autocast = set_up("cpu", "float32")
     images = random_images(IMAGES, args.size, device)
     batch_at = shuffled_batches(images, 0, settings.batch_size, settings.augmentation_at)
     entry = {name: value for name, value in study.config["models"][run.model].items() if name != "training"}

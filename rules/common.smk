@@ -1,7 +1,6 @@
 # The study, and input functions. No rules.
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import snakemake.rules
 from snakemake.exceptions import WorkflowError
 
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime import plugins
+from earlyphase.runtime import machine, plugins
 from earlyphase.study import demand, fingerprints, jobs, stages
 from earlyphase.study.configuration import plugins_of, read_yaml
 from earlyphase.study.rules import read_rules
@@ -59,21 +58,9 @@ snakemake.rules.get_function_params = parameters_of
 # `workflow.cores` raises where no number is given, as with --unlock, --report and --list-untracked.
 ALL_CORES = workflow.resource_settings.cores or 1
 
-# Libraries read these when they are loaded. MKL, which multiplies the matrices of linear layers, then takes a path
-# that it has on every processor.
-INSTRUCTIONS = {
-    "auto": {},
-    "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "sse41": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
-}
-
-
 def environment():
     """Variables that jobs run with, as a shell sets them before a command."""
-    chosen = dict(INSTRUCTIONS[STUDY.config["execution"]["instructions"]])
-    if chosen:
-        chosen["MKL_CBWR"] = "COMPATIBLE"
+    chosen = machine.instruction_limits(STUDY.config["execution"]["instructions"])
     if named := os.environ.get(plugins.VARIABLE):
         chosen[plugins.VARIABLE] = named
     return "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())
@@ -135,7 +122,7 @@ def needs(rule, role):
 def gpus_of_a_job(device):
     """Training jobs take one GPU each, where they are to use any."""
     if device == "auto":
-        return int(shutil.which("nvidia-smi") is not None)
+        return int(machine.has_gpu())
     return int(device == "cuda")
 
 

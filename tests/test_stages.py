@@ -27,7 +27,15 @@ def test_rules_stages_and_commands_have_the_same_names():
     commands = {path.stem for path in (ROOT / "src/earlyphase/commands").glob("[a-z]*.py")}
     assert set(RULES) == set(STAGES)
     assert set(STAGES) <= commands
-    assert commands - set(STAGES) == {"status", "explain", "fingerprint", "compare", "export"}
+    assert commands - set(STAGES) == {
+        "status",
+        "explain",
+        "fingerprint",
+        "compare",
+        "export",
+        "calibrate",
+        "plan",
+    }
     for file in (ROOT / "rules").glob("*.smk"):
         for rule, command in re.findall(
             r"^rule (\w+):.*?-m earlyphase (\w+) ", file.read_text(), re.M | re.S

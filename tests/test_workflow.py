@@ -1,6 +1,7 @@
 """The real workflow on the smoke study: it runs, it reruns exactly, it reports."""
 
 import inspect
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from earlyphase.results.claims.catalogue import catalogue
+from earlyphase.runtime import calibration, machine
 
 ROOT = Path(__file__).parents[1]
 SMOKE = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
@@ -393,6 +395,54 @@ def test_an_added_k_takes_its_state_from_the_nearest_kept_one(finished, tmp_path
     assert (project.folder / target).read_bytes() == added
 
 
+PRECISION = {"device": "cpu", "precision": "auto"}
+ROUND = f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4/round{{}}"
+
+
+def test_a_choice_of_precision_redoes_nothing_and_is_named_where_figures_mix(finished, tmp_path, monkeypatch):
+    mixed = finished.copied(tmp_path / "copy")  # made in float32
+    monkeypatch.chdir(mixed.folder)
+    monkeypatch.setattr(calibration, "not_backed", lambda model: "")
+    faster = {"step_seconds": {"float32": [2.0], "bfloat16": [1.0]}}
+    case = {"model": SMOKE["models"]["tiny"], "shape": [3, 8, 8], "batch_size": 32}
+    here = machine.described("cpu", {"OMP_NUM_THREADS": "1"})
+    calibration.answers([case], here, device="cpu", measure=lambda *_: [faster])
+    mixed.configure(execution=PRECISION)
+    assert mixed.planned() == {}
+    mixed.configure(execution=PRECISION, rounds=4)
+    assert mixed.planned() == {"imp_round": CHAINS, **TABLES}
+    mixed.snakemake("results/figures/synthetic/tiny/rewinding.svg", "--cores", "2")
+    table = pd.read_csv("results/tables/synthetic/tiny/imp.csv")
+    assert set(table[table["round"] < 4]["precision"]) == {"float32"}
+    assert set(table[table["round"] == 4]["precision"]) == {"bfloat16"}
+    about = json.loads(Path(ROUND.format(4), "run.json").read_text())
+    assert about["precision"] == "bfloat16"
+    assert about["machine"]["precision_chosen"].startswith("auto: bfloat16 is 2.00 times as fast")
+    named = "precision differs between runs: bfloat16, float32"
+    assert named in Path("logs/figures/synthetic/tiny/rewinding.log").read_text()
+    assert f"Mixed: {named}" in Path("results/figures/synthetic/tiny/rewinding.svg").read_text()
+
+
+def test_jobs_that_leave_the_precision_open_measure_it_once(finished, tmp_path):
+    """No test backs bfloat16 for this network, so the files are those of float32."""
+    again = finished.copied(tmp_path / "copy")
+    masks = [ROUND.format(number) + "/mask.safetensors" for number in (1, 2)]
+    shutil.rmtree((again.folder / masks[0]).parents[1])
+    again.configure(execution=PRECISION)
+    again.snakemake(*masks, "--cores", "2")
+    (kept,) = (again.folder / ".earlyphase/speed").iterdir()
+    answer = calibration.read_answer(kept)
+    assert answer["precision"] == "float32"
+    assert all(min(turns) > 0 for turns in answer["measured"]["step_seconds"].values())
+    for mask in masks:
+        about = json.loads((again.folder / mask).with_name("run.json").read_text())
+        assert about["precision"] == "float32"
+        assert about["machine"]["precision_chosen"] == answer["because"]
+        for name in ("mask.safetensors", "weights.safetensors", "metrics.csv"):
+            made, before = ((one.folder / mask).with_name(name) for one in (again, finished))
+            assert made.read_bytes() == before.read_bytes()
+
+
 def test_a_bad_configuration_stops_before_any_job(project):
     project.configure(rewind_iterations=[0, 24])
     printed = project.snakemake("-n", check=False)
@@ -408,6 +458,7 @@ EDITS = [
     ("a reformat", "src/earlyphase/core/images.py", "return whole + (left_over > 1)", "return (\n        whole + (left_over > 1)\n    )", {}),
     ("a function that no job runs", "src/earlyphase/study/status.py", "seconds < 100", "seconds < 120", {}),
     ("how a job chooses a GPU", "src/earlyphase/runtime/execution.py", "for share in range(SHARES)", "for share in range(1 * SHARES)", {}),
+    ("how a precision is chosen", "src/earlyphase/runtime/calibration.py", "MARGIN = 1.2", "MARGIN = 1.3", {}),
     ("how a job is locked", "src/earlyphase/runtime/locks.py", "fcntl.LOCK_EX |", "fcntl.LOCK_EX | 0 |", {}),
     ("a message of storage", "src/earlyphase/runtime/storage.py", "is damaged", "is broken", {}),
     ("how often progress is saved", "src/earlyphase/runtime/resume.py", "COST = 0.02", "COST = 0.01", {}),

@@ -20,7 +20,7 @@ from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.pretraining import NEW_OUTPUT, moved, output_names
 from earlyphase.core.tasks import Task, apply, hold_out
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
-from earlyphase.runtime.execution import Execution, prepare
+from earlyphase.runtime.execution import Execution, prepare, settled
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
 from earlyphase.runtime.storage import Row, load_tensors, load_weights, save_json, stored_header
@@ -122,9 +122,11 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
         SystemExit: another process has just done the same job, so that nothing is left to do.
     """
     begin(args)
-    use_precision(args.precision)
-    execution = prepare(args.device, args.precision)
     data, header = load_tensors(args.data, "data set")
+    shape, training = data["train_images"].shape[1:], args.spec["training"]
+    execution = prepare(args.device, args.precision)
+    execution = settled(execution, args.spec["model"], shape, training["batch_size"])
+    use_precision(execution.precision)
     checksums = {"data": header["sha256"]} | {
         role: stored_header(path)["sha256"] for role, path in inputs.items()
     }
@@ -136,7 +138,7 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
         if waited and "out_run" in args and is_done(args.out_run, outputs, identity):
             print("the other process finished this job", flush=True)
             raise SystemExit(0)
-        settings = TrainingSettings.from_spec(args.spec["training"])
+        settings = TrainingSettings.from_spec(training)
         record = run_record(
             args.spec, args.code, checksums, execution.machine(), identity=identity, **execution.record()
         )

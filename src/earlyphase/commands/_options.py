@@ -53,7 +53,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume-interval", type=float, default=30.0, help="seconds of work a kill may cost")
     parser.add_argument("--preload", action="store_true", help="fork from a process that has imported torch")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16", "auto"])
 
 
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:

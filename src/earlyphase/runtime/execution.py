@@ -6,13 +6,14 @@ None of these is part of an experiment's identity; all are recorded with its res
 import ctypes
 import os
 import platform
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
 
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.calibration import AUTO, answers
 from earlyphase.runtime.locks import private_folder, try_lock
+from earlyphase.runtime.machine import described, granted_threads, processor_model
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Execution:
     device: torch.device
     precision: str  # one of `core.precision.PRECISIONS`
     threads: int
+    chosen: str = ""  # why this precision, where it was left to a measurement
 
     def record(self) -> dict[str, str | int]:
         """What a job asked for: part of its identity."""
@@ -39,13 +41,15 @@ class Execution:
 
         Returns:
             `instructions`, the instruction set in use; `processor` and `gpu`, the model's name, where
-            there is one.
+            there is one; `precision_chosen`, where the precision was left to a measurement, its outcome.
         """
         found = {"instructions": instructions()}
         if model := processor_model():
             found["processor"] = model
         if self.device.type == "cuda":
             found["gpu"] = torch.cuda.get_device_name(self.device)
+        if self.chosen:
+            found["precision_chosen"] = self.chosen
         return found
 
 
@@ -56,22 +60,12 @@ def instructions() -> str:
     return f"{used}, oneDNN limited to {limit}" if limit else used
 
 
-def processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
-    """Name of the first processor, such as "AMD EPYC 7763"; None where `cpuinfo` does not tell."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        return None  # not Linux
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(filter(None, names), None)
-
-
 def prepare(device: str, precision: str) -> Execution:
     """Set up this process, but for its precision, and choose the device it computes on.
 
     Args:
         device: "cpu", "cuda", or "auto" (CUDA where there is any).
-        precision: one of `core.precision.PRECISIONS`.
+        precision: one of `core.precision.PRECISIONS`, or "auto", for `settled` to decide.
 
     Raises:
         InvalidInput: CUDA was asked for and there is none; OMP_NUM_THREADS is no number of threads.
@@ -87,18 +81,23 @@ def prepare(device: str, precision: str) -> Execution:
     return Execution(chosen, precision, threads)
 
 
-def granted_threads() -> int:
-    """Number of threads in OMP_NUM_THREADS, which Snakemake sets to what a rule was granted; otherwise 1.
+def settled(execution: Execution, model: dict, shape: tuple[int, ...], batch_size: int) -> Execution:
+    """Replace the precision "auto" by the one that a measurement of this machine chose; leave any other.
 
-    More threads than granted cores slow every job on the machine several times over.
+    Args:
+        model: the function of the network, and its arguments.
+        shape: of an image: channels, height, width.
+        batch_size: images of a mini-batch.
 
     Raises:
-        InvalidInput: it is not a whole number of at least 1.
+        InvalidInput: the network cannot be timed, or the answer not be kept.
     """
-    text = os.environ.get("OMP_NUM_THREADS", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise InvalidInput(f"OMP_NUM_THREADS is {text!r}; it must be a whole number of at least 1")
-    return int(text)
+    if execution.precision != AUTO:
+        return execution
+    case = {"model": model, "shape": list(shape), "batch_size": batch_size}
+    (answer,) = answers([case], described(execution.device.type), device=str(execution.device))
+    print(f"precision: {answer['precision']}: {answer['because']}", flush=True)
+    return replace(execution, precision=answer["precision"], chosen=answer["because"])
 
 
 def keep_freed_memory() -> None:

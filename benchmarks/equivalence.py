@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Whether bfloat16 ends with the accuracies of float32: what allows `precision: auto` to choose it.
+
+The workflow trains a study twice, all in float32 and all in bfloat16, each seed with the same initial weights
+and mini-batches: the dense network, and chains of pruning. Within each seed the accuracy of bfloat16 minus
+that of float32 is taken, of the dense network and of each round that is asked for. Two one-sided t tests
+(TOST) at 5 % judge whether its mean over seeds lies within 0.5 points of zero: "equivalent". Where it surely
+lies outside, it is "different", else "not shown". A network is backed only if every one of its tests says
+"equivalent", so nothing is corrected for their number. Fix the number of seeds before you look: adding seeds
+until a test passes makes it pass too often.
+
+What was trained already is not trained again: type the same command to go on. The rows of the network and
+data set replace those that the table has of them.
+
+usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--rounds 1 2] [--cores 2]
+                      [--table src/earlyphase/runtime/equivalence.csv]
+"""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from earlyphase.results.claims.evidence import Contrast
+from earlyphase.results.summaries import last_evaluations
+from earlyphase.runtime.machine import processor_model
+from earlyphase.study.planning import case_of
+from earlyphase.study.study import read_study
+from shared import ROOT, options, snakemake
+
+MARGIN = 0.5  # points of accuracy, either way
+ERROR = 0.05  # of each one-sided test
+PRECISIONS = ("float32", "bfloat16")
+TABLE = ROOT / "src/earlyphase/runtime/equivalence.csv"
+RUN = ["seed", "k", "round"]
+NOTHING_ELSE = {
+    "perturbed": [],
+    "pruned_by": [],
+    "pretrained": [],
+    "sparse_pretraining": [],
+    "critical_periods": [],
+}
+
+
+def train(folder, configurations, targets, cores):
+    """Have the workflow make tables in each precision, in a folder of its own with a log."""
+    for precision in PRECISIONS:
+        place = folder / precision
+        place.mkdir(parents=True, exist_ok=True)
+        own, log = place / "precision.yaml", place / "snakemake.log"
+        own.write_text(yaml.safe_dump({"execution": {"precision": precision}}))
+        command = [*snakemake(place, *targets), "--cores", str(cores), "--configfile", *configurations, own]
+        print(f"{precision}: {log}", flush=True)
+        with log.open("w") as printed:
+            if subprocess.run(command, cwd=ROOT, stdout=printed, stderr=printed).returncode:
+                sys.exit(f"the workflow failed: {log}")
+
+
+def accuracies(folder, run, rounds):
+    """Accuracy (%) and density at the end of every training that is compared, by seed, k and round.
+
+    The dense network has k and round 0.
+    """
+    place = folder / "results/tables" / run.dataset / run.model
+    dense = pd.read_csv(place / "dense.csv").assign(k=0, round=0)
+    pruned = pd.read_csv(place / "imp.csv")
+    pruned = pruned[pruned["round"].isin(rounds)]
+    ended = pd.concat([last_evaluations(table, RUN) for table in (dense, pruned)])
+    return 100 * ended.set_index(RUN)["accuracy"], ended.set_index(RUN)["density"]
+
+
+def judged(found, density):
+    """A row for the dense network and for each round of each chain.
+
+    Args:
+        found: precision -> accuracies in percent, by seed, k and round.
+        density: by the same.
+    """
+    differences = found["bfloat16"] - found["float32"]
+    for (k, number), values in differences.groupby(["k", "round"]):
+        evidence = Contrast(values.rename("difference")).evidence((-MARGIN, MARGIN), "points")
+        kept = values.dropna().index
+        verdict = "equivalent" if evidence.p_inside < ERROR else "not shown"
+        yield {
+            "k": k, "round": number, "density": round(density[kept].mean(), 4), "n": evidence.n,
+            **{precision: round(found[precision][kept].mean(), 3) for precision in PRECISIONS},
+            "difference": round(values.mean(), 4), "std": round(values.std(), 4),
+            "low": round(evidence.bounds[0], 4), "high": round(evidence.bounds[1], 4),
+            "p": float(f"{evidence.p_inside:.3g}"),
+            "verdict": "different" if evidence.p_outside < ERROR else verdict,
+        }  # fmt: skip
+
+
+def replaced(table, rows):
+    """Write rows to a table, in place of those of the same network and data set."""
+    rows = pd.DataFrame(rows)
+    before = pd.read_csv(table)
+    same = before["network"].isin(rows["network"]) & before["dataset"].isin(rows["dataset"])
+    pd.concat([before[~same], rows]).to_csv(table, index=False)
+
+
+def main():
+    parser = options(__doc__)
+    parser.add_argument("folder", type=Path, help="where both studies are trained")
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml")
+    parser.add_argument("--seeds", type=int, default=12, help="their number; 5 are the least that count")
+    parser.add_argument(
+        "--rounds", nargs="+", type=int, help="that are compared; the last where none is named"
+    )
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--table", type=Path, help=f"write rows there, e.g. {TABLE.relative_to(ROOT)}")
+    args = parser.parse_args()
+    args.folder = args.folder.resolve()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    seeds = args.folder / "seeds.yaml"
+    seeds.write_text(yaml.safe_dump(NOTHING_ELSE | {"seeds": list(range(args.seeds))}))
+    configurations = [*(path.resolve() for path in args.configfile), seeds]
+    study = read_study([ROOT / "config.yaml", *configurations], ROOT)
+    targets = [
+        f"results/tables/{run.dataset}/{run.model}/{name}.csv"
+        for run in study.runs
+        for name in ("dense", "imp")
+    ]
+    train(args.folder, configurations, targets, args.cores)
+    for run in study.runs:
+        found = {
+            name: accuracies(args.folder / name, run, args.rounds or [run.rounds]) for name in PRECISIONS
+        }
+        about = {
+            "network": json.dumps(case_of(study, run)["model"], sort_keys=True), "dataset": run.dataset,
+            "iterations": run.iterations,
+        }  # fmt: skip
+        made = {"torch": version("torch"), "processor": processor_model() or "unknown"}
+        compared = judged({name: accuracy for name, (accuracy, _) in found.items()}, found["float32"][1])
+        rows = [about | row | made for row in compared]
+        print(f"\n{run}, {run.iterations} iterations; bfloat16 minus float32, points, margin {MARGIN}")
+        shown = [
+            "k",
+            "round",
+            "density",
+            "n",
+            *PRECISIONS,
+            "difference",
+            "std",
+            "low",
+            "high",
+            "p",
+            "verdict",
+        ]
+        print(pd.DataFrame(rows)[shown].to_string(index=False))
+        if args.table:
+            replaced(args.table, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,6 +58,7 @@ snakemake.rules.get_function_params = parameters_of
 # `workflow.cores` raises where no number is given, as with --unlock, --report and --list-untracked.
 ALL_CORES = workflow.resource_settings.cores or 1
 
+
 def environment():
     """Variables that jobs run with, as a shell sets them before a command."""
     chosen = machine.instruction_limits(STUDY.config["execution"]["instructions"])

@@ -15,13 +15,14 @@ from earlyphase.errors import InvalidInput
 def prunable_names(model: nn.Module) -> list[str]:
     """Names of the tensors that IMP prunes: weights of convolutions and linear layers, in order.
 
-    Shortcuts, the first and the last layer are included; biases and batch norm never are.
+    Shortcuts, the first and the last layer are included, but for those that the network itself names in
+    `not_pruned`; biases and batch norm never are.
 
     Source: OpenLTH, the code of the paper's first author.
     """
-    return [
-        f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    spared = getattr(model, "not_pruned", ())
+    return [f"{name}.weight" for name in layers if f"{name}.weight" not in spared]
 
 
 def initial_state(model: nn.Module, seed: int, purpose: str = "initial") -> Weights:

@@ -116,7 +116,7 @@ def trained(rule, told):
         return told["training"]["iterations"]
     if rule in ("dense", "train_ticket"):
         return told["training"]["iterations"] - told.get("second_phase", {"start": 0})["start"]
-    if rule == "imp_round":
+    if rule in ("imp_round", "stability"):
         return told["training"]["iterations"] - told["columns"]["k"]
     if rule == "perturb":
         return told["training"]["iterations"] - told["start"]
@@ -275,11 +275,15 @@ def options(configuration, precision="float32"):
 
 
 def test_the_paper_is_planned_in_a_minute_without_torch(known):
-    """Seconds and memory of a process of its own, as the kernel counts them."""
+    """Seconds and memory of a process of its own, as the kernel counts them.
+
+    VmHWM, since the largest size in `getrusage` may be that of the process that this one was forked from.
+    """
     program = (
-        "import json, resource, sys; from earlyphase.__main__ import main; status = main(sys.argv[1:]); "
+        "import json, re, resource, sys; from earlyphase.__main__ import main; status = main(sys.argv[1:]); "
         "used = resource.getrusage(resource.RUSAGE_SELF); "
-        "print(json.dumps([status, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, 'torch' in sys.modules]))"
+        "most = int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024; "
+        "print(json.dumps([status, used.ru_utime + used.ru_stime, most, 'torch' in sys.modules]))"
     )
     command = [sys.executable, "-c", program, "plan", *options("presets/paper.yaml"), "--jobs", "8"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -101,6 +101,21 @@ def test_the_ends_are_evaluated_like_the_networks_themselves(images, inputs):
     assert [row["loss"] for row in other_way[::-1]] == [row["loss"] for row in rows]
 
 
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([0.1, 0.5, 0.2, 0.3], 0.5 - 0.2),  # the highest, over the mean of two ends that differ
+        ([0.3, 0.2, 0.5, 0.1], 0.5 - 0.2),
+        ([0.3, 0.1, 0.1], 0.1),  # the highest is an end: half of what the ends differ by
+        ([0.2, 0.1, 0.2], 0),  # a valley between the ends is none
+        ([0.25, 0.25, 0.25], 0),
+        ([0.1, float("nan"), 0.1], float("nan")),
+    ],
+)
+def test_instability_is_the_highest_error_above_the_mean_of_the_ends(errors, expected):
+    assert rise(errors) == pytest.approx(expected, nan_ok=True)
+
+
 def test_two_copies_that_are_one_have_no_instability_and_no_distance(images, inputs):
     first, _ = two_states()
     errors = [row["error"] for row in line_between(network(), first, first, 4, inputs, images, nullcontext)]
@@ -225,18 +240,25 @@ def test_a_second_copy_of_the_dense_network(trained):
     assert pair["first_accuracy"] == dense[8]
     assert pair["distance"] > 0
     assert line["position"].tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert pair["instability"] == pytest.approx(rise(line["error"].tolist()))
+    for column, along in (("instability", line["error"]), ("instability_loss", line["loss"])):
+        assert pair[column] == pytest.approx(along.max() - along.iloc[[0, -1]].mean())
     assert (line["sample"] == 24).all()
     assert not second_copy("b", "--first", "it8", "--trajectory", "trajectory")
     for kind in ("pair", "line"):
         assert Path(f"a-{kind}.csv").read_bytes() == Path(f"b-{kind}.csv").read_bytes()
 
 
-def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(trained, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [(0, ("--first", "it8", "--trajectory", "trajectory")), (1, ("--first", "ticket", "--mask", "mask"))],
+)
+def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(
+    trained, monkeypatch, capsys, number, options
+):
+    """The dense network, whose momentum must survive too, and a ticket."""
     from earlyphase.runtime.resume import ResumeFile
 
-    options = ("--first", "ticket", "--mask", "mask")
-    assert not second_copy("a", *options, round=1)
+    assert not second_copy("a", *options, round=number)
     whole = {kind: Path(f"a-{kind}.csv").read_bytes() for kind in ("pair", "line")}
     save = ResumeFile.save
 
@@ -249,10 +271,10 @@ def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(trained, monkeyp
         patched.setattr(ResumeFile, "due", lambda resume: True)
         patched.setattr(ResumeFile, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            second_copy("b", *options, round=1)
+            second_copy("b", *options, round=number)
     assert Path("b.resume").exists() and not Path("b-pair.csv").exists()
     capsys.readouterr()
-    assert not second_copy("b", *options, round=1)
+    assert not second_copy("b", *options, round=number)
     assert "resuming at iteration 5" in capsys.readouterr().out
     assert {kind: Path(f"b-{kind}.csv").read_bytes() for kind in whole} == whole
     assert not Path("b.resume").exists()

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -77,11 +75,9 @@ def plan(folder, *words):
 
 def random_images(count, size, device):
     """Colour images in ten classes: what they show changes no time."""
-    from earlyphase.core.images import Images  # imports torch, which most benchmarks do without
+    from earlyphase.commands import calibrate  # imports torch, which most benchmarks do without
 
-    draw, level = np.random.default_rng(0), np.full(3, 0.5, np.float32)
-    pixels = draw.integers(0, 256, (count, 3, size, size), np.uint8)
-    return Images.from_arrays(pixels, draw.integers(0, 10, count), level, level, device)
+    return calibrate.random_images(count, [3, size, size], device)
 
 
 def flops_of_image(case):

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 import torchvision
 
 from earlyphase.__main__ import main
+from earlyphase.commands.checkpoint import part
 from earlyphase.core.networks.lenet import conv, lenet_300_100
+from earlyphase.core.networks.resnet import resnet18
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.networks.vgg import vgg
-from earlyphase.core.networks.wide_resnet import resnet18, wide_resnet
+from earlyphase.core.networks.wide_resnet import wide_resnet
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_mask, load_tensors, load_weights, save_weights
 from earlyphase.study.fingerprints import fingerprint
@@ -149,7 +151,7 @@ def test_a_wide_resnet_of_another_depth_is_refused():
         ({"function": "lenet_300_100", "size": 8}, "lenet.lenet_300_100"),
         ({"function": "conv", "depth": 2, "width": 2, "size": 8}, "lenet.conv"),
         ({"function": "vgg", "depth": 13, "width": 2}, "vgg.vgg"),
-        ({"function": "resnet18", "width": 2}, "wide_resnet.resnet18"),
+        ({"function": "resnet18", "width": 2}, "resnet.resnet18"),
         ({"function": "wide_resnet", "depth": 10}, "wide_resnet.wide_resnet"),
     ],
 )
@@ -166,9 +168,7 @@ def test_each_is_trained_pruned_and_trained_again(folder, entry, home):  # noqa:
                        "--out-metrics", "dense.csv", "--out-run", "dense.json")  # fmt: skip
     tensors, _ = load_tensors("trajectory", "trajectory")
     for k in (3, 8):
-        prefix = f"{k}/weights/"
-        state = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
-        save_weights(f"it{k}", state, iteration=k)
+        save_weights(f"it{k}", part(tensors, f"{k}/weights/"), iteration=k)
     pruned = spec | {
         "columns": NAMES | {"k": 3, "round": 1}, "criterion": {"function": "magnitude"}, "prune_fraction": 0.5,
     }  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from pandas import DataFrame, read_csv
 from torch import nn
 
+from earlyphase.commands.checkpoint import part
 from earlyphase.core.images import Augmentation, Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
@@ -214,11 +215,9 @@ def trained(folder):  # noqa: F811
     assert not done
     tensors, _ = load_tensors("trajectory", "trajectory")
     for k in (3, 8):
-        prefix = f"{k}/weights/"
-        state = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
-        save_weights(f"it{k}", state, iteration=k)
+        save_weights(f"it{k}", part(tensors, f"{k}/weights/"), iteration=k)
     rng = np.random.default_rng(0)
-    end = {name.removeprefix("8/weights/"): a for name, a in tensors.items() if name.startswith("8/weights/")}
+    end = part(tensors, "8/weights/")
     mask = {name: rng.random(end[name].shape) < 0.5 for name in prunable_names(network())}
     save_mask("mask", mask)
     save_weights("ticket", {name: a * mask.get(name, np.True_) for name, a in end.items()}, iteration=8)
@@ -311,9 +310,7 @@ def test_a_k_that_was_not_kept_is_reached_from_the_nearest_before_it(trained):
         assert not command("dense", spec(), "--keep", *kept, "--resume", "x.resume", "--out-trajectory", out,
                            "--out-metrics", f"{out}.csv", "--out-run", f"{out}.json")  # fmt: skip
         states[out], _ = load_tensors(out, "trajectory")
-    prefix = "5/weights/"
-    five = {name.removeprefix(prefix): a for name, a in states["near"].items() if name.startswith(prefix)}
-    save_weights("it5", five, iteration=5)
+    save_weights("it5", part(states["near"], "5/weights/"), iteration=5)
     for out in states:
         assert not second_copy(f"{out}-copy", "--first", "it8", "--trajectory", out, k=5)
     assert Path("near-copy-pair.csv").read_bytes() == Path("far-copy-pair.csv").read_bytes()

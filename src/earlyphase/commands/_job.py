@@ -3,8 +3,8 @@
 import argparse
 import hashlib
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,18 @@ class Job:
     def seed(self) -> int:
         """The replicate."""
         return self.spec["columns"]["seed"]
+
+    @property
+    def autocast(self) -> Callable[[], AbstractContextManager]:
+        """Makes the context of forward passes, which sets their precision."""
+        return partial(autocast, self.execution.precision, self.execution.device.type)
+
+    def sample_size(self, asked: int) -> int:
+        """How many training images to measure on: as many as asked for, or all that there are."""
+        there = len(self.task.train)
+        if there < asked:
+            print(f"sample: all {there} training images, where {asked} were asked for", flush=True)
+        return min(asked, there)
 
     def network(self, classes: int | None = None) -> nn.Module:
         """Build the network that the spec names; its weights are not yet meaningful.
@@ -83,8 +95,7 @@ class Job:
         """Train to the end, or on from where an earlier attempt was killed; `options` are those of `Run`."""
         if empty := empty_layers(training.mask or {}):
             print(f"layer collapse: no weight is left in {', '.join(empty)}", flush=True)
-        precision = partial(autocast, self.execution.precision, self.execution.device.type)
-        run = Run(training, model, self.task.test, precision, validation=self.task.validation, **options)
+        run = Run(training, model, self.task.test, self.autocast, validation=self.task.validation, **options)
         return finish(run, self.resume)
 
     def metrics(self, progress: Progress, density: float, mask: Mask | None = None) -> list[Row]:

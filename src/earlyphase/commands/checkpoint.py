@@ -22,13 +22,18 @@ def run(args: argparse.Namespace) -> None:
     """Write the state after k iterations."""
     begin(args)
     k = args.spec["columns"]["k"]
-    tensors, header = load_tensors(args.trajectory, "trajectory")
-    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
-    weights, velocity = part(tensors, f"{nearest}/weights/"), part(tensors, f"{nearest}/velocity/")
+    nearest, weights, velocity = kept_before(args.trajectory, k)
     if nearest < k:
         print(f"iteration {k} was not kept: training on from {nearest}", flush=True)
         weights = train_on(args, weights, velocity, range(nearest, k))
     save_weights(args.out, weights, iteration=k)
+
+
+def kept_before(trajectory: str, k: int) -> tuple[int, Weights, Weights]:
+    """The last iteration up to k whose state the dense run kept; its weights and its momentum."""
+    tensors, header = load_tensors(trajectory, "trajectory")
+    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
+    return nearest, part(tensors, f"{nearest}/weights/"), part(tensors, f"{nearest}/velocity/")
 
 
 def part(tensors: Weights, prefix: str) -> Weights:

@@ -68,11 +68,8 @@ def states(job: Job, args: argparse.Namespace, k: int) -> tuple[nn.Module, np.nd
 
 
 def sample_of(job: Job) -> Images:
-    """The images that the Hessian is computed on: as many as asked for, or all that there are."""
-    asked, there = job.spec["curvature"]["sample"], len(job.task.train)
-    if there < asked:
-        print(f"sample: all {there} training images, where {asked} were asked for", flush=True)
-    return fixed_sample(job.task.train, min(asked, there))
+    """The images that the Hessian is computed on."""
+    return fixed_sample(job.task.train, job.sample_size(job.spec["curvature"]["sample"]))
 
 
 def measured(

@@ -24,12 +24,10 @@ def run(args: argparse.Namespace) -> None:
         InvalidInput: the state is of another iteration or network.
     """
     with training_job(args, state=args.state) as job:
-        k, chosen, there = job.spec["columns"]["k"], job.spec["fisher"], len(job.task.train)
-        if there < chosen["sample"]:
-            print(f"sample: all {there} training images, where {chosen['sample']} were asked for", flush=True)
+        k, chosen = job.spec["columns"]["k"], job.spec["fisher"]
         model = job.network()
         load_state(model, load_state_at(args.state, k))
-        batch = sample_at(job.task, min(chosen["sample"], there), job.seed, k)
+        batch = sample_at(job.task, job.sample_size(chosen["sample"]), job.seed, k)
         row = fisher_trace(model, batch, chosen["draws"], generator(job.seed, "fisher labels", k))
         save_rows(args.out_row, job.described([{"iteration": k} | row]))
         job.resume.remove()

@@ -6,24 +6,20 @@ of SGD tells the two apart.
 """
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 
 from torch import nn
 
 from earlyphase.commands._job import Job, training_job
 from earlyphase.commands._options import add_training_arguments, load_state_at
-from earlyphase.commands.checkpoint import part
+from earlyphase.commands.checkpoint import kept_before
 from earlyphase.core.fisher import sample_at
 from earlyphase.core.images import BatchAt, in_turn
 from earlyphase.core.masks import Mask, Weights, density, full_mask
 from earlyphase.core.networks.state import load_state, prunable_names
-from earlyphase.core.precision import autocast
 from earlyphase.core.stability import apart, line_between, rise, second_noise
 from earlyphase.core.training import Training, evaluate
-from earlyphase.runtime.storage import Row, load_mask, load_tensors, save_rows
+from earlyphase.runtime.storage import Row, load_mask, save_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,9 +79,7 @@ def second_dense(job: Job, trajectory: str) -> Training:
     study later; up to k it then repeats that run.
     """
     k = job.spec["columns"]["k"]
-    tensors, header = load_tensors(trajectory, "trajectory")
-    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
-    weights, velocity = part(tensors, f"{nearest}/weights/"), part(tensors, f"{nearest}/velocity/")
+    nearest, weights, velocity = kept_before(trajectory, k)
     ordinary = job.training(weights, range(nearest, job.settings.iterations), velocity=velocity)
     return replace(ordinary, batch_at=in_turn((0, ordinary.batch_at), (k, noisy(job))))
 
@@ -99,19 +93,12 @@ def noisy(job: Job) -> BatchAt:
 def accuracy_of(job: Job, model: nn.Module, weights: Weights) -> float:
     """Test accuracy of a trained network under its own running statistics."""
     load_state(model, weights)
-    return evaluate(model, job.task.test, precision_of(job))["accuracy"]
+    return evaluate(model, job.task.test, job.autocast)["accuracy"]
 
 
 def line_of(job: Job, model: nn.Module, first: Weights, second: Weights) -> list[Row]:
     """Error and loss on the line, with statistics of as many training images as asked for, or of all."""
-    chosen, there = job.spec["stability"], len(job.task.train)
-    if there < chosen["sample"]:
-        print(f"sample: all {there} training images, where {chosen['sample']} were asked for", flush=True)
-    images, _ = sample_at(job.task, min(chosen["sample"], there), job.seed, job.settings.iterations)
-    rows = line_between(model, first, second, chosen["points"], images, job.task.test, precision_of(job))
+    chosen = job.spec["stability"]
+    images, _ = sample_at(job.task, job.sample_size(chosen["sample"]), job.seed, job.settings.iterations)
+    rows = line_between(model, first, second, chosen["points"], images, job.task.test, job.autocast)
     return [row | {"sample": len(images)} for row in rows]
-
-
-def precision_of(job: Job) -> Callable[[], AbstractContextManager]:
-    """The context of forward passes."""
-    return partial(autocast, job.execution.precision, job.execution.device.type)

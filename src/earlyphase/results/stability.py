@@ -3,10 +3,9 @@
 Source: Frankle, Dziugaite, Roy & Carbin 2020, "Linear mode connectivity and the lottery ticket hypothesis".
 """
 
-import numpy as np
 from pandas import DataFrame
 
-from earlyphase.results.summaries import t_interval
+from earlyphase.results.summaries import nearest_round, t_interval
 
 STABLE = 0.02  # instability, a fraction of the test set: the source's threshold
 RULE = (
@@ -32,5 +31,5 @@ def stable_from(pairs: DataFrame) -> float:
 
 def ticket_round(pairs: DataFrame, density: float = 0.8**8) -> int | None:
     """Return the round of the tickets that is nearest to a density; None where there are no tickets."""
-    densities = pairs[pairs["round"] > 0].groupby("round")["density"].mean()
-    return int(np.log(densities / density).abs().idxmin()) if len(densities) else None
+    tickets = pairs[pairs["round"] > 0]
+    return None if tickets.empty else nearest_round(tickets, density)[0]

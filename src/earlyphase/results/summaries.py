@@ -55,6 +55,15 @@ def early_stopping(table: DataFrame, run: list[str]) -> DataFrame:
     return found[run].assign(stopping=found["iteration"].where(finite).astype(float))
 
 
+def nearest_round(runs: DataFrame, density: float) -> tuple[int, float]:
+    """The round of `runs`, one at least, whose mean density is nearest to another, and how far off it is.
+
+    That is in rounds of the paper's size, each a factor of 0.8.
+    """
+    steps = np.log(runs.groupby("round")["density"].mean() / density).abs() / -np.log(0.8)
+    return int(steps.idxmin()), float(steps.min())
+
+
 def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
     """Summarise the accuracy of `runs` over the seeds of each group.
 

@@ -9,7 +9,7 @@ from earlyphase.results.deficits import period_end
 from earlyphase.results.pretraining import RULE, matching_durations
 from earlyphase.results.stability import RULE as STABILITY_RULE
 from earlyphase.results.stability import stable_from, ticket_round
-from earlyphase.results.summaries import last_evaluations, t_interval
+from earlyphase.results.summaries import last_evaluations, nearest_round, t_interval
 
 ALL = "all"  # layers
 
@@ -227,11 +227,12 @@ def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8)
     """
     whole = last_evaluations(dense, ["seed"]).set_index("seed")["accuracy"]
     tickets = last_evaluations(imp, ["seed", "k", "round"])
-    densities = tickets.groupby("round")["density"].mean()
-    steps = np.log(densities / density).abs() / -np.log(0.8)
-    if not len(steps) or steps.min() > 0.5:
+    if tickets.empty:
         return float("nan")
-    at_round = tickets[tickets["round"] == steps.idxmin()].pivot(index="seed", columns="k", values="accuracy")
+    nearest, off = nearest_round(tickets, density)
+    if off > 0.5:
+        return float("nan")
+    at_round = tickets[tickets["round"] == nearest].pivot(index="seed", columns="k", values="accuracy")
     matching = float("nan")
     for k in sorted(at_round, reverse=True):
         gap = (whole - at_round[k]).dropna()

@@ -29,9 +29,14 @@ def images_of(entry: Mapping) -> dict[str, int]:
 
     They are what the entry says or, where it is silent, the function's defaults and what it says of itself.
     """
-    described = registered("datasets")[entry["function"]]
-    known = UNKNOWN | described.facts | described.defaults | entry
+    known = known_of(entry)
     return {name: known[name] for name in UNKNOWN}
+
+
+def known_of(entry: Mapping) -> dict:
+    """What is known of a configured data set; what its entry says comes before its function's defaults."""
+    described = registered("datasets")[entry["function"]]
+    return UNKNOWN | described.facts | described.defaults | entry
 
 
 def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
@@ -54,13 +59,18 @@ def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
     return total
 
 
+def way_forward(study: Study, dataset: str, model: str) -> tuple[int, int]:
+    """Layers of a network, and the multiply-adds of one image's way forward through it."""
+    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
+    depth, width = network.get("depth", 20), network.get("width", 16)
+    return depth, multiply_adds(depth, width, images["size"], images["channels"])
+
+
 def training_seconds(study: Study, dataset: str, model: str, iterations: int, *, gpu: bool) -> float:
     """Seconds to ask for `iterations` of training with the evaluations that fall among them."""
     run = study.run({"dataset": dataset, "model": model})
     images, settings = images_of(study.config["datasets"][dataset]), run.training
-    network = study.config["models"][model]
-    depth, width = network.get("depth", 20), network.get("width", 16)
-    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    depth, forward = way_forward(study, dataset, model)
     evaluations = iterations / settings["evaluate_every"]
     work = forward * (3 * settings["batch_size"] * iterations + images["test"] * evaluations)
     if gpu:
@@ -73,9 +83,7 @@ def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> f
 
     A product with the Hessian is three ways forward and back.
     """
-    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
-    depth, width = network.get("depth", 20), network.get("width", 16)
-    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    depth, forward = way_forward(study, dataset, model)
     chosen = study.run({"dataset": dataset, "model": model}).curvature
     products = HESSIAN_PRODUCTS * len(chosen["statistics"])
     work = products * 9 * chosen["sample"] * forward
@@ -84,9 +92,7 @@ def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> f
 
 def fisher_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
     """Seconds to ask for a trace of the Fisher information: image by image, a way back for each label."""
-    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
-    depth, width = network.get("depth", 20), network.get("width", 16)
-    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    depth, forward = way_forward(study, dataset, model)
     chosen = study.run({"dataset": dataset, "model": model}).fisher
     labels = chosen["draws"] + 1  # drawn ones and that of the data
     work, ways = chosen["sample"] * (1 + 2 * labels) * forward, chosen["sample"] * (1 + labels)
@@ -95,11 +101,10 @@ def fisher_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> floa
 
 def line_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
     """Seconds to ask for the line between two copies: at each point a way forward of sample and test set."""
-    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
-    depth, width = network.get("depth", 20), network.get("width", 16)
-    forward = multiply_adds(depth, width, images["size"], images["channels"])
+    depth, forward = way_forward(study, dataset, model)
+    tested = images_of(study.config["datasets"][dataset])["test"]
     chosen = study.run({"dataset": dataset, "model": model}).stability
-    seen = chosen["points"] * (chosen["sample"] + images["test"])
+    seen = chosen["points"] * (chosen["sample"] + tested)
     batches = math.ceil(seen / EVALUATED_AT_ONCE)
     if gpu:
         return seen * forward / GPU_RATE + batches * GPU_LAYER_STEP * depth

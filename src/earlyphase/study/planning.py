@@ -11,10 +11,9 @@ from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from earlyphase.core.schedules import sampled_iterations
-from earlyphase.study.demand import UNKNOWN, images_of
+from earlyphase.study.demand import images_of, known_of
 from earlyphase.study.jobs import Job, inputs, jobs
 from earlyphase.study.run import Run
-from earlyphase.study.signatures import registered
 from earlyphase.study.stages import STAGES, kept_iterations
 from earlyphase.study.study import Study
 
@@ -70,9 +69,7 @@ class Speed:
 
 def case_of(study: Study, run: Run) -> dict[str, object]:
     """What decides about the speed of a run's trainings: network, shape of an image, size of a mini-batch."""
-    entry = study.config["datasets"][run.dataset]
-    described = registered("datasets")[entry["function"]]
-    known = UNKNOWN | described.facts | described.defaults | entry
+    known = known_of(study.config["datasets"][run.dataset])
     sides = [known.get(side, known["size"]) for side in ("height", "width")]
     network = study.config["models"][run.model]
     return {

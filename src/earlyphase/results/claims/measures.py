@@ -2,12 +2,11 @@
 
 from typing import Annotated, Literal
 
-import numpy as np
 from pandas import DataFrame, Series
 
 from earlyphase.results.claims.evidence import POINTS, Contrast
 from earlyphase.results.claims.judging import NotRun, Tables
-from earlyphase.results.summaries import NETWORK, last_evaluations
+from earlyphase.results.summaries import NETWORK, last_evaluations, nearest_round
 
 REWIND_TO_0 = "rewind_to_0"  # a perturbation by its name in config.yaml: iteration 0 under the mask of k
 FRACTION = {"minimum": 0, "maximum": 1}
@@ -42,11 +41,11 @@ def by_rewind_iteration(tables: Tables, imp_round: int) -> DataFrame:
 
 def round_near(runs: DataFrame, density: float) -> int:
     """The round of `runs` nearest to a density; it must lie within half a round (a factor of sqrt(0.8))."""
-    densities = runs.groupby("round")["density"].mean()
-    steps = np.log(densities / density).abs() / -np.log(0.8)
-    if steps.min() > 0.5:
-        raise NotRun(f"no round is near {density:.1%} of weights; the sparsest has {densities.min():.1%}")
-    return steps.idxmin()
+    nearest, off = nearest_round(runs, density)
+    if off > 0.5:
+        sparsest = runs.groupby("round")["density"].mean().min()
+        raise NotRun(f"no round is near {density:.1%} of weights; the sparsest has {sparsest:.1%}")
+    return nearest
 
 
 def shared_round(runs: DataFrame, by: list[str], otherwise: str) -> int:
@@ -82,6 +81,18 @@ def rewound_to_0(tables: Tables, k: int, imp_round: int, baseline: str) -> Serie
     if not chosen.any():
         raise NotRun(f"{REWIND_TO_0} was not run for k = {k:,} at this density")
     return POINTS * runs[chosen].set_index("seed")["accuracy"]
+
+
+def losing_less(above: Series, label: str, share: float | None, accuracy: DataFrame) -> Contrast:
+    """`above`, in points, plus a share of what the largest k of `accuracy` gains over k = 0, in each seed.
+
+    Above 0 where less than that share is lost; None adds nothing. There is no test where rewinding itself
+    surely gains nothing.
+    """
+    if share is None:
+        return Contrast(above.rename(label))
+    gain = rewound_to(accuracy, latest(accuracy)) - rewound_to(accuracy, 0)
+    return Contrast((above + share * gain).rename(f"{label}, plus {share:g} of rewinding's gain"), gain)
 
 
 def beside_gain(

@@ -13,6 +13,7 @@ from earlyphase.results.claims.measures import (
     dense_accuracy,
     final_results,
     latest,
+    losing_less,
     rewound_to,
     round_near,
 )
@@ -55,11 +56,7 @@ def tickets_minus_dense(
     if not ks:
         raise NotRun(f"no k from {from_k:,} on was run")
     above = {f"k = {each:,} minus dense": rewound_to(accuracy, each) - dense for each in ks}
-    if share is None:
-        return [Contrast(values.rename(label)) for label, values in above.items()]
-    gain = rewound_to(accuracy, latest(accuracy)) - rewound_to(accuracy, 0)
-    more = f"plus {share:g} of rewinding's gain"
-    return [Contrast((one + share * gain).rename(f"{label}, {more}"), gain) for label, one in above.items()]
+    return [losing_less(values, label, share, accuracy) for label, values in above.items()]
 
 
 @measure(reads=("imp", "dense"))
@@ -71,12 +68,10 @@ def ticket_near_dense(tables: Tables, *, share: Share, density: Share) -> list[C
     """
     accuracy, dense = at_density(tables, density), dense_accuracy(tables)
     late = latest(accuracy)
-    gain = accuracy[late] - rewound_to(accuracy, 0)
     above = accuracy[late] - dense
-    margin = f"plus {share:g} of rewinding's gain"
     return [
-        Contrast((above + share * gain).rename(f"k = {late:,} minus dense, {margin}"), gain),
-        Contrast((share * gain - above).rename(f"dense minus k = {late:,}, {margin}"), gain),
+        losing_less(above, f"k = {late:,} minus dense", share, accuracy),
+        losing_less(-above, f"dense minus k = {late:,}", share, accuracy),
     ]
 
 

@@ -3,14 +3,14 @@
 from pandas import DataFrame, Series
 
 from earlyphase.registry import measure
-from earlyphase.results.claims.evidence import POINTS, Contrast, Where
+from earlyphase.results.claims.evidence import POINTS, Where
 from earlyphase.results.claims.judging import NotRun, Tables
 from earlyphase.results.claims.measures import (
     MaybeShare,
     Share,
     by_rewind_iteration,
     dense_accuracy,
-    latest,
+    losing_less,
     rewound_to,
     round_near,
 )
@@ -37,15 +37,12 @@ def tickets_minus_dense_by_stability(
         kind = "stable" if stable else "unstable"
         raise NotRun(f"tickets of no k are {kind}; instability in points is {listed(means)}")
     accuracy, dense = by_rewind_iteration(tables, imp_round), dense_accuracy(tables)
-    gain = None if share is None else rewound_to(accuracy, latest(accuracy)) - rewound_to(accuracy, 0)
     found = []
     for k in ks:
-        label, above = f"k = {k:,} minus dense", rewound_to(accuracy, k) - dense
-        if gain is not None:
-            label, above = f"{label}, plus {share:g} of rewinding's gain", above + share * gain
+        above = losing_less(rewound_to(accuracy, k) - dense, f"k = {k:,} minus dense", share, accuracy)
         room = threshold - instability[k] if stable else instability[k] - threshold
         kind = f"instability {means[k]:.1f} is {'below' if stable else 'above'} {threshold:g} points"
-        found.append(Where(Contrast(above.rename(label), gain), room.rename(kind)))
+        found.append(Where(above, room.rename(kind)))
     return found
 
 

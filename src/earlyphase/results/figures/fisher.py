@@ -11,6 +11,7 @@ from earlyphase.results.figures.style import (
     curve_styles,
     house_style,
     iteration_axis,
+    line_with_band,
     new_axes,
     seeds_note,
 )
@@ -50,11 +51,8 @@ def fisher(tables: Tables) -> tuple[Figure, DataFrame]:
             TRACES.items(), curve_styles(list(TRACES)).values(), strict=True
         ):
             curve = geometric_curve(kept, column)
-            (line,) = ax.plot(
-                curve["iteration"], curve["mean"], label=label, markersize=3, linewidth=1.1, **look
-            )
             band = curve["mean"] / curve["factor"], curve["mean"] * curve["factor"]
-            ax.fill_between(curve["iteration"], *band, color=line.get_color(), alpha=0.22, linewidth=0)
+            line_with_band(ax, curve["iteration"], curve["mean"], band, label=label, markersize=3, **look)
             parts.append(curve.assign(curve=column, diverged=len(lost)))
         points = concat(parts, ignore_index=True)
         if not points.empty:

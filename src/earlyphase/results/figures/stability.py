@@ -14,6 +14,7 @@ from earlyphase.results.figures.style import (
     curve_styles,
     house_style,
     iteration_axis,
+    line_with_band,
     new_axes,
     plain,
     seeds_note,
@@ -123,10 +124,10 @@ def draw_lines(ax: Axes, courses: DataFrame, styles: dict[str, dict]) -> None:
     """Draw the error along the line from one copy to the other, a curve with its band for each k."""
     for k, curve in courses.groupby("k"):
         look = {key: value for key, value in styles[f"{k:,}"].items() if key != "marker"}
-        (line,) = ax.plot(curve["position"], 100 * curve["mean"], linewidth=1.2, label=f"{k:,}", **look)
+        look |= {"linewidth": 1.2, "label": f"{k:,}"}
         spread = curve["std"].fillna(0)
         band = 100 * (curve["mean"] - spread), 100 * (curve["mean"] + spread)
-        ax.fill_between(curve["position"], *band, color=line.get_color(), alpha=0.15, linewidth=0)
+        line_with_band(ax, curve["position"], 100 * curve["mean"], band, alpha=0.15, **look)
     ax.set_xlabel("Position on the line")
 
 

@@ -13,7 +13,7 @@ from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 Tables = dict[str, DataFrame]
 
@@ -173,10 +173,15 @@ def curve_with_band(ax: Axes, curve: DataFrame, scale: float = 1, label: str | N
         look: of the line; the band takes its colour.
     """
     mean, std = scale * curve["mean"], scale * curve["std"].fillna(0)
-    (line,) = ax.plot(curve["iteration"], mean, label=label, **{"linewidth": 1.1} | look)
-    ax.fill_between(
-        curve["iteration"], mean - std, mean + std, color=line.get_color(), alpha=0.22, linewidth=0
-    )
+    line_with_band(ax, curve["iteration"], mean, (mean - std, mean + std), label=label, **look)
+
+
+def line_with_band(
+    ax: Axes, x: Series, y: Series, band: tuple[Series, Series], alpha: float = 0.22, **look
+) -> None:
+    """Draw a line, and in its colour a band from one curve to another; `look` is that of the line."""
+    (line,) = ax.plot(x, y, **{"linewidth": 1.1} | look)
+    ax.fill_between(x, *band, color=line.get_color(), alpha=alpha, linewidth=0)
 
 
 def leaves_foot(ax: Axes) -> bool:

@@ -5,30 +5,30 @@ It uses what a training job uses. Once warm it prints "ready" and its precision,
 (time of the clock at which to begin to count, and for how long), trains until then and on to the end of that
 window, and prints images a second. throughput.py and gpu.py start several.
 
-Modes: `eager` is how jobs train. `compile` compiles the network by `torch.compile`. `graphs`, on a GPU,
-replays a step that was captured once as a CUDA graph, with the learning rate that it was captured with.
+Modes: `jobs` is how jobs train, with CUDA graphs on a GPU. In `eager` mode Python launches every kernel, and
+`compile` compiles the network by `torch.compile` besides.
 
 usage: echo 0 10 | OMP_NUM_THREADS=1 own_loop.py [--network resnet20] [--device cpu] [--precision float32]
-                                                 [--mode eager]
+                                                 [--mode jobs]
 """
 
 import time
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from earlyphase.core.images import shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.optimizer import MaskedSGD
 from earlyphase.core.precision import PRECISIONS
-from earlyphase.core.training import MaskedSGD, Training, TrainingSettings, train
+from earlyphase.core.steps import plain_step
+from earlyphase.core.training import Training, TrainingSettings, train
 from earlyphase.runtime.calibration import AUTO
 from shared import CASES, moment, options, random_images, set_up
 
 IMAGES = 50_000
-WARM_UP = 3  # iterations
+WARM_UP = 5  # iterations; enough for CUDA graphs to be captured
 RATE = 0.01
 
 
@@ -45,48 +45,12 @@ def training_of(case, images, model, rate=RATE):
     return Training(initial, range(settings.iterations), batch_at, settings, mask)
 
 
-@dataclass
-class Captured:
-    """A step as a CUDA graph: iterate to take one."""
-
-    model: torch.nn.Module
-    optimizer: MaskedSGD
-    training: Training
-    autocast: object
-
-    def step(self, images, labels):
-        """Take a step on a mini-batch."""
-        with self.autocast():
-            loss = F.cross_entropy(self.model(images), labels)
-        self.optimizer.step(loss, RATE, self.training.settings.weight_decay)
-
-    def __iter__(self):
-        images, labels = (tensor.clone() for tensor in self.training.batch_at(0))
-        self.model.train()
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):  # as torch asks for before a capture
-            for _ in range(WARM_UP):
-                self.step(images, labels)
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.step(images, labels)
-        for iteration in self.training.span:
-            yield iteration
-            given = self.training.batch_at(iteration)
-            if len(given[1]) == len(labels):  # not the last, smaller mini-batch of an epoch
-                images.copy_(given[0])
-                labels.copy_(given[1])
-            graph.replay()
-
-
 def main():
     parser = options(__doc__)
     parser.add_argument("--network", default="resnet20", choices=CASES)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=[*PRECISIONS, AUTO])
-    parser.add_argument("--mode", default="eager", choices=["eager", "compile", "graphs"])
+    parser.add_argument("--mode", default="jobs", choices=["jobs", "eager", "compile"])
     args = parser.parse_args()
     case = CASES[args.network]
     device, precision, autocast = set_up(args.device, args.precision, case)
@@ -94,11 +58,9 @@ def main():
     model = resnet(channels=3, classes=10, depth=case.depth, width=case.width).to(device)
     training = training_of(case, images, model)
     optimizer = MaskedSGD(model, training.mask, training.settings.momentum)
-    trained = torch.compile(model) if args.mode == "compile" else model
-    if args.mode == "graphs":
-        iterations = iter(Captured(model, optimizer, training, autocast))
-    else:
-        iterations = train(trained, optimizer, training, autocast)
+    launched = torch.compile(model) if args.mode == "compile" else model
+    step = None if args.mode == "jobs" else plain_step(launched, optimizer, autocast)
+    iterations = train(model, optimizer, training, autocast, step=step)
 
     for _ in range(WARM_UP + 1):  # each `next` but the first takes one step
         next(iterations)

@@ -36,7 +36,7 @@ def plain(network, cores, seconds, device):
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0])
 
 
-def ours(jobs, seconds, network, device, precision, mode="eager", environment=ONE_THREAD):
+def ours(jobs, seconds, network, device, precision, mode="jobs", environment=ONE_THREAD):
     """Images a second of training processes side by side, added up, and the precision they settled on."""
     command = [sys.executable, HERE / "own_loop.py", "--network", network, "--device", device]
     command += ["--precision", precision, "--mode", mode]

@@ -18,8 +18,9 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import density, full_mask, gather_kept, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
+from earlyphase.core.optimizer import MaskedSGD
 from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
-from earlyphase.core.training import MaskedSGD, Run, Training, TrainingSettings, pruned_weights_are_zero
+from earlyphase.core.training import Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims.catalogue import packaged
 from earlyphase.results.figures import figure

@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
-from earlyphase.core.precision import autocast
+from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.precision import autocast, use_precision
+from earlyphase.core.steps import GraphedStep, plain_step, step_of
 from earlyphase.core.training import (
-    MaskedSGD,
     Run,
     Training,
     TrainingSettings,
@@ -102,8 +104,8 @@ def test_one_step_is_that_of_the_library_bit_for_bit(images):
 def test_a_training_job_does_not_import_the_compiler():
     """It takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
-        "import sys, earlyphase.commands.imp_round, earlyphase.core.training as t, earlyphase.core.networks.resnet as m;"
-        "t.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9);"
+        "import sys, earlyphase.commands.imp_round, earlyphase.core.optimizer as o, earlyphase.core.networks.resnet as m;"
+        "o.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9);"
         "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -306,3 +308,66 @@ def test_cuda_training_keeps_pruned_weights_at_zero_and_agrees_with_the_cpu(rng)
         assert pruned_weights_are_zero(trained, mask)
         losses[device] = evaluate(model, images, nullcontext)["loss"]
     assert math.isclose(losses["cpu"], losses["cuda"], rel_tol=0.02)
+
+
+ON_GPU = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="NO GPU ON THIS MACHINE: CUDA graphs are untested"
+)
+LONG = TrainingSettings.from_spec(SPEC | {"iterations": 60, "milestones": [25, 40]})
+
+
+def long_training(start, images, mask, first=0, velocity=None):
+    batch_at = shuffled_batches(images, 0, LONG.batch_size, LONG.augmentation_at)
+    return Training(start, range(first, 60), batch_at, LONG, mask, velocity)
+
+
+@ON_GPU
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_a_step_replayed_as_a_graph_gives_the_bytes_of_one_that_python_launches(rng, precision):
+    """Over two milestones and with a smaller mini-batch in every epoch, each a graph of its own."""
+    use_precision(precision)
+    pixels, labels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, 70)
+    half = np.full(3, 0.5, np.float32)
+    images = Images.from_arrays(pixels, labels, half, half, torch.device("cuda"))
+    start, ends = state_of(new_model()), []
+    mask = random_mask(start, new_model())
+    context = partial(autocast, precision, "cuda")
+    for graphs in (False, True):
+        model = new_model(start).to("cuda")
+        training = long_training(start, images, mask)
+        optimizer = MaskedSGD(model, mask, LONG.momentum)
+        step = step_of(model, optimizer, context) if graphs else plain_step(model, optimizer, context)
+        for _ in train(model, optimizer, training, context, step=step):
+            assert pruned_weights_are_zero(state_of(model), mask)
+        ends.append((state_of(model), optimizer.velocity))
+    assert isinstance(step, GraphedStep) and len(step.graphs) >= 4  # each rate, and the smaller mini-batch
+    assert_same(ends[0][0], ends[1][0])
+    assert_same(ends[0][1], ends[1][1])
+
+
+@ON_GPU
+@pytest.mark.parametrize("stop", [1, 20, 41])
+def test_a_run_on_a_gpu_that_was_set_down_ends_with_the_same_bytes(rng, stop):
+    use_precision("float32")
+    pixels, labels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, 70)
+    half = np.full(3, 0.5, np.float32)
+    images = Images.from_arrays(pixels, labels, half, half, torch.device("cuda"))
+    start = state_of(new_model())
+    mask = random_mask(start, new_model())
+    ended = []
+    for interrupted in (False, True):
+        run = Run(long_training(start, images, mask), new_model(start).to("cuda"), images, nullcontext)
+        for iteration in run:
+            if interrupted and iteration == stop:
+                progress = run.progress()
+                run = Run(
+                    long_training(start, images, mask), new_model(start).to("cuda"), images, nullcontext
+                )
+                run.take_up(progress)
+                for _ in run:
+                    pass
+                break
+        ended.append(run.progress())
+    assert_same(ended[0].weights, ended[1].weights)
+    assert_same(ended[0].velocity, ended[1].velocity)
+    assert ended[0].rows == ended[1].rows

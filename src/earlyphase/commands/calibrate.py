@@ -16,8 +16,9 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks import network
 from earlyphase.core.networks.state import prunable_names
+from earlyphase.core.optimizer import MaskedSGD
 from earlyphase.core.precision import autocast, use_precision
-from earlyphase.core.training import EVALUATION_BATCH, MaskedSGD, Training, TrainingSettings, evaluate, train
+from earlyphase.core.training import EVALUATION_BATCH, Training, TrainingSettings, evaluate, train
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.execution import keep_freed_memory
 from earlyphase.runtime.machine import granted_threads

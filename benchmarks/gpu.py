@@ -35,10 +35,10 @@ from throughput import ours, product
 PRECISIONS = ("float32", "tf32", "bfloat16")
 MODES = ("jobs", "eager", "compile")
 SECONDS = {
-    "jobs": 25,
-    "eager": 25,
+    "jobs": 15,
+    "eager": 15,
     "compile": 75,
-}  # that a measurement is given, its start included: assumed
+}  # that a measurement is given, its start included: 8 to 14 on an H200; for `compile` assumed
 RATES = {"resnet20": 0.1, "default": 0.4}  # of learning, as the studies of these networks begin
 COLUMNS = (
     "mode", "precision", "jobs", "iterations_a_second", "images_a_second", "share_of_product", "seconds",

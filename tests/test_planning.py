@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from earlyphase.__main__ import main
-from earlyphase.core.masks import full_mask
+from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
 from earlyphase.core.training import TrainingSettings
@@ -21,6 +21,7 @@ from earlyphase.datasets import dataset
 from earlyphase.runtime import calibration, machine
 from earlyphase.runtime.resume import named
 from earlyphase.runtime.storage import save_mask, save_tensors, save_weights
+from earlyphase.runtime.tickets import save_trained
 from earlyphase.study import planning
 from earlyphase.study.jobs import job, jobs, spec
 from earlyphase.study.planning import Plan, Speed, longest_chain
@@ -234,12 +235,17 @@ def test_bytes_are_those_of_files_as_they_are_written(tmp_path):
         tensors |= named(f"{iteration}/weights", state) | named(f"{iteration}/velocity", momentum)
     save_tensors(tmp_path / "trajectory", "trajectory", tensors, iterations=kept)
     save_weights(tmp_path / "weights", state, 0)
-    save_mask(tmp_path / "mask", full_mask(state, prunable))
+    mask = full_mask(state, prunable)
+    for _ in range(5):
+        mask = prune_by_magnitude(state, mask, 0.2)
+    ticket = state | {name: np.where(kept, state[name], np.float32(0)) for name, kept in mask.items()}
+    save_trained(tmp_path / "ticket", ticket, mask, 0)
+    save_mask(tmp_path / "mask", mask)
     size = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     for rule, names, expected in (
         ("dense", {}, size["trajectory"]),
         ("checkpoint", {"k": 0}, size["weights"]),
-        ("imp_round", {"k": 0, "round": 1}, size["weights"] + size["mask"]),
+        ("imp_round", {"k": 0, "round": 5}, size["ticket"] + size["mask"]),
     ):
         found = planning.bytes_of(PAPER, job(PAPER, rule, **RESNET20, **names), speed)
         assert found == pytest.approx(expected, rel=0.03), rule

@@ -34,6 +34,7 @@ from earlyphase.runtime.storage import (
     save_tensors,
     save_weights,
 )
+from earlyphase.runtime.tickets import load_trained
 from earlyphase.study import jobs
 from earlyphase.study.configuration import overlaid
 from earlyphase.study.fingerprints import fingerprint
@@ -309,7 +310,7 @@ def made(folder):
 def test_a_ticket_is_pretrained_and_trained_under_its_changed_mask(folder, ticket):
     ticket_files(ticket)
     pretrain_ticket([{"function": "shuffle_mask"}, {"function": "rewind_to_0"}])
-    mask, (state, _) = load_mask("kept"), load_weights("state")
+    mask, (state, _) = load_mask("kept"), load_trained("state")
     assert same(mask, branch["shuffle_mask"](ticket, 0).mask)
     assert pruned_weights_are_zero(state, fitting(mask, state)) and state["fc.weight"].shape == (4, 16)
     train_ticket()

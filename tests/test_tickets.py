@@ -27,8 +27,8 @@ from earlyphase.core.inference import (
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.storage import save_mask, save_tensors, save_weights
-from earlyphase.runtime.tickets import load_ticket, pack_ticket
+from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_tensors
+from earlyphase.runtime.tickets import load_ticket, load_trained, pack_ticket, save_trained
 from earlyphase.runtime.timing import EnergyCounters, Others, in_turns
 
 needs_onnx = pytest.mark.skipif(
@@ -82,13 +82,12 @@ def test_a_ticket_is_read_back_bit_for_bit(tmp_path_factory, ticket, iteration):
     assert list(found_mask) == list(mask)
     for name, array in weights.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
-        assert found[name].tobytes() == array.tobytes(), name
+        expected = (
+            np.where(mask[name], array, np.float32(0)) if name in mask else array
+        )  # no sign of a pruned weight
+        assert found[name].tobytes() == expected.tobytes(), name
     assert all(np.array_equal(found_mask[name], mask[name]) for name in mask)
     assert content == pack_ticket(weights, mask, iteration)
-
-    path.write_bytes(pack_ticket(weights, mask, iteration, signs_of_zeros=False))
-    for name, array in load_ticket(path)[0].items():
-        np.testing.assert_array_equal(array, weights[name])  # -0 equals 0
 
 
 def test_a_packed_ticket_is_as_small_as_its_parts(rng):
@@ -113,14 +112,13 @@ def test_a_damaged_compact_file_is_refused(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """The folder of a round among results, with negative zeros where training leaves them."""
+    """The folder of a round among results."""
     place = tmp_path / "results/imp/mine/net/seed0/supervised/magnitude/it4/round3"
     model = trained(0, 0.2)
     weights = state_of(model)
     mask = {name: weights[name] != 0 for name in prunable_names(model)}
-    weights["fc.weight"] = np.where(mask["fc.weight"], weights["fc.weight"], np.float32(-0.0))
     save_mask(place / "mask.safetensors", mask)
-    save_weights(place / "weights.safetensors", weights, 24)
+    save_trained(place / "weights.safetensors", weights, mask, 24)
     spec = {"model": {"function": "resnet", "depth": 8, "width": 4}, "columns": {"dataset": "mine"}}
     (place / "run.json").write_text(json.dumps({"spec": spec}))
     images = np.random.default_rng(1).integers(0, 256, (9, 3, 8, 8)).astype(np.uint8)
@@ -130,20 +128,30 @@ def folder(tmp_path):
     return place
 
 
-def test_export_and_restore_give_the_same_files(folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["export", str(folder)]) == 0
-    assert main(["export", "--restore", "ticket.safetensors"]) == 0
-    for name in ("mask.safetensors", "weights.safetensors"):
-        assert (tmp_path / "restored" / name).read_bytes() == (folder / name).read_bytes()
-    assert main(["export", str(folder), "--out", "small", "--without-signs-of-zeros"]) == 0
-    assert (tmp_path / "small").stat().st_size < (tmp_path / "ticket.safetensors").stat().st_size
+def test_export_writes_the_whole_state_and_the_mask(folder, tmp_path):
+    assert main(["export", str(folder), "--out", str(tmp_path / "plain")]) == 0
+    stored, _ = load_trained(folder / "weights.safetensors")
+    plain, header = load_tensors(tmp_path / "plain/weights.safetensors", "checkpoint")
+    assert header["iteration"] == 24 and plain.keys() == stored.keys()
+    for name, array in plain.items():
+        np.testing.assert_array_equal(array, stored[name], err_msg=name)
+    mask = load_mask(tmp_path / "plain/mask.safetensors")
+    assert all((plain[name][~kept] == 0).all() for name, kept in mask.items())
+    assert (folder / "weights.safetensors").stat().st_size < (
+        tmp_path / "plain/weights.safetensors"
+    ).stat().st_size
 
 
-@pytest.mark.parametrize("options", [[], ["folder", "--restore", "x"], ["--restore", "x", "--onnx", "y"]])
-def test_export_says_what_it_needs(options, capsys):
-    assert main(["export", *options]) == 1
-    assert "earlyphase export: " in capsys.readouterr().err
+def test_export_says_what_it_needs(folder, capsys):
+    assert main(["export", str(folder)]) == 1
+    assert "earlyphase export: nothing to write" in capsys.readouterr().err
+
+
+def test_a_ticket_that_diverged_is_kept_whole(tmp_path):
+    weights = {"w": np.float32([np.nan, np.nan, 3]), "b": np.float32([1])}
+    save_trained(tmp_path / "ticket", weights, {"w": np.array([True, False, True])}, 7)
+    found, iteration = load_trained(tmp_path / "ticket")
+    assert iteration == 7 and found["w"].tobytes() == weights["w"].tobytes()
 
 
 @needs_onnx
@@ -151,7 +159,7 @@ def test_export_to_onnx_is_checked_on_images(folder, tmp_path, capsys):
     import onnx
 
     path = tmp_path / "network.onnx"
-    assert main(["export", str(folder), "--out", str(tmp_path / "t"), "--onnx", str(path)]) == 0
+    assert main(["export", str(folder), "--onnx", str(path)]) == 0
     onnx.checker.check_model(onnx.load(path))
     assert "on 9 images within" in capsys.readouterr().out
 

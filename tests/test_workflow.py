@@ -263,13 +263,14 @@ def test_every_job_has_a_log(finished):
 def test_masks_nest_and_rounds_rewind_along_a_chain(finished):
     import numpy as np
 
-    from earlyphase.runtime.storage import load_mask, load_rows, load_weights
+    from earlyphase.runtime.storage import load_mask, load_rows
+    from earlyphase.runtime.tickets import load_trained
 
     chain = finished.folder / f"results/imp/synthetic/tiny/seed0/{CHAIN}/it4"
     kept_before = None
     for imp_round in (1, 2, 3):
         mask = load_mask(chain / f"round{imp_round}/mask.safetensors")
-        weights, iteration = load_weights(chain / f"round{imp_round}/weights.safetensors")
+        weights, iteration = load_trained(chain / f"round{imp_round}/weights.safetensors")
         rows = load_rows(chain / f"round{imp_round}/metrics.csv")
         assert iteration == 24
         assert [int(row["iteration"]) for row in rows] == [8, 16, 24]  # the clock starts at k

@@ -23,7 +23,8 @@ from earlyphase.core.training import Progress, Run, Training, TrainingSettings
 from earlyphase.runtime.execution import Execution, prepare, settled
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
-from earlyphase.runtime.storage import Row, load_tensors, load_weights, save_json, stored_header
+from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
+from earlyphase.runtime.tickets import load_trained
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.fingerprints import canonical
 
@@ -79,7 +80,7 @@ class Job:
 
     def second_phase(self, path: str, model: nn.Module) -> Weights:
         """Read the state that pretraining ended with, and fit it to the task of this job."""
-        weights, _ = load_weights(path)
+        weights, _ = load_trained(path)
         redraw = self.spec["second_phase"]["output_layer"] == "redrawn"
         return self.moved(weights, model, NEW_OUTPUT, redraw=redraw)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from earlyphase.core.masks import Weights
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.plugins import load
-from earlyphase.runtime.storage import load_weights
+from earlyphase.runtime.tickets import load_trained
 from earlyphase.study.fingerprints import confirm
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def load_state_at(path: str, iteration: int) -> Weights:
     Raises:
         InvalidInput: it is of another one, or the file is damaged.
     """
-    weights, found = load_weights(path)
+    weights, found = load_trained(path)
     if found != iteration:
         raise InvalidInput(f"{path} is the state at iteration {found}, not {iteration}")
     return weights

@@ -1,4 +1,4 @@
-"""Write a ticket as one compact file or as an ONNX file, or read a compact file back."""
+"""Write a trained ticket for other programs: as two plain files, or as ONNX."""
 
 import argparse
 import json
@@ -9,13 +9,12 @@ from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import (
     load_mask,
     load_tensors,
-    load_weights,
     read_bytes,
     save_mask,
     save_weights,
     write_bytes,
 )
-from earlyphase.runtime.tickets import load_ticket, pack_ticket
+from earlyphase.runtime.tickets import load_trained
 
 FILES = ("mask.safetensors", "weights.safetensors")
 TOLERANCE = 1e-5  # of ONNX outputs, relative to the largest
@@ -23,66 +22,30 @@ TOLERANCE = 1e-5  # of ONNX outputs, relative to the largest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("ticket", nargs="?", help="folder of a round: results/imp/.../round6")
-    parser.add_argument("--out", help="compact file, ticket.safetensors; with --restore a folder, restored")
-    parser.add_argument("--restore", metavar="FILE", help="read this compact file back")
-    parser.add_argument("--without-signs-of-zeros", action="store_true", help="smaller; outputs stay equal")
-    parser.add_argument("--onnx", metavar="FILE", help="write the network as ONNX as well")
+    parser.add_argument("ticket", help="folder of a round: results/imp/.../round6")
+    parser.add_argument("--out", help="folder for the mask, and for the whole state, a tensor a name")
+    parser.add_argument("--onnx", metavar="FILE", help="write the network as ONNX")
     parser.add_argument(
         "--data", help="data set on which ONNX is checked; otherwise that in the same results"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write what is asked for, read it back, and say what it takes.
+    """Write what is asked for, and say what it takes.
 
     Raises:
-        InvalidInput: the options ask for nothing or for two things at once, or a file is not what it must be.
+        InvalidInput: the options ask for nothing, or a file is not what it must be.
     """
-    if (args.ticket is None) == (args.restore is None):
-        raise InvalidInput("name either the folder of a ticket, or --restore and a compact file")
-    if args.restore:
-        if args.onnx:
-            raise InvalidInput("--onnx needs the folder of a ticket, whose run.json names the network")
-        restore(args.restore, Path(args.out or "restored"))
-        return
-    mask, (weights, iteration) = (
-        load_mask(Path(args.ticket, FILES[0])),
-        load_weights(Path(args.ticket, FILES[1])),
-    )
-    signs = not args.without_signs_of_zeros
-    path = args.out or "ticket.safetensors"
-    write_bytes(path, pack_ticket(weights, mask, iteration, signs_of_zeros=signs))
-    check(load_ticket(path), (weights, mask, iteration), bits=signs)
-    original = sum(len(read_bytes(Path(args.ticket, name))) for name in FILES)
-    size = len(read_bytes(path))
-    print(f"{path}: {density(mask):.1%} of the weights, {size:,} bytes; its two files have {original:,}")
+    if args.out is None and args.onnx is None:
+        raise InvalidInput("nothing to write: name a folder with --out, a file with --onnx, or both")
+    mask = load_mask(Path(args.ticket, FILES[0]))
+    weights, iteration = load_trained(Path(args.ticket, FILES[1]))
+    if args.out:
+        save_mask(Path(args.out, FILES[0]), mask)
+        save_weights(Path(args.out, FILES[1]), weights, iteration)
+        print(f"{args.out}: {' and '.join(FILES)}, {density(mask):.1%} of the weights")
     if args.onnx:
         print(f"{args.onnx}: {write_onnx(args, weights, mask)}")
-
-
-def restore(path: str, folder: Path) -> None:
-    """Write the two files that a compact file was made of."""
-    weights, mask, iteration = load_ticket(path)
-    save_mask(folder / FILES[0], mask)
-    save_weights(folder / FILES[1], weights, iteration)
-    print(f"{folder}: {' and '.join(FILES)}, {density(mask):.1%} of the weights")
-
-
-def check(found: tuple[Weights, Mask, int], given: tuple[Weights, Mask, int], *, bits: bool) -> None:
-    """Compare a ticket that was read back with what was written, by bits or by values.
-
-    Raises:
-        InvalidInput: they differ.
-    """
-    (weights, mask, iteration), (others, other_mask, other_iteration) = found, given
-    same = iteration == other_iteration and list(mask) == list(other_mask) and weights.keys() == others.keys()
-    same = same and all((kept == other_mask[name]).all() for name, kept in mask.items())
-    for name, array in others.items() if same else ():
-        one, other = (values if bits else values + 0 for values in (weights[name], array))
-        same = same and (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
-    if not same:
-        raise InvalidInput("the compact file does not hold what was written; do not use it")
 
 
 def write_onnx(args: argparse.Namespace, weights: Weights, mask: Mask) -> str:

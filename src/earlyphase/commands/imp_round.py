@@ -9,7 +9,8 @@ from earlyphase.core.criteria import Pruning, prune
 from earlyphase.core.masks import density, full_mask
 from earlyphase.core.networks.state import prunable_names
 from earlyphase.core.training import mean_gradient
-from earlyphase.runtime.storage import load_mask, load_weights, save_mask, save_rows, save_weights
+from earlyphase.runtime.storage import load_mask, save_mask, save_rows
+from earlyphase.runtime.tickets import load_trained, save_trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     with training_job(args, **inputs) as job:
         k, end = job.spec["columns"]["k"], job.settings.iterations
         rewound = load_state_at(args.rewind, k)  # normalisation statistics included; momentum starts at zero
-        trained, _ = load_weights(args.weights)
+        trained, _ = load_trained(args.weights)
         model = job.network()
         previous = load_mask(args.mask) if args.mask else full_mask(trained, prunable_names(model))
         gradient = partial(mean_gradient, model, job.training(rewound, range(k, end), previous))
@@ -40,6 +41,6 @@ def run(args: argparse.Namespace) -> None:
         mask = prune(job.spec["criterion"], given, job.seed)
         progress = job.carry_out(job.training(rewound, range(k, end), mask), model)
         save_mask(args.out_mask, mask)
-        save_weights(args.out_weights, progress.weights, end)
+        save_trained(args.out_weights, progress.weights, mask, end)
         save_rows(args.out_metrics, job.metrics(progress, density(mask), mask))
         job.finish(args.out_run, density=density(mask))

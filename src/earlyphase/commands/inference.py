@@ -23,8 +23,8 @@ from earlyphase.core.networks.state import load_state, prunable_names, state_of
 from earlyphase.core.tasks import Task
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.execution import Execution, instructions, keep_freed_memory, processor_model
-from earlyphase.runtime.storage import Row, as_bytes, load_mask, load_tensors, load_weights, save_rows
-from earlyphase.runtime.tickets import pack_ticket
+from earlyphase.runtime.storage import Row, as_bytes, load_mask, load_tensors, save_rows
+from earlyphase.runtime.tickets import load_trained, pack_ticket
 from earlyphase.runtime.timing import NOT_READABLE, EnergyCounters, Others, Timing, in_turns
 
 PRUNED, NARROW = "as pruned", "emptied channels removed"
@@ -104,13 +104,13 @@ def networks_of(
     args: argparse.Namespace, build: partial, image: torch.Tensor
 ) -> Iterator[tuple[Row, nn.Module]]:
     """The dense network, every ticket, and every ticket without its emptied channels, each with its sizes."""
-    weights, end = load_weights(args.dense)
+    weights, end = load_trained(args.dense)
     model = built(build, weights)
     mask = full_mask(weights, prunable_names(model))
     yield {"round": 0, "form": PRUNED} | sizes_of(model, mask, end, image), model
     rounds = zip(args.spec["inference"]["rounds"], args.masks, args.weights, strict=True)
     for imp_round, of_mask, of_weights in rounds:
-        (weights, end), mask = load_weights(of_weights), load_mask(of_mask)
+        (weights, end), mask = load_trained(of_weights), load_mask(of_mask)
         model = built(build, weights)
         pruned = sizes_of(model, mask, end, image)
         yield {"round": imp_round, "form": PRUNED} | pruned, model
@@ -137,7 +137,7 @@ def sizes_of(model: nn.Module, mask: Mask, iteration: int, image: torch.Tensor) 
     """
     weights, cost = state_of(model), cost_of(model, image)
     dense = as_bytes("checkpoint", weights, iteration=iteration)
-    packed = pack_ticket(weights, mask, iteration, signs_of_zeros=False)
+    packed = pack_ticket(weights, mask, iteration)
     return {
         "density": density(mask),
         **cost._asdict(),

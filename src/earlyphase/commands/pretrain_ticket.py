@@ -7,7 +7,8 @@ from earlyphase.commands.perturb import TICKET, add_ticket_arguments, ticket_of
 from earlyphase.core.branches import apply
 from earlyphase.core.masks import density
 from earlyphase.core.pretraining import fitting
-from earlyphase.runtime.storage import save_mask, save_rows, save_weights
+from earlyphase.runtime.storage import save_mask, save_rows
+from earlyphase.runtime.tickets import save_trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +30,9 @@ def run(args: argparse.Namespace) -> None:
         model, end = job.network(), job.settings.iterations
         ticket = apply(job.spec["perturbation"], ticket_of(args, job.spec, job.spec["dense_end"]), job.seed)
         start = job.moved(ticket.weights, model, "initial")
-        progress = job.carry_out(job.training(start, range(end), fitting(ticket.mask, start)), model)
-        save_weights(args.out_state, progress.weights, end)
+        mask = fitting(ticket.mask, start)
+        progress = job.carry_out(job.training(start, range(end), mask), model)
+        save_trained(args.out_state, progress.weights, mask, end)
         save_mask(args.out_mask, ticket.mask)
         save_rows(args.out_metrics, job.metrics(progress, density(ticket.mask), ticket.mask))
         job.finish(args.out_run)

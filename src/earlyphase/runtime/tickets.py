@@ -8,24 +8,50 @@ import numpy as np
 
 from earlyphase.core.masks import Mask, Weights, gather_kept, scatter_kept
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.storage import as_bytes, load_tensors
+from earlyphase.runtime.storage import (
+    as_bytes,
+    load_tensors,
+    load_weights,
+    save_weights,
+    stored_header,
+    write_bytes,
+)
 
 KIND = "ticket"
 
 
-def pack_ticket(weights: Weights, mask: Mask, iteration: int, *, signs_of_zeros: bool = True) -> bytes:
+def save_trained(path: str | Path, weights: Weights, mask: Mask, iteration: int) -> None:
+    """Write a trained ticket as a compact file; one that diverged, so that its zeros are none, whole."""
+    if all(np.isfinite(array).all() for array in weights.values()):
+        write_bytes(path, pack_ticket(weights, mask, iteration))
+    else:
+        save_weights(path, weights, iteration)
+
+
+def load_trained(path: str | Path) -> tuple[Weights, int]:
+    """Read the state of a network and its iteration, of a compact file or a whole one.
+
+    Raises:
+        InvalidInput: as `load_tensors`.
+    """
+    if stored_header(path).get("kind") == KIND:
+        weights, _, iteration = load_ticket(path)
+        return weights, iteration
+    return load_weights(path)
+
+
+def pack_ticket(weights: Weights, mask: Mask, iteration: int) -> bytes:
     """Content of the compact file of a ticket; the same bytes for the same ticket.
 
     A bit for each prunable weight says whether it is kept, and the kept values follow, layer after layer. All
     other tensors stand there as they are. Names and shapes are compressed: in a small network they would
-    take more space than the weights.
+    take more space than the weights. The sign of a pruned weight, for training leaves -0.0 where it sets a
+    negative one to zero, is not kept.
 
     Args:
         weights: the whole state; the pruned weights are zero.
         mask: prunable name -> bool array.
         iteration: of the state.
-        signs_of_zeros: keep the signs of pruned weights, a bit for each, where any is negative. Training
-            leaves -0.0 where it sets a negative weight to zero. Outputs are equal without, bytes are not.
 
     Raises:
         InvalidInput: a weight that the mask prunes is not zero, so the two do not belong together.
@@ -47,8 +73,6 @@ def pack_ticket(weights: Weights, mask: Mask, iteration: int, *, signs_of_zeros:
         "kept": gather_kept(weights, mask),
         "others": _as_uint8(b"".join(array.tobytes() for array in others.values())),
     }
-    if signs_of_zeros and np.signbit(pruned).any():
-        tensors["negative_zeros"] = np.packbits(np.signbit(pruned))
     return as_bytes(KIND, tensors, iteration=iteration)
 
 
@@ -65,12 +89,6 @@ def load_ticket(path: str | Path) -> tuple[Weights, Mask, int]:
     parts = np.split(bits, np.cumsum(sizes)[:-1])
     mask = {name: part.reshape(shape) for (name, shape), part in zip(layout["mask"], parts, strict=True)}
     weights = scatter_kept(tensors["kept"], mask)
-    if "negative_zeros" in tensors:
-        pruned = {name: ~kept for name, kept in mask.items()}
-        count = sum(int(one.sum()) for one in pruned.values())
-        negative = np.unpackbits(tensors["negative_zeros"], count=count).view(bool)
-        for name, signs in scatter_kept(negative, pruned).items():
-            weights[name][signs] = -0.0
     content, start = tensors["others"].tobytes(), 0
     for name, dtype, shape in layout["others"]:
         count = int(np.prod(shape))

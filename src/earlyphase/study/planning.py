@@ -175,8 +175,9 @@ def bytes_of(study: Study, one: Job, speed: Speed) -> int:
             return speed.state
         case "pretrain":
             return speed.state + rows + RECORD
-        case "imp_round" | "pretrain_ticket":
-            return speed.state + mask + rows + RECORD
+        case "imp_round" | "pretrain_ticket":  # kept values alone, with their mask
+            pruned = 1 - (1 - study.run(one.names).prune_fraction) ** int(one.names["round"])
+            return speed.state - int(4 * pruned * speed.prunable) + 2 * mask + rows + RECORD
         case "curvature":
             kinds = len(study.run(one.names).curvature["statistics"])
             return 4 * EIGENVECTORS * kinds * speed.parameters + rows

@@ -178,10 +178,50 @@ def test_the_command_of_the_page_plans_on_the_default_study(extended):
     assert planned["perturb"] == len(config["seeds"]) * 2
 
 
-def test_the_recipe_of_the_readme_plans(tmp_path):
+def test_the_recipe_for_something_of_ones_own_plans(tmp_path):
     project = Project(tmp_path)
-    written(project, list(blocks("README.md", "**Something of your own"))[:2])
+    written(project, list(blocks("docs/using.md", "## Something of your own"))[:2])
     project.configuration = ["mine.yaml"]
     planned = project.planned("figures")
     assert planned["perturb"] == 5 * 2 * 2  # seeds, rewind iterations, rounds
     assert project.command("status").startswith("small on photo_digits")
+
+
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+]
+
+
+def anchors(page):
+    """What a link may point to within a page: its headings, as GitHub and MkDocs write them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
+        if not target.startswith(("http:", "https:")):
+            file, _, anchor = target.partition("#")
+            path = (ROOT / page).parent / file if file else ROOT / page
+            assert path.exists(), f"{page} leads to {target}, which is not there"
+            assert not anchor or anchor in anchors(path), f"{page} leads to {target}: no such heading"
+
+
+def test_every_page_is_in_the_site():
+    listed = re.findall(r"[\w-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(path.name for path in ROOT.glob("docs/*.md"))
+
+
+def test_the_page_of_the_configuration_is_what_schema_and_functions_say():
+    made = run_path(str(ROOT / "docs/make_configuration.py"))["page"]()
+    assert made == (ROOT / "docs/configuration.md").read_text(), "run: python docs/make_configuration.py"
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert all(f"## `{section}`" in made for section in config)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Write docs/configuration.md: every key, from the schema, the default study and the registered functions.
+
+A test holds the page to what this makes. usage: python docs/make_configuration.py
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import yaml
+
+from earlyphase.study.signatures import SECTIONS, registered
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "configuration.md"
+INTRODUCTION = """# Configuration
+
+`config.yaml` is the default study; a file of yours is laid over it with `--configfile`. Mappings merge, lists
+are replaced, and an entry of a section that is set to `null` is left out. This page is made from
+`config.schema.yaml`, from the default study and from the signatures of the registered functions
+(`python docs/make_configuration.py`). Where a time is meant, integers are iterations and numbers with a point
+fractions of training. Keys with an asterisk may also be said within an entry of `runs`, for that run alone.
+"""
+LONGEST = 60  # characters of a default that is shown
+
+
+def resolved(schema, definitions):
+    """A part of the schema with references and `allOf` followed."""
+    merged = {}
+    for part in [schema, *schema.get("allOf", [])]:
+        if "$ref" in part:
+            part = resolved(definitions[part["$ref"].rsplit("/", 1)[1]], definitions) | part
+        merged |= {key: value for key, value in part.items() if key not in ("$ref", "allOf")}
+    return merged
+
+
+def kind(schema, definitions):
+    """What a value may be, in words."""
+    schema = resolved(schema, definitions)
+    if "enum" in schema:
+        if len(schema["enum"]) > 8:
+            return schema.get("description", f"one of {len(schema['enum'])} values")
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(kind(part, definitions) for part in schema["anyOf"])
+    match schema.get("type"):
+        case "array":
+            least = "" if schema.get("minItems") else ", may be empty"
+            return f"list of {plural(kind(schema.get('items', {}), definitions))}{least}"
+        case "object":
+            return "mapping"
+        case "string":
+            return "text"
+        case "boolean":
+            return "`true` or `false`"
+        case "integer" | "number" as name:
+            return f"{'whole number' if name == 'integer' else 'number'}{limits(schema)}"
+        case "null":
+            return "nothing"
+    return "anything" if not schema.get("then") else "an entry, or a list of entries"
+
+
+def plural(words):
+    """Several of what a value may be."""
+    for one in ("whole number", "number", "mapping", "list", "text"):
+        if words.startswith(one):
+            return words.replace(one, f"{one}s", 1)
+    return words
+
+
+def limits(schema):
+    """Range of a number, in words."""
+    words = {
+        "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
+    }  # fmt: skip
+    found = [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
+    return f" {' and '.join(found)}" if found else ""
+
+
+def comments(text):
+    """Comment behind each key of the first two levels of a YAML file: ("training", "decay") -> text."""
+    found, section = {}, ""
+    for line in text.split("\n"):
+        if match := re.match(r"^( {0,2})([a-z_][a-z0-9_.]*):(?:.*?\s#\s(.*))?", line):
+            indent, key, comment = match.groups()
+            if not indent:
+                section = key
+            found[(section, key) if indent else (key,)] = comment or ""
+    return found
+
+
+def shown(value):
+    """A default as YAML in one line, or where it stands if it is long."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6).replace("\n...", "").strip()
+    return f"`{text}`" if len(text) <= LONGEST else "see `config.yaml`"
+
+
+def table(rows, head):
+    """Rows as a table of Markdown; none is no table."""
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def described(module, name):
+    """Docstring of a function of the package, which is not imported."""
+    tree = ast.parse((ROOT / "src/earlyphase" / f"{module.replace('.', '/')}.py").read_text())
+    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return ast.get_docstring(next(found)) or ""
+
+
+def functions_of(section):
+    """Table of the functions that entries of a section may name: their arguments, and what they do."""
+    rows = []
+    for name, function in sorted(registered(section).items()):
+        arguments = []
+        for argument, schema in function.schema.items():
+            default = f" = {function.defaults[argument]}" if argument in function.defaults else ""
+            arguments.append(f"`{argument}{default}`: {kind(schema, {})}")
+        first = described(function.module, name).split("\n\n")[0].replace("\n", " ")
+        rows.append([f"`{name}`", first, "; ".join(arguments) or "none"])
+    return table(rows, ["function", "what it does", "arguments"])
+
+
+def section_of(key, schema, config, said, everywhere):
+    """One key of the first level: heading, what it is, and a table of what it holds."""
+    definitions = schema["$defs"]
+    own = resolved(schema["properties"][key], definitions)
+    star = " *" if key in everywhere else ""
+    lines = [f"## `{key}`{star}\n"]
+    about = said.get((key,), "") or own.get("description", "")
+    if about:
+        lines.append((about if about[1] == ":" else about[0].upper() + about[1:]) + ".\n")
+    if key in SECTIONS:
+        entries = ", ".join(f"`{name}`" for name in config[key])
+        lines += [f"Entries of the default study: {entries}.\n", functions_of(key)]
+        return "\n".join(lines)
+    items = resolved(own.get("items", {}), definitions)
+    holder = items if "properties" in items else own
+    if "properties" not in holder:
+        inner = holder.get("additionalProperties")
+        holder = resolved(inner, definitions) if isinstance(inner, dict) else holder
+    if properties := holder.get("properties"):
+        of_list = holder is items
+        rows = []
+        for name, part in properties.items():
+            if key == "runs" and name in everywhere:
+                continue  # below, with an asterisk
+            value = config[key].get(name, None) if isinstance(config[key], dict) and not of_list else None
+            comment = said.get((key, name), "") or resolved(part, definitions).get("description", "")
+            needed = "" if name in holder.get("required", []) or not of_list else "; may be left out"
+            rows.append(
+                [
+                    f"`{name}`",
+                    kind(part, definitions) + needed,
+                    "" if value is None else shown(value),
+                    comment,
+                ]
+            )
+        if of_list:
+            lines.append("A list of entries:\n")
+        lines.append(table(rows, ["key", "may be", "default", "meaning"]))
+    else:
+        lines.append(f"May be: {kind(own, definitions)}. Default: {shown(config.get(key))}.\n")
+    return "\n".join(lines)
+
+
+def page():
+    """The whole page."""
+    schema = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
+    text = (ROOT / "config.yaml").read_text()
+    config, said = yaml.safe_load(text), comments(text)
+    everywhere = set(schema["properties"]["runs"]["items"]["properties"]) - {"dataset", "model", "task"}
+    parts = [section_of(key, schema, config, said, everywhere) for key in schema["properties"]]
+    return "\n".join([INTRODUCTION, *parts]).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

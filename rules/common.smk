@@ -8,6 +8,10 @@ import snakemake.common
 import snakemake.rules
 from snakemake.exceptions import WorkflowError
 
+HOME = Path(workflow.basedir)
+SOURCE = str(HOME / "src")
+sys.path.insert(0, SOURCE)  # a clone runs its own code, whatever is installed
+
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import machine, plugins
 from earlyphase.study import demand, fingerprints, jobs, stages
@@ -15,7 +19,6 @@ from earlyphase.study.configuration import plugins_of, read_yaml
 from earlyphase.study.rules import read_rules
 from earlyphase.study.study import Study
 
-HOME = Path(workflow.basedir)
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = Study(
@@ -62,6 +65,10 @@ ALL_CORES = workflow.resource_settings.cores or 1
 def environment():
     """Variables that jobs run with, as a shell sets them before a command."""
     chosen = machine.instruction_limits(STUDY.config["execution"]["instructions"])
+    # Said here, because Snakemake takes it out of the environment of a job that runs in a conda environment.
+    chosen["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
+    )
     if named := os.environ.get(plugins.VARIABLE):
         chosen[plugins.VARIABLE] = named
     return "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())

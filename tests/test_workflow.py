@@ -125,9 +125,8 @@ class Project:
         return copy
 
     def snakemake(self, *options, check=True):
-        """Run Snakemake on the copy's own code; return what it printed."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
-        environment.pop("OMP_NUM_THREADS", None)
+        """Run Snakemake on the copy, which finds its own code; return what it printed."""
+        environment = {name: text for name, text in os.environ.items() if name != "OMP_NUM_THREADS"}
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", *options, "--configfile", *self.configuration],
             cwd=self.folder,
@@ -481,7 +480,7 @@ EDITS = [
     ("a check of claims", "src/earlyphase/study/claims.py", "but must rise", "but must increase", {}),
     ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 6, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
-    ("training", "src/earlyphase/core/training.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
+    ("training", "src/earlyphase/core/optimizer.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(channels_in, classes)", "self.fc = nn.Linear(channels_in, classes, True)", ALL_TRAINING | ALL_TABLES),
     ("a perturbation", "src/earlyphase/core/branches.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **after("perturbed")}),
     ("another perturbation", "src/earlyphase/core/branches.py", "scale * initial_std", "1 * scale * initial_std", {}),

@@ -5,14 +5,16 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from earlyphase import __version__
 from earlyphase.runtime.storage import read_bytes
 
-LIBRARIES = ("earlyphase", "numpy", "safetensors", "torch")
+LIBRARIES = ("numpy", "safetensors", "torch")
 
 
 def versions() -> dict[str, str]:
     """Versions of what computes."""
-    return {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES}
+    own = {"earlyphase": __version__, "python": platform.python_version()}
+    return own | {library: version(library) for library in LIBRARIES}
 
 
 def run_record(

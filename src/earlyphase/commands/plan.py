@@ -75,14 +75,14 @@ def print_speeds(study: Study, device: str) -> dict[tuple[str, str], Speed]:
 
 def print_jobs(study: Study, plan: Plan) -> None:
     """Print a line for each kind of job, and one for all."""
-    print(f"\n{'jobs':18}{'number':>9}{'iterations':>16}{'hours':>10}{'GB':>9}")
+    print(f"\n{'jobs':18}{'number':>9}{'iterations':>16}{'hours':>14}{'GB':>10}")
     for rule in [*STAGES, ""]:
         some = [one for one in plan.seconds if rule in ("", one.rule)]
         if some:
             trained = sum(len(iterations_of(study, one)) for one in some)
             hours = sum(plan.seconds[one] for one in some) / 3600
             gigabytes = sum(plan.sizes[one] for one in some) / 1e9
-            print(f"{rule or 'all':18}{len(some):>9,}{trained:>16,}{hours:>10.2f}{gigabytes:>9.3f}")
+            print(f"{rule or 'all':18}{len(some):>9,}{trained:>16,}{hours:>14,.2f}{gigabytes:>10.3f}")
 
 
 def print_time(plan: Plan, at_a_time: int) -> None:

@@ -296,7 +296,7 @@ def test_the_paper_is_planned_in_a_minute_without_torch(known):
     status, seconds, megabytes, torch = json.loads(said.splitlines()[-1])
     assert status == 0 and not torch
     assert seconds < 60 and megabytes < 900
-    total = re.search(r"^all +([\d,]+) +([\d,]+) +([\d.]+) +([\d.]+)$", said, re.M)
+    total = re.search(r"^all +([\d,]+) +([\d,]+) +([\d,.]+) +([\d,.]+)$", said, re.M)
     number, iterations = (int(text.replace(",", "")) for text in total.groups()[:2])
     assert number == len(list(jobs(PAPER)))
     assert iterations == sum(len(planning.iterations_of(PAPER, one)) for one in jobs(PAPER))

@@ -4,6 +4,7 @@ import fcntl
 import gc
 import re
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from earlyphase.__main__ import main
+from earlyphase.runtime import resume
 from earlyphase.runtime.storage import save_tensors
 from earlyphase.study.jobs import job as job_of
 from earlyphase.study.study import read_study
@@ -72,7 +74,7 @@ def test_every_state_is_shown(status):
         fcntl.flock(held, fcntl.LOCK_EX)
         said = status()
     chains = re.findall(r"seed (\d) +k (\d) +(\S) +(\S+)", said)
-    assert chains == [
+    assert chains[:4] == [
         ("0", "0", "#", "##."),
         ("0", "4", "#", "~.."),
         ("1", "0", "#", "!.."),
@@ -125,3 +127,66 @@ def test_five_thousand_rounds_take_less_than_two_seconds(status):
     gc.unfreeze()
     assert said.count("#" * 50) == 100
     assert min(took) < 2
+
+
+def test_chains_of_pretrained_networks_are_shown_behind_the_others(status):
+    pretrained = job("imp_round", **NAMES | {"task": "rotation-8"}, seed=1, k=0, round=1)
+    finish(pretrained)
+    said = status(pretrained=[{"pretraining": ["rotation"], "iterations": [8], "rounds": 2}])
+    chains = re.findall(r"seed (\d) +k (\d) +(\S) +([#.]+)(?:  (\S+))?", said)
+    assert chains[4:] == [("0", "0", ".", "..", "rotation-8"), ("1", "0", ".", "#.", "rotation-8")]
+
+
+@contextmanager
+def held(one):
+    """As if a process were at work on a job."""
+    write(f"{one.resume}.lock")
+    with Path(f"{one.resume}.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_running_job_says_where_it_is_how_fast_and_for_how_long(status):
+    one, other = (job("dense", **NAMES, seed=seed) for seed in (0, 1))
+    write(one.log, b"iteration 8 of 24, 4 a second, 4 s left\niteration 10 of 24: {'accuracy': 0.5}\n")
+    write(other.log, b"iteration 4 of 24, 3 a second, 7 s left\n")
+    with held(one), held(other):
+        said = status()
+    assert "iteration 8 of 24, 4 a second, about 4 s left" in said
+    assert re.search(r"training: \d% of the iterations, 7 iterations a second\n", said)  # no job is finished
+
+
+def test_the_time_left_is_what_finished_jobs_took_for_what_is_left(status):
+    """Two dense runs and nothing else train; one is done, at 0.5 seconds an iteration."""
+    alone = {"perturbed": [], "pretrained": [], "sparse_pretraining": [], "critical_periods": [], "rounds": 1}
+    alone |= {"stability": {"dense": [], "rewind_iterations": []}, "rewind_iterations": [0]}
+    before = float(re.search(r"training: (\d+)% of the iterations\n", status(**alone))[1])
+    dense = job("dense", **NAMES, seed=0)
+    finish(dense)
+    record = next(path for path in dense.outputs if path.endswith(".json"))
+    Path(record).write_text('{"seconds": 12}')  # of 24 iterations
+    said = re.search(r"training: (\d+)% of the iterations, about (\d+) s left", status(**alone))
+    share, seconds = int(said[1]) / 100, int(said[2])
+    whole = 24 / share  # iterations of the study, by the share that the finished run is
+    assert before == 0 and seconds == pytest.approx(0.5 * (whole - 24), rel=0.1)
+
+
+def test_a_job_tells_its_log_how_fast_it_is(monkeypatch):
+    now = iter([0.0, 2.0, 5.0, 9.0, 10.0])
+    monkeypatch.setattr(resume.time, "monotonic", lambda: next(now))
+    pace = resume.Pace(40)
+    said = [pace.line(iteration) for iteration in (4, 8, 14, 20, 24)]  # taken up at 4
+    assert said == [
+        "",
+        "",
+        "iteration 14 of 40, 2 a second, 13 s left",
+        "",
+        "iteration 24 of 40, 2 a second, 8 s left",
+    ]
+
+
+def test_watching_without_a_terminal_shows_it_once(status, capfd):
+    options = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "tests/smoke.yaml")]
+    assert main(["status", "--watch", *options]) == 0
+    said = capfd.readouterr().out
+    assert said.count("training: 0%") == 1 and "\x1b" not in said

@@ -1,6 +1,8 @@
 """Show how far the configured study is: chains by round, what runs, what failed, the space used."""
 
 import argparse
+import sys
+import time
 from pathlib import Path
 
 from earlyphase.commands._options import add_study_arguments, load_study
@@ -8,21 +10,42 @@ from earlyphase.runtime.locks import only_local
 from earlyphase.study.jobs import Job, job, jobs
 from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, left_out, names_of
-from earlyphase.study.status import State, duration, space_used, state_of_job
+from earlyphase.study.status import Left, State, duration, left_of, space_used, state_of_job
 from earlyphase.study.study import Study
 
+CLEAR = "\x1b[H\x1b[2J"  # of a terminal
+EVERY = 5.0  # seconds between two looks
 MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_study_arguments(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="in a terminal: show it anew every few seconds, until all is done",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the table; reads files only, so it works while Snakemake runs."""
     study = load_study(args)
-    states = {one: state_of_job(study, one) for one in jobs(study)}
+    watched = args.watch and sys.stdout.isatty()
+    while True:
+        began = time.monotonic()
+        states = {one: state_of_job(study, one) for one in jobs(study)}
+        if watched:
+            print(CLEAR, end="")
+        show(study, states)
+        sys.stdout.flush()
+        if not watched or all(state.name == "done" for state in states.values()):
+            return
+        time.sleep(max(EVERY, 10 * (time.monotonic() - began)))
+
+
+def show(study: Study, states: dict[Job, State]) -> None:
+    """Print how far a study is."""
     for network in study.runs:
         print_chains(study, network, states)
     print("  " + "  ".join(f"{mark} {name}" for name, mark in MARKS.items()))
@@ -31,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"{state.name}: {one.outputs[0]}{details(study, one, state)}")
     counts = {name: sum(state.name == name for state in states.values()) for name in MARKS}
     print(f"jobs: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}")
+    print(f"training: {in_words(left_of(study, states), states)}")
     for sentence in left_out(study):
         print(f"note: {sentence}")
     if doubt := only_local(Path()):
@@ -39,18 +63,34 @@ def run(args: argparse.Namespace) -> None:
 
 
 def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
-    """Print a line for each chain of rounds of a network."""
+    """Print a line for each chain of rounds of a network; those of its own task and criterion come first.
+
+    The others, of networks that were pretrained and of other criteria, are named at the end of their line.
+    """
+    usual = names_of(network)
+    chains: dict[tuple, dict[int, str]] = {}
+    for one, state in states.items():
+        if one.rule == "imp_round" and all(one.names[name] == usual[name] for name in ("dataset", "model")):
+            of = tuple(one.names[name] for name in ("task", "criterion", "seed", "k"))
+            chains.setdefault(of, {})[int(one.names["round"])] = state.name
     print(network)
     print(f"  {'':15} dense  rounds 1 to {network.rounds}")
-    for seed in network.seeds:
-        names = names_of(network) | {"seed": seed}
-        dense = MARKS[states[job(study, "dense", **names)].name]
-        for k in network.rewind_iterations:
-            rounds = (
-                states[job(study, "imp_round", **names, k=k, round=number)].name
-                for number in range(1, network.rounds + 1)
-            )
-            print(f"  seed {seed:<3} k {k:<5} {dense:^6} {''.join(MARKS[name] for name in rounds)}")
+    own = (usual["task"], usual["criterion"])
+    for (task, criterion, seed, k), rounds in sorted(
+        chains.items(), key=lambda item: (item[0][:2] != own, item[0])
+    ):
+        dense = job(study, "dense", **usual | {"task": task, "seed": seed})
+        marks = "".join(MARKS[rounds[number]] for number in sorted(rounds))
+        other = "".join(f"  {name}" for name in (task, criterion) if name not in own)
+        print(f"  seed {seed:<3} k {k:<5} {MARKS[states[dense].name]:^6} {marks}{other}")
+
+
+def in_words(left: Left, states: dict[Job, State]) -> str:
+    """How much of the training is done, how fast it goes, and how long it will take."""
+    rates = [state.rate for state in states.values() if state.rate]
+    speed = f", {sum(rates):.3g} iterations a second" if rates else ""
+    time_left = "" if left.seconds is None or left.done == 1 else f", about {duration(left.seconds)} left"
+    return f"{left.done:.0%} of the iterations{speed}{time_left}"
 
 
 def details(study: Study, one: Job, state: State) -> str:
@@ -61,4 +101,6 @@ def details(study: Study, one: Job, state: State) -> str:
         return ""
     end = STAGES[one.rule].trains(study, one.names).stop
     left = "" if state.seconds_left is None else f", about {duration(state.seconds_left)} left"
+    if state.rate is not None:
+        return f"\n  iteration {state.iteration} of {end}, {state.rate:.3g} a second{left}"
     return f"\n  iteration {state.iteration} of {end} saved{left}"

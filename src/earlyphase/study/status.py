@@ -1,7 +1,11 @@
 """How far each job of a study is, from files alone."""
 
+import json
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from earlyphase.errors import InvalidInput
@@ -11,15 +15,19 @@ from earlyphase.study.jobs import Job
 from earlyphase.study.stages import STAGES
 from earlyphase.study.study import Study
 
+SAID = re.compile(r"^iteration (\d+) of (\d+), ([\d.e+]+) a second")  # as `runtime.resume.Pace` writes it
+RECORDS = 50  # of finished jobs, that a speed is taken from
+
 
 @dataclass(frozen=True)
 class State:
     """How far a job is: "done", "running", "resumable", "failed" or "missing"."""
 
     name: str
-    iteration: int | None = None  # last one saved
+    iteration: int | None = None  # last one saved; of a running job, last one that its log tells
     seconds_left: float | None = None  # of training, at the speed so far
     last_line: str = ""  # of the log
+    rate: float | None = None  # iterations a second, of a running job
 
 
 def state_of_job(study: Study, one: Job) -> State:
@@ -28,6 +36,9 @@ def state_of_job(study: Study, one: Job) -> State:
         return State("done")
     iteration, seconds_left = _progress(Path(one.resume), STAGES[one.rule].trains(study, one.names))
     if is_held(Path(f"{one.resume}.lock")):
+        if said := said_last(Path(one.log)):
+            at, stop, rate = said
+            return State("running", at, (stop - at) / rate if rate else None, rate=rate)
         return State("running", iteration, seconds_left)
     if iteration is not None:
         return State("resumable", iteration, seconds_left)
@@ -50,12 +61,56 @@ def _progress(resume: Path, span: range) -> tuple[int | None, float | None]:
 
 def last_line_of(log: Path) -> str:
     """Last line of a log that says something, or nothing."""
+    return next((line.strip() for line in reversed(last_lines(log)) if line.strip()), "")
+
+
+def said_last(log: Path) -> tuple[int, int, float] | None:
+    """Iteration, last iteration and iterations a second that a job last told its log, if it did."""
+    found = next(filter(None, map(SAID.match, reversed(last_lines(log)))), None)
+    return (int(found[1]), int(found[2]), float(found[3])) if found else None
+
+
+def last_lines(log: Path) -> list[str]:
+    """The last lines of a log, as many as fit into 4 kB."""
     if not log.exists():
-        return ""
+        return []
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return file.read().decode(errors="replace").split("\n")
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a study's training."""
+
+    done: float  # share of all iterations that training jobs take, in [0, 1]
+    seconds: float | None  # at the speed of finished jobs, as many at a time as run now; None: not known
+
+
+def left_of(study: Study, states: Mapping[Job, State]) -> Left:
+    """Reckon how much training is left, from what the records of finished jobs say that an iteration took."""
+    every = {one: STAGES[one.rule].trains(study, one.names) for one in states}
+    whole = {one: len(span) for one, span in every.items() if len(span)}
+    open_ = 0.0
+    for one, iterations in whole.items():
+        state = states[one]
+        taken = 0 if state.iteration is None else state.iteration - every[one].start
+        open_ += 0 if state.name == "done" else iterations - taken
+    total = sum(whole.values())
+    finished = (one for one in reversed(whole) if states[one].name == "done")
+    speeds = [speed for one in islice(finished, RECORDS) if (speed := seconds_of_iteration(one, whole[one]))]
+    running = sum(state.name == "running" for state in states.values())
+    seconds = open_ * sum(speeds) / len(speeds) / max(1, running) if speeds else None
+    return Left(1 - open_ / total if total else 1.0, seconds)
+
+
+def seconds_of_iteration(one: Job, iterations: int) -> float | None:
+    """Seconds that an iteration of a finished job took, by its run record."""
+    record = next((path for path in one.outputs if path.endswith(".json")), None)
+    try:
+        return json.loads(Path(record).read_text())["seconds"] / iterations if record else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # being replaced, or damaged
 
 
 def space_used() -> dict[str, int]:

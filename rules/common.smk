@@ -19,6 +19,7 @@ from earlyphase.study.configuration import plugins_of, read_yaml
 from earlyphase.study.rules import read_rules
 from earlyphase.study.study import Study
 
+CITATION = (HOME / "CITATION.cff").read_text()
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = Study(

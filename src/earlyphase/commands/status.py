@@ -5,10 +5,11 @@ from pathlib import Path
 
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.runtime.locks import only_local
+from earlyphase.sentences import duration
 from earlyphase.study.jobs import Job, job, jobs
 from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, left_out, names_of
-from earlyphase.study.status import State, duration, space_used, state_of_job
+from earlyphase.study.status import State, space_used, state_of_job
 from earlyphase.study.study import Study
 
 MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}

@@ -20,6 +20,7 @@ from earlyphase.study.configuration import (
     read_yaml,
 )
 from earlyphase.study.deficits import check_critical_periods, check_milestones, deficits_named
+from earlyphase.study.fingerprints import description_of
 from earlyphase.study.pretraining import (
     Pretraining,
     check_pretrained,
@@ -188,6 +189,10 @@ class Study:
     def facts(self, section: str, entry: dict) -> Mapping[str, object]:
         """What the decorator of the function that an entry names says of it."""
         return registered(section)[entry["function"]].facts
+
+    def description(self, section: str, function: str) -> str:
+        """What a registered function says of itself, without what is for programmers alone."""
+        return description_of(registered(section)[function].module, function)
 
     def reads(self, figure: dict) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tables that a figure needs, and those that it uses where they are there."""

@@ -19,7 +19,19 @@ for module in iter_modules(__path__):
 
 
 CONTRASTS = [
-    *("id", "reading", *NETWORK, "contrast", "ours", "error", "n", "low", "high", "target_low", "target_high"),
+    *(
+        "id",
+        "reading",
+        *NETWORK,
+        "contrast",
+        "ours",
+        "error",
+        "n",
+        "low",
+        "high",
+        "target_low",
+        "target_high",
+    ),
     *("p_inside", "p_outside", "reported"),
 ]  # columns of the table of contrasts
 

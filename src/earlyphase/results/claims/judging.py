@@ -151,10 +151,10 @@ def assess(tables: Tables, criterion: Criterion, unit: str) -> tuple[dict, list[
     """Judge one claim in one network.
 
     Returns:
-        `ours`, `error`, `n`, `test`, `verdict`; and a row for each quantity behind the verdict: `contrast`, its
-        name, `ours`, `error`, `n`, `low` and `high`, its one-sided 95 % bounds, `target_low` and `target_high`,
-        `p_inside` and `p_outside`, not corrected, and whether it is the one `reported`. None stands where there
-        is no such number.
+        `ours`, `error`, `n`, `test`, `verdict`; and a row for each quantity behind the verdict: `contrast`,
+        its name, `ours`, `error`, `n`, and whether it is the one `reported`; where there are such numbers,
+        `low` and `high`, its one-sided 95 % bounds, `target_low` and `target_high`, and `p_inside` and
+        `p_outside`, not corrected.
     """
     try:
         weighed = weigh(tables, criterion, unit)

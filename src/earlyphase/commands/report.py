@@ -22,10 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the page of the figures, claims and run records that are there."""
     begin(args)
-    paths = {
-        rule: list(dict.fromkeys(path for parts in found for path in table_paths(parts)))
-        for rule, found in args.spec["records"].items()
-    }
+    paths: dict[str, dict[str, None]] = {}  # of each stage, every record once
+    for parts in args.spec["records"]:
+        paths.setdefault(parts["stage"], {}).update(dict.fromkeys(table_paths(parts)))
     page = report_page(
         args.spec,
         read_verdicts(args.claims),

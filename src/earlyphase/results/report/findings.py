@@ -5,8 +5,11 @@ one speaks for a figure, `questions.yaml` says under `say`. Nothing here knows w
 """
 
 from collections.abc import Callable
+from math import floor, log10
 
 from pandas import DataFrame, Series, isna
+
+from earlyphase.results.timeline import label_of
 
 MOST = 6  # curves of a panel that are told one by one; a panel of more is left to the figure
 
@@ -18,16 +21,29 @@ def share(density: float) -> str:
 
 def of(number: float) -> str:
     """A number of any size with three digits."""
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:#.3g}".removesuffix(".")
 
 
 def spread(mean: float, std: float, scale: float = 1, unit: str = "") -> str:
-    """A mean with its sample standard deviation: "88.2 ± 1.1 %"."""
+    """A mean with its sample standard deviation: "88.2 ± 1.1 %".
+
+    Accuracies, of which `scale` makes percent, have one decimal; others as many as give the deviation two
+    digits.
+    """
     if isna(mean):
         return "no number, since every run diverged"
-    if scale == 1:
+    mean, std = scale * mean, scale * std
+    decimals = 1 if scale != 1 else decimals_of(std)
+    if decimals is None:
         return of(mean) + ("" if isna(std) else f" ± {of(std)}") + unit
-    return f"{scale * mean:.1f}" + ("" if isna(std) else f" ± {scale * std:.1f}") + unit
+    return f"{mean:,.{decimals}f}" + ("" if isna(std) else f" ± {std:,.{decimals}f}") + unit
+
+
+def decimals_of(std: float) -> int | None:
+    """Decimals that give a standard deviation two digits; None where these are too many, or none."""
+    if isna(std) or not 1e-4 <= std < 1e6:
+        return None
+    return max(0, 1 - floor(log10(std)))
 
 
 def at_times(row: Series) -> str:
@@ -129,21 +145,16 @@ def courses(points: DataFrame) -> list[str]:
         if own["curve"].nunique() <= MOST
     ]
     return [
-        course_of(name, own.sort_values("iteration"), with_statistics=kinds > 1)
+        course_of(own.sort_values("iteration"), several=kinds > 1)
         for panel in few
-        for name, own in panel.groupby(by, sort=False)
+        for _, own in panel.groupby(by, sort=False)
         if own["mean"].notna().any()
     ]
 
 
-def course_of(name: tuple, points: DataFrame, *, with_statistics: bool) -> str:
-    """One sentence on one curve of `courses`."""
-    words = list(dict.fromkeys(str(part).replace("_", " ") for part in name))
-    if len(name) > 2 and not with_statistics:
-        words.remove(str(name[1]))
-    if len(words) > 1 and words[0] in words[-1]:
-        words = words[1:]
-    title = ", ".join(words)
+def course_of(points: DataFrame, *, several: bool) -> str:
+    """One sentence on one curve of `courses`; `several` kinds of statistics are told apart."""
+    title = title_of(points.iloc[0]) + (f" ({points['statistics'].iloc[0]} statistics)" if several else "")
     known = points.dropna(subset=["mean"])
     first, last = known.iloc[0], known.iloc[-1]
     if len(known) == 1:
@@ -159,6 +170,12 @@ def course_of(name: tuple, points: DataFrame, *, with_statistics: bool) -> str:
         f"{at_times(last)} at {last['iteration']:,.0f}"
         f"{'; ' if turns else ''}{', '.join(turns)} ({seeds(known)})."
     )
+
+
+def title_of(row: Series) -> str:
+    """What a curve is called, after its panel where its own name does not say that."""
+    panel, curve = (str(row.get(name, "")).replace("_", " ") for name in ("panel", "curve"))
+    return curve if panel in curve else f"{panel}, {curve}"
 
 
 def is_beyond(row: Series, first: Series, last: Series, side: int) -> bool:
@@ -226,15 +243,10 @@ def gains(points: DataFrame) -> list[str]:
 def events(points: DataFrame) -> list[str]:
     """When the events of the first iterations fall, in their order, and which were not found."""
     found = points[points["n"] > 0].sort_values("mean")
-    told = [f"{event_name(row['event'])} {when(row)}" for _, row in found.iterrows()]
-    missing = [event_name(name) for name in points.loc[points["n"] == 0, "event"]]
+    told = [f"{label_of(row['event'])} {when(row)}" for _, row in found.iterrows()]
+    missing = [label_of(name) for name in points.loc[points["n"] == 0, "event"]]
     sentences = [f"In this order: {'; '.join(told)}."] if told else []
     return sentences + ([f"Not found in any seed: {', '.join(missing)}."] if missing else [])
-
-
-def event_name(event: str) -> str:
-    """The name of an event of the timeline as people read it."""
-    return event.replace("_", " ")
 
 
 def when(event: Series) -> str:

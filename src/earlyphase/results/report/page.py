@@ -1,9 +1,6 @@
-"""What the pages say, and the pages themselves: one file of HTML each, which asks for no other."""
+"""The page of one study."""
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 from pandas import DataFrame
@@ -13,42 +10,16 @@ from earlyphase.results.claims import expected_false
 from earlyphase.results.claims.judging import ACROSS_CLAIMS
 from earlyphase.results.report.claims import counts_of, names_in, rows_of
 from earlyphase.results.report.figures import in_order, read_points, shown
-from earlyphase.results.report.findings import event_name, listed, when
+from earlyphase.results.report.findings import listed, when
 from earlyphase.results.report.provenance import means_of, times_of, total_time
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from earlyphase.results.report.templates import filled
+from earlyphase.results.timeline import label_of
 
 TIMELINE = "timeline"  # the figure that has a section of its own
 FIRST = (
     *("runs", "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "datasets", "models"),
     "tasks",
 )  # sections of a configuration, in the order in which one reads them; the others follow by name
-
-
-@cache
-def environment() -> "Environment":
-    """The templates. Whatever is put into one is escaped, but for our own style and script."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
-    from markupsafe import Markup
-
-    here = Path(__file__)
-    templates = {
-        "base": here.with_name("base.html.j2").read_text(),
-        "parts": here.with_name("parts.html.j2").read_text(),
-        "report": here.with_name("report.html.j2").read_text(),
-        "comparison": here.with_name("comparison.html.j2").read_text(),
-    }
-    made = Environment(
-        loader=DictLoader(templates),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.globals["style"] = Markup(here.with_name("page.css").read_text())
-    made.globals["script"] = Markup(here.with_name("page.js").read_text())
-    return made
 
 
 def report_page(
@@ -68,31 +39,26 @@ def report_page(
     names = names_in(study["configuration"].get("claims", {}))
     entries = in_order(study["figures"])
     figures = [shown(one, study["descriptions"][one["function"]], rows, names) for one in entries]
-    return (
-        environment()
-        .get_template("report")
-        .render(
-            sentences=[sentence_on(run) for run in study["runs"]],
-            claims=rows,
-            counts=counts_of(rows),
-            expected=f"{expected_false(verdicts):.1f}",
-            across=ACROSS_CLAIMS.replace("`", ""),
-            networks=len(study["runs"]),
-            figures=[
-                one for one, entry in zip(figures, entries, strict=True) if entry["function"] != TIMELINE
-            ],
-            timelines=[
-                one | {"events": events_in(entry["table"])}
-                for one, entry in zip(figures, entries, strict=True)
-                if entry["function"] == TIMELINE
-            ],
-            left_out=study["left_out"],
-            configuration=as_yaml(study["configuration"]),
-            means=means_of(records),
-            times=times_of(records),
-            total=total_time(records),
-            cite=cited(citation),
-        )
+    return filled(
+        "report",
+        sentences=[sentence_on(run) for run in study["runs"]],
+        claims=rows,
+        counts=counts_of(rows),
+        expected=f"{expected_false(verdicts):.1f}",
+        across=ACROSS_CLAIMS.replace("`", ""),
+        networks=len(study["runs"]),
+        figures=[one for one, entry in zip(figures, entries, strict=True) if entry["function"] != TIMELINE],
+        timelines=[
+            one | {"events": events_in(entry["table"])}
+            for one, entry in zip(figures, entries, strict=True)
+            if entry["function"] == TIMELINE
+        ],
+        left_out=study["left_out"],
+        configuration=as_yaml(study["configuration"]),
+        means=means_of(records),
+        times=times_of(records),
+        total=total_time(records),
+        cite=cited(citation),
     )
 
 
@@ -109,9 +75,9 @@ def sentence_on(run: dict) -> str:
         f"{network} learns {run['dataset']}{task} for {run['iterations']:,} iterations of "
         f"{run['batch_size']} images, in {counted(len(seeds), 'replicate')} (seed{'s' * (len(seeds) > 1)} "
         f"{listed([str(seed) for seed in seeds])}). Its weights are rewound to iteration k = "
-        f"{listed([f'{k:,}' for k in run['rewind_iterations']])}, and pruned in {counted(rounds, 'round')}, each of "
-        f"which removes {100 * run['prune_fraction']:.3g} % of those that are left: {100 * left:.3g} % remain in the "
-        "end."
+        f"{listed([f'{k:,}' for k in run['rewind_iterations']])}, and pruned in {counted(rounds, 'round')}, "
+        f"each of which removes {100 * run['prune_fraction']:.3g} % of those that are left: "
+        f"{100 * left:.3g} % remain in the end."
     )
 
 
@@ -124,10 +90,10 @@ def events_in(path: str) -> list[dict]:
     """The events of a timeline, as its table has them, for people."""
     return [
         {
-            "event": event_name(row["event"]),
+            "event": label_of(row["event"]),
             "iteration": when(row),
             "seeds": f"{int(row['n'])} of {int(row['n'] + row['not_found'])}",
-            "rule": row["rule"],
+            "rule": row["rule"].replace("`", ""),
         }
         for _, row in read_points(path).iterrows()
     ]

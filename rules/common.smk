@@ -19,7 +19,6 @@ from earlyphase.study.configuration import plugins_of, read_yaml
 from earlyphase.study.rules import read_rules
 from earlyphase.study.study import Study
 
-CITATION = (HOME / "CITATION.cff").read_text()
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = Study(
@@ -169,6 +168,12 @@ def resume_file(wildcards, output):
 def kept_iterations(wildcards, output):
     """Iterations that the dense run keeps; one added later is made from the nearest before it."""
     return stages.kept_iterations(STUDY, dict(wildcards))
+
+
+def citation(wildcards):
+    """How to cite, for the report; a copy of the workflow may lack it."""
+    path = HOME / "CITATION.cff"
+    return path.read_text() if path.exists() else ""
 
 
 def configured_figures(wildcards):

@@ -111,6 +111,7 @@ class Project:
             "profiles",
             "envs",
             "report",
+            "CITATION.cff",
         ):
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)

@@ -111,9 +111,14 @@ def as_yaml(configuration: dict) -> str:
 def cited(citation: str) -> list[dict]:
     """Works to cite, of the content of a CITATION.cff: the preferred one first, then the software.
 
+    Returns:
+        `authors`, `title`, `place` and `url` of each; none where the content is empty.
+
     Raises:
         InvalidInput: it is not YAML, or a work has no title.
     """
+    if not citation.strip():
+        return []
     try:
         software = yaml.safe_load(citation)
         works = [*filter(None, [software.get("preferred-citation")]), software]

@@ -14,8 +14,7 @@ rule report:
     params:
         spec=spec("report"),
         code=code("report"),
-        citation=citation,
     shell:
         "python -m earlyphase report --spec {params.spec:q} --code {params.code:q} "
-        "--claims {input.claims:q} --contrasts {input.contrasts:q} --citation {params.citation:q} "
+        "--claims {input.claims:q} --contrasts {input.contrasts:q} "
         "--out {output.page:q} > {log:q} 2>&1"

@@ -15,7 +15,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument("--claims", required=True, help="verdicts, .csv")
     parser.add_argument("--contrasts", required=True, help="what they rest on, .csv")
-    parser.add_argument("--citation", required=True, help="the content of CITATION.cff")
     parser.add_argument("--out", required=True, help="the page, .html")
 
 
@@ -30,6 +29,5 @@ def run(args: argparse.Namespace) -> None:
         read_verdicts(args.claims),
         read_contrasts(args.contrasts),
         read_records(paths),
-        args.citation,
     )
     write_bytes(args.out, page.encode())

@@ -380,6 +380,7 @@ def of_report(study: Study, names: Names) -> dict:
         "figures": shown,
         "descriptions": {one["function"]: study.description("figures", one["function"]) for one in shown},
         "left_out": left_out(study),
+        "citation": study.citation,
         "records": [{"stage": rule, **parts} for rule in STAGES for parts in records_of(study, rule)],
     }
 

@@ -23,17 +23,16 @@ FIRST = (
 
 
 def report_page(
-    study: dict, verdicts: DataFrame, contrasts: DataFrame, records: Mapping[str, list[dict]], citation: str
+    study: dict, verdicts: DataFrame, contrasts: DataFrame, records: Mapping[str, list[dict]]
 ) -> str:
     """Write the page of one study.
 
     Args:
-        study: `configuration`; `runs`, `figures`, `descriptions` and `left_out`, as the spec of the report
-            has them.
+        study: `configuration`, `runs`, `figures`, `descriptions`, `left_out` and `citation`, as the spec of the
+            report has them.
         verdicts: the table of claims, of text.
         contrasts: those that the verdicts rest on.
         records: name of a stage -> its run records.
-        citation: the content of CITATION.cff.
     """
     rows = rows_of(verdicts, contrasts)
     names = names_in(study["configuration"].get("claims", {}))
@@ -58,7 +57,7 @@ def report_page(
         means=means_of(records),
         times=times_of(records),
         total=total_time(records),
-        cite=cited(citation),
+        cite=cited(study["citation"]),
     )
 
 
@@ -108,31 +107,28 @@ def as_yaml(configuration: dict) -> str:
     )
 
 
-def cited(citation: str) -> list[dict]:
-    """Works to cite, of the content of a CITATION.cff: the preferred one first, then the software.
+def cited(citation: dict) -> list[dict]:
+    """Works to cite: the preferred one first, then the software.
+
+    Args:
+        citation: the content of CITATION.cff; may be empty.
 
     Returns:
-        `authors`, `title`, `place` and `url` of each; none where the content is empty.
+        `authors`, `title`, `place` and `url` of each.
 
     Raises:
-        InvalidInput: it is not YAML, or a work has no title.
+        InvalidInput: a work has no title, or no authors.
     """
-    if not citation.strip():
-        return []
-    try:
-        software = yaml.safe_load(citation)
-        works = [*filter(None, [software.get("preferred-citation")]), software]
-        return [work_of(work) for work in works]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise InvalidInput(
-            f"CITATION.cff cannot be read ({error}); every work needs a title and authors"
-        ) from None
+    preferred = citation.get("preferred-citation")
+    return [work_of(work) for work in (preferred, citation) if work]
 
 
 def work_of(work: dict) -> dict:
     """Authors, title and place of one work."""
+    if missing := [name for name in ("title", "authors") if name not in work]:
+        raise InvalidInput(f"CITATION.cff: {work.get('title', 'a work')} has no {' and no '.join(missing)}")
     authors = [
-        one.get("name") or f"{one.get('given-names', '')} {one['family-names']}".strip()
+        one.get("name") or f"{one.get('given-names', '')} {one.get('family-names', '')}".strip()
         for one in work["authors"]
     ]
     place = [

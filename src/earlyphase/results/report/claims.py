@@ -23,6 +23,15 @@ VERDICTS = ("id", "reading", *NETWORK, "statement", "paper", "ours", "error", "n
 BESIDES = ("same_test_as", "source", "cited")  # which older tables may lack
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
 
+BOUNDS = (
+    "low",
+    "high",
+    "target_low",
+    "target_high",
+    "p_inside",
+    "p_outside",
+)  # of a contrast; may be missing
+
 
 def read_verdicts(path: str) -> DataFrame:
     """Read a table of claims, every value as text.
@@ -38,8 +47,12 @@ def read_verdicts(path: str) -> DataFrame:
 
 def read_contrasts(path: str) -> DataFrame:
     """Read the table of the contrasts behind the verdicts; a number that is not there is NaN."""
-    table = read_csv(BytesIO(read_bytes(path)), keep_default_na=False, na_values=[""])
-    return table.fillna(dict.fromkeys((*BEHIND, "contrast", "ours", "error"), ""))
+    return read_csv(
+        BytesIO(read_bytes(path)),
+        dtype=dict.fromkeys((*BEHIND, "contrast", "ours", "error"), str),
+        keep_default_na=False,
+        na_values={name: [""] for name in BOUNDS},
+    )
 
 
 def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:

@@ -28,8 +28,8 @@ def report_page(
     """Write the page of one study.
 
     Args:
-        study: `configuration`, `runs`, `figures`, `descriptions`, `left_out` and `citation`, as the spec of the
-            report has them.
+        study: `configuration`, `runs`, `figures`, `descriptions`, `left_out` and `citation`, as the spec of
+            the report has them.
         verdicts: the table of claims, of text.
         contrasts: those that the verdicts rest on.
         records: name of a stage -> its run records.

@@ -363,7 +363,8 @@ def of_claims(study: Study, names: Names) -> dict:
 def of_report(study: Study, names: Names) -> dict:
     """All that the page says of the configuration, the figures that it shows, and where run records lie.
 
-    How jobs are executed is not among it: it redoes nothing, and run records say what was used.
+    How jobs are executed is not among it: it redoes nothing, and run records say what was used. Nothing
+    depends on the order of a mapping, which Snakemake changes where it lays one configuration over another.
     """
     shown = [
         {
@@ -377,9 +378,9 @@ def of_report(study: Study, names: Names) -> dict:
     return {
         "configuration": {key: value for key, value in study.config.items() if key != "execution"},
         "runs": [described(study, run) for run in study.runs],
-        "figures": shown,
+        "figures": sorted(shown, key=lambda one: (one["dataset"], one["model"], one["figure"])),
         "descriptions": {one["function"]: study.description("figures", one["function"]) for one in shown},
-        "left_out": left_out(study),
+        "left_out": sorted(left_out(study)),
         "citation": study.citation,
         "records": [{"stage": rule, **parts} for rule in STAGES for parts in records_of(study, rule)],
     }

@@ -297,7 +297,10 @@ def test_what_was_found_is_computed_from_the_tables(small):
     page = Reader(made(folder, told))
     (_, section), *_ = page.all("section", id="figure-cifar10-resnet20-rewinding")
     assert "The dense network reaches 88.9 ± 1.1 % (5 seeds)." in section
-    assert "At 41 % of the weights, from high to low: k = 100 88.2 ± 1.1 %; k = 0 59.2 ± 1.1 %" in section
+    assert (
+        "At 41 % of the weights, from high to low: k = 100 with 88.2 ± 1.1 %; k = 0 with 59.2 ± 1.1 %"
+        in section
+    )
     table = Path(next(one["table"] for one in told["figures"] if one["figure"] == "rewinding"))
     before = table.read_text()
     try:
@@ -305,7 +308,7 @@ def test_what_was_found_is_computed_from_the_tables(small):
         (_, changed), *_ = Reader(made(folder, told)).all("section", id="figure-cifar10-resnet20-rewinding")
     finally:
         table.write_text(before)
-    assert "k = 0 99.2 ± 1.1 %; k = 100 88.2 ± 1.1 %" in changed
+    assert "k = 0 with 99.2 ± 1.1 %; k = 100 with 88.2 ± 1.1 %" in changed
 
 
 def test_a_figure_stands_beside_the_claims_that_it_bears_on(page):
@@ -532,7 +535,7 @@ def test_sentences_on_losses_instabilities_and_gains():
         {"quantity": "bytes", "batch": 0, "curve": ["packed", "all"], "n": 5, "breaks_even": [0.41, None]}
     )
     assert findings.gains(files) == [
-        "Size of the file: surely below the dense network's best with packed from 41 % of the weights down (5 seeds)."
+        "Size of the file: surely below the dense network's best with “packed” from 41 % of the weights down (5 seeds)."
     ]
     none = files.assign(quantity="seconds", batch=8, breaks_even=float("nan"))
     assert "Time for an image, 8 at a time: no way surely goes below" in findings.gains(none)[0]
@@ -540,7 +543,7 @@ def test_sentences_on_losses_instabilities_and_gains():
 
 @pytest.mark.parametrize(
     ("mean", "std", "said"),
-    [(13.87, 4.99, "13.9 ± 5.0"), (0.1341, 0.0008, "0.13410 ± 0.00080"), (2.0, float("nan"), "2.00"), (0.0, 0.0, "0.00 ± 0.00"),
+    [(13.87, 4.99, "13.9 ± 5.0"), (0.1341, 0.0008, "0.13410 ± 0.00080"), (2.0, float("nan"), "2.00"), (0.0, 0.0, "0 ± 0"), (1.0, 8e-17, "1.00 ± 0"),
      (float("nan"), float("nan"), "no number, since every run diverged")],
 )  # fmt: skip
 def test_a_number_has_the_digits_that_its_deviation_leaves(mean, std, said):

@@ -32,7 +32,7 @@ FIXED = {
     "collect": 0.1,
     "figure": 0.75,
     "claims": 0.35,
-    "report": 0.4,
+    "report": 0.5,
 }
 
 # Bytes, as a rule of thumb from the default study

@@ -9,6 +9,7 @@ from math import floor, log10
 
 from pandas import DataFrame, Series, isna
 
+from earlyphase.results.summaries import IDENTICAL
 from earlyphase.results.timeline import label_of
 
 MOST = 6  # curves of a panel that are told one by one; a panel of more is left to the figure
@@ -21,7 +22,7 @@ def share(density: float) -> str:
 
 def of(number: float) -> str:
     """A number of any size with three digits."""
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:#.3g}".removesuffix(".")
+    return f"{number:,.0f}" if abs(number) >= 1000 or not number else f"{number:#.3g}".removesuffix(".")
 
 
 def spread(mean: float, std: float, scale: float = 1, unit: str = "") -> str:
@@ -32,7 +33,7 @@ def spread(mean: float, std: float, scale: float = 1, unit: str = "") -> str:
     """
     if isna(mean):
         return "no number, since every run diverged"
-    mean, std = scale * mean, scale * std
+    mean, std = scale * mean, scale * (0.0 if std <= IDENTICAL else std)
     decimals = 1 if scale != 1 else decimals_of(std)
     if decimals is None:
         return of(mean) + ("" if isna(std) else f" ± {of(std)}") + unit
@@ -100,8 +101,10 @@ def at_the_sparsest(panel: str, points: DataFrame) -> str:
     rounds = points.groupby("round")["curve"].nunique()
     chosen = points[points["round"] == rounds[rounds == rounds.max()].index.max()]
     ordered = chosen.sort_values("mean", ascending=False, na_position="last")
-    told = [f"{row['curve']} {spread(row['mean'], row['std'], 100, ' %')}" for _, row in ordered.iterrows()]
-    where = f"{panel}, at" if panel else "At"
+    told = [
+        f"{row['curve']} with {spread(row['mean'], row['std'], 100, ' %')}" for _, row in ordered.iterrows()
+    ]
+    where = f"{panel.replace('_', ' ')}, at" if panel else "At"
     order = ", from high to low" if len(told) > 1 else ""
     return f"{where} {share(chosen['density'].mean())}{order}: {'; '.join(told)} ({seeds(chosen)})."
 
@@ -228,7 +231,7 @@ def gains(points: DataFrame) -> list[str]:
         what = "Size of the file" if quantity == "bytes" else f"Time for an image, {int(batch)} at a time"
         gaining = own.dropna(subset=["breaks_even"]).drop_duplicates("curve")
         told = [
-            f"{row['curve']} from {share(row['breaks_even'])} down".replace("\n", " ")
+            f"“{row['curve']}” from {share(row['breaks_even'])} down".replace("\n", " ")
             for _, row in gaining.iterrows()
         ]
         said = (
@@ -244,9 +247,9 @@ def events(points: DataFrame) -> list[str]:
     """When the events of the first iterations fall, in their order, and which were not found."""
     found = points[points["n"] > 0].sort_values("mean")
     told = [f"{label_of(row['event'])} {when(row)}" for _, row in found.iterrows()]
-    missing = [label_of(name) for name in points.loc[points["n"] == 0, "event"]]
+    missing = [label_of(name).removesuffix(" =") for name in points.loc[points["n"] == 0, "event"]]
     sentences = [f"In this order: {'; '.join(told)}."] if told else []
-    return sentences + ([f"Not found in any seed: {', '.join(missing)}."] if missing else [])
+    return sentences + ([f"Not found in any seed: {'; '.join(missing)}."] if missing else [])
 
 
 def when(event: Series) -> str:

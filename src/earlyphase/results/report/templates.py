@@ -43,5 +43,9 @@ def environment() -> "Environment":
 
 
 def unparted(value: object) -> object:
-    """Keep a number and its % on one line."""
-    return value.replace(" %", "\u00a0%") if type(value) is str else value
+    """Keep a number with its %, its ± or its k = on one line."""
+    if type(value) is not str:
+        return value
+    for apart in (" %", " ± ", "k = "):
+        value = value.replace(apart, apart.replace(" ", "\u00a0"))
+    return value

@@ -46,6 +46,6 @@ def unparted(value: object) -> object:
     """Keep a number with its %, its ± or its k = on one line."""
     if type(value) is not str:
         return value
-    for apart in (" %", " ± ", "k = "):
+    for apart in (" %", " ±", "± ", "k = "):
         value = value.replace(apart, apart.replace(" ", "\u00a0"))
     return value

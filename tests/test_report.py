@@ -523,6 +523,8 @@ def test_sentences_on_losses_instabilities_and_gains():
         {"measure": "fisher_trace", "first": 4, "mean": 3.9, "std": 0.9, "n": 5},
     ])  # fmt: skip
     assert findings.losses(lost) == ["base: blur in iterations 0 to 100 costs 3.1 ± 1.0 points (n = 5)."]
+    both = concat([lost.assign(model="a"), lost.assign(model="b_2")])
+    assert [sentence.partition(":")[0] for sentence in findings.losses(both)] == ["a, base", "b 2, base"]
     pairs = DataFrame([
         {"quantity": "instability", "round": 0, "k": k, "density": 1.0, "mean": mean, "std": 0.02, "n": 5}
         for k, mean in ((100, 0.01), (0, 0.3))

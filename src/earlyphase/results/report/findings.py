@@ -193,10 +193,11 @@ def losses(points: DataFrame) -> list[str]:
         "lost": "costs",
         "shift": "costs, compared with the first network under base,",
     }
-    told = []
+    told, several = [], "model" in points and points["model"].nunique() > 1
     for _, row in points[points["measure"].isin(list(words))].iterrows():
         what = row["deficit"] if "deficit" in points else row["curve"]
-        where = f"{row['regime']}: {what}".replace("_", " ")
+        regime = f"{row['model']}, {row['regime']}" if several else row["regime"]
+        where = f"{regime}: {what}".replace("_", " ")
         if row["measure"] == "accuracy":
             number = spread(row["mean"], row["std"], 100, " %")
         else:

@@ -17,6 +17,7 @@ include: "rules/perturbed.smk"
 include: "rules/deficits.smk"
 include: "rules/telemetry.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 
 
 localrules:
@@ -26,6 +27,7 @@ localrules:
     collect,
     claims,
     figure,
+    report,
 
 
 rule figures:

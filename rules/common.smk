@@ -17,12 +17,15 @@ from earlyphase.runtime import machine, plugins
 from earlyphase.study import demand, fingerprints, jobs, stages
 from earlyphase.study.configuration import plugins_of, read_yaml
 from earlyphase.study.rules import read_rules
-from earlyphase.study.study import Study
+from earlyphase.study.study import Study, citation_in
 
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = Study(
-        config, read_yaml(HOME / "config.schema.yaml"), read_rules(HOME / "rules")
+        config,
+        read_yaml(HOME / "config.schema.yaml"),
+        read_rules(HOME / "rules"),
+        citation_in(HOME),
     )
     jobs.check_outputs(STUDY)
     if workflow.is_main_process:

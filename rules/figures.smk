@@ -50,6 +50,7 @@ rule claims:
         table=report(
             "results/claims.csv", caption="../report/claims.rst", category="Claims"
         ),
+        contrasts="results/contrasts.csv",
     log:
         "logs/claims.log",
     conda:
@@ -59,4 +60,4 @@ rule claims:
         code=code("claims"),
     shell:
         "python -m earlyphase claims --spec {params.spec:q} --code {params.code:q} "
-        "--tables {input.tables:q} --out {output.table:q} > {log:q} 2>&1"
+        "--tables {input.tables:q} --out {output.table:q} --out-contrasts {output.contrasts:q} > {log:q} 2>&1"

@@ -81,7 +81,7 @@ def verdict(claim, tables, study, reading=None):
     """What is said of a claim, in its first reading if none is named; `judge` would take all claims."""
     alone = CLAIMS[claim]
     criteria = alone.full if study["full_scale"] else alone.short
-    return assess(tables, criteria[alone.readings[0] if reading is None else reading], alone.unit)
+    return assess(tables, criteria[alone.readings[0] if reading is None else reading], alone.unit)[0]
 
 
 def first_readings(judged):

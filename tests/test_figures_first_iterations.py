@@ -7,8 +7,8 @@ from earlyphase.results.figures import figure as figures
 from earlyphase.results.figures import render
 from earlyphase.results.figures.subspace import subspace
 from earlyphase.results.figures.telemetry import PANELS, diverged_seeds, telemetry
-from earlyphase.results.figures.timeline import LABELS, timeline
-from earlyphase.results.timeline import EVENTS
+from earlyphase.results.figures.timeline import timeline
+from earlyphase.results.timeline import EVENTS, LABELS
 from test_claims_first_iterations import SEEDS, TIMES, study
 from test_figures import check_declaration
 

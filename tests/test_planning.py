@@ -101,6 +101,7 @@ def test_the_longest_chain_of_the_paper_is_a_ticket_that_is_pretrained():
     rules = [one.rule for one in plan.chain]
     assert rules == [
         "data", "dense", "checkpoint", *["imp_round"] * 15, "pretrain_ticket", "train_ticket", "collect", "figure",
+        "report",
     ]  # fmt: skip
     steps = 62_560 + 15 * (62_560 - 500) + 15_640 + 62_560
     assert sum(len(planning.iterations_of(PAPER, one)) for one in plan.chain) == steps
@@ -128,7 +129,7 @@ def trained(rule, told):
 def test_jobs_and_iterations_are_those_of_snakemakes_own_list(tmp_path, configuration):
     project = Project(tmp_path)
     (tmp_path / "smoke.yaml").write_text((ROOT / configuration).read_text())
-    printed = project.snakemake("-n", "--printshellcmds", "figures")
+    printed = project.snakemake("-n", "--printshellcmds", "report")
     numbers, iterations = Counter(), Counter()
     for line in re.findall(r"python -m earlyphase (.*)", printed):
         rule, *words = shlex.split(line)

@@ -111,6 +111,7 @@ class Project:
             "profiles",
             "envs",
             "report",
+            "CITATION.cff",
         ):
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
@@ -554,6 +555,47 @@ def test_explaining_agrees_with_planning(project):
         said = project.command("explain", target)
         assert ("up to date" in said) == ("figure" not in expected), what
         (project.folder / name).write_text(before)
+
+
+def test_the_report_is_redone_by_what_it_shows_and_by_nothing_else(finished, tmp_path):
+    own = finished.copied(tmp_path / "copy")
+    assert own.planned("report") == {"report": 1}
+    own.snakemake("report", "--cores", "2")
+    page = (own.folder / "results/report.html").read_text()
+    assert page.count("<img ") == len(FIGURES)
+    assert "Jonathan Frankle" in page
+    assert own.planned("report") == {} == own.planned()
+    assert "up to date" in own.command("explain", "results/report.html")
+    assert f"jobs: {101 + len(FIGURES)} done" in own.command("status")
+    room = "src/earlyphase/results/report"
+    for name, old, new, expected in (
+        (f"{room}/page.css", "--soft: #4a525c", "--soft: #434a53", {"report": 1}),
+        (f"{room}/report.html.j2", '<h2 id="cite-title">How', '<h2 id="cite-title">And how', {"report": 1}),
+        (f"{room}/questions.yaml", "How far can", "How much can", {"report": 1}),
+        (f"{room}/questions.yaml", "# What the page says", "# What it says", {}),
+        (f"{room}/findings.py", "from high to low", "the highest first", {"report": 1}),
+        (
+            "src/earlyphase/results/figures/rewinding.py",
+            "Draw final accuracy",
+            "Draw the accuracy",
+            {"report": 1},
+        ),
+        (
+            "src/earlyphase/results/figures/rewinding.py",
+            "Rewound to iteration",
+            "Rewound to",
+            {"figure": 1, "report": 1},
+        ),
+        ("CITATION.cff", "version: 0.1.0", "version: 0.1.1", {"report": 1}),
+        ("config.yaml", "resume_interval: 30", "resume_interval: 40", {}),
+    ):
+        before = (own.folder / name).read_text()
+        own.edit(name, old, new)
+        assert own.planned("report") == expected, (name, new)
+        (own.folder / name).write_text(before)
+    own.edit(f"{room}/questions.yaml", "How far can", "How much can")
+    said = own.command("explain", "results/report.html")
+    assert "code: questions.yaml: figures.rewinding changed" in said
 
 
 def test_status_shows_every_chain(project):

@@ -1,4 +1,7 @@
-"""Sentences about claims, made of an entry of `results/claims/claims.yaml`, which says what they may name."""
+"""Sentences that several rooms make.
+
+Those about claims are made of an entry of `results/claims/claims.yaml`, which says what they may name.
+"""
 
 import re
 from collections.abc import Mapping
@@ -129,3 +132,10 @@ def plain(value: object) -> str:
     return (
         f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration the way people say it: "0.3 s", "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 or seconds == round(seconds) else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

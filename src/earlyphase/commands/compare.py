@@ -8,6 +8,7 @@ from pandas import DataFrame
 
 from earlyphase.errors import InvalidInput
 from earlyphase.results.comparison import agreement, as_markdown, side_by_side
+from earlyphase.runtime.storage import write_bytes
 
 CLAIMS = "claims.csv"
 
@@ -15,21 +16,28 @@ CLAIMS = "claims.csv"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("results", nargs="+", help="two or more: folder of results, or table of claims, .csv")
+    parser.add_argument("--html", help="write a page that shows claims and figures side by side, too")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a table in Markdown, and what it comes to.
+    """Print a table in Markdown, and what it comes to; write the page, where one is asked for.
 
     Raises:
         InvalidInput: a folder has no table of claims, or fewer than two are given.
     """
-    judged = dict(zip(names_of(args.results), map(read_claims, args.results), strict=True))
+    names, paths = names_of(args.results), [claims_in(path) for path in args.results]
+    judged = dict(zip(names, map(read_claims, paths), strict=True))
     print(as_markdown(side_by_side(judged)))
     shares = agreement(judged)
     print(
         f"\nOf {shares['claims']} claims {shares['same']:.0%} have the same verdict in all, "
         f"{shares['opposite']:.0%} opposite ones; {shares['undecided']:.0%} are undecided in the first."
     )
+    if args.html:
+        from earlyphase.results.report.comparison import comparison_page
+
+        folders = dict(zip(names, (path.parent for path in paths), strict=True))
+        write_bytes(args.html, comparison_page(judged, folders).encode())
 
 
 def names_of(paths: list[str]) -> list[str]:
@@ -39,16 +47,21 @@ def names_of(paths: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else list(map(str, paths))
 
 
-def read_claims(path: str) -> DataFrame:
-    """Read the table of claims of a folder of results, or one itself."""
+def claims_in(path: str) -> Path:
+    """The table of claims of a folder of results; or of a path that is one itself."""
     found = next(
         (one for one in (Path(path), Path(path, CLAIMS), Path(path, "results", CLAIMS)) if one.is_file()),
         None,
     )
     if found is None:
         raise InvalidInput(f"{path} is neither a table of claims nor a folder that holds results/{CLAIMS}")
-    table = pd.read_csv(found)
+    return found
+
+
+def read_claims(path: Path) -> DataFrame:
+    """Read a table of claims."""
+    table = pd.read_csv(path)
     missing = {"id", "reading", "verdict", "ours", "error"} - set(table)
     if missing:
-        raise InvalidInput(f"{found} is no table of claims: it has no column {', '.join(sorted(missing))}")
+        raise InvalidInput(f"{path} is no table of claims: it has no column {', '.join(sorted(missing))}")
     return table

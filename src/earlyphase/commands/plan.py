@@ -7,9 +7,10 @@ from itertools import groupby
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import calibration, machine
+from earlyphase.sentences import duration
 from earlyphase.study.planning import Plan, Speed, case_of, iterations_of
 from earlyphase.study.stages import STAGES, left_out
-from earlyphase.study.status import duration, state_of_job
+from earlyphase.study.status import state_of_job
 from earlyphase.study.study import Study
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.runtime.locks import only_local
+from earlyphase.sentences import duration
 from earlyphase.study.jobs import Job, job, jobs
 from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, left_out, names_of
-from earlyphase.study.status import Left, State, duration, left_of, space_used, state_of_job
+from earlyphase.study.status import Left, State, left_of, space_used, state_of_job
 from earlyphase.study.study import Study
 
 CLEAR = "\x1b[H\x1b[2J"  # of a terminal

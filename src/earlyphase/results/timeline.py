@@ -44,7 +44,26 @@ EVENTS = RULES | {
     # Later additions: a rule here, a row in `timeline`.
 }
 PRETRAINING_MATCHES = "pretraining_matches"  # an event for each pretraining: `pretraining_matches: rotation`
+LABELS = {  # event -> what it is called; `label_of` for those of pretraining
+    "burst_end": "first burst over",
+    "gradient_minimum": "gradient smallest",
+    "plateau_start": "gradient on its plateau",
+    "deceleration": "weights slow down",
+    "subspace_formed": "Hessian subspace formed",
+    "rewinding_matches": "IMP matches dense from k =",
+    "dense_stable": "dense network stable from k =",
+    "tickets_stable": "tickets stable from k =",
+    "critical_period_over": "critical period over",
+}
 PRETRAINED = {"pretrained_dense", "pretrained_imp", "imp"}  # the tables that it needs
+
+
+def label_of(event: str) -> str:
+    """What an event is called where people read of it."""
+    kind, _, name = event.partition(": ")
+    if kind == PRETRAINING_MATCHES:
+        return f"pretraining, {name.replace('_', ' ')}, matches after"
+    return LABELS.get(event, event)
 
 
 def window_means(

@@ -1,15 +1,17 @@
 """Fingerprints of code: what a job runs, and so what an edit makes again.
 
 A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in
-whatever module of this package they stand, the entries of a YAML file that one of them finds by
-`with_name`, and nothing else. So a comment, a docstring or a reformat changes no fingerprint, an edit of one
-figure changes that figure's alone, and an edit of pruning leaves dense training as it was. Names are followed
-in the rooms that determine a result, and in plugins; `runtime` and `study` cannot change one.
+whatever module of this package they stand, the files beside them that one of them finds by `with_name`
+(of YAML each entry, of a template all of it), and nothing else. So a comment, a docstring or a reformat
+changes no fingerprint, an edit of one figure changes that figure's alone, and an edit of pruning leaves dense
+training as it was. Names are followed in the rooms that determine a result, and in plugins; `runtime` and
+`study` cannot change one.
 """
 
 import ast
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,7 +24,8 @@ PACKAGE = "earlyphase"
 SOURCE = Path(__file__).parents[1]
 FOLLOWED = ("commands", "core", "datasets", "results", "plugins", "sentences")
 LOOSE = "(loose)"  # the name of what runs and defines nothing
-DATA = ".yaml"  # in place of a definition: a file beside the module
+DATA = ".yaml"  # in place of a definition: a file beside the module, of which entries are followed
+TEXTS = (".j2", ".css", ".js")  # likewise, of which the whole is
 Name = tuple[str, str]  # module below the package, definition in it
 
 
@@ -63,6 +66,10 @@ def definitions(*roots: str) -> dict[str, str]:
             continue
         if name.endswith(DATA):
             reached |= _entries(source_file(module_name).with_name(name))
+            continue
+        if name.endswith(TEXTS):
+            content = source_file(module_name).with_name(name).read_text()
+            reached[f"{module_name}.{name}"] = _digest(content)[:8]
             continue
         module = parse(module_name)
         if name not in module.definitions and name in module.imports:  # a name passed on by another module
@@ -120,6 +127,17 @@ def source_file(module_name: str) -> Path:
         return plugin_files()[module_name]
     path = SOURCE.joinpath(*module_name.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def description_of(module_name: str, function: str) -> str:
+    """What a function says of itself to a reader: its docstring up to the sections for programmers."""
+    for statement in ast.parse(source_file(module_name).read_text()).body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == function:
+            text = ast.get_docstring(statement) or ""
+            return re.split(r"^(?:Args|Returns|Raises|Source):", text, maxsplit=1, flags=re.MULTILINE)[
+                0
+            ].strip()
+    raise InvalidInput(f"{module_name} defines no function {function!r}")
 
 
 def modules_of(module_name: str) -> list[str]:
@@ -207,7 +225,7 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
             ):
                 needed.append((aliases[alias][0], attribute))
             case ast.Call(func=ast.Attribute(attr="with_name"), args=[ast.Constant(value=str(file))]) if (
-                file.endswith(DATA)
+                file.endswith((DATA, *TEXTS))
             ):
                 needed.append((module_name, file))
             case ast.Name(id=name):

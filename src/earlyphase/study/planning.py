@@ -25,7 +25,15 @@ EIGENVECTORS = 10  # as many as classes; of a data set whose classes are not kno
 
 # Seconds of a job besides its work, as shares of what Python takes to import torch; benchmarks/fixed_cost.py
 FORKED = 0.13  # a training job that is forked from a process that has imported torch
-FIXED = {"data": 0.12, "checkpoint": 0.1, "pairs": 0.35, "collect": 0.1, "figure": 0.75, "claims": 0.35}
+FIXED = {
+    "data": 0.12,
+    "checkpoint": 0.1,
+    "pairs": 0.35,
+    "collect": 0.1,
+    "figure": 0.75,
+    "claims": 0.35,
+    "report": 0.5,
+}
 
 # Bytes, as a rule of thumb from the default study
 ROW = 250  # of a table
@@ -153,7 +161,7 @@ WORK: dict[str, Callable[[Study, Job, Speed], float]] = {
     "curvature": curvature_seconds,
     "fisher": fisher_seconds,
     "inference": inference_seconds,
-    **dict.fromkeys(("data", "checkpoint", "pairs", "collect", "figure", "claims"), no_seconds),
+    **dict.fromkeys(("data", "checkpoint", "pairs", "collect", "figure", "claims", "report"), no_seconds),
 }
 
 

@@ -9,7 +9,7 @@ Paths, logs and literal inputs stand in the rules. Wildcards say which experimen
     {pretraining}, {iterations}  what a network learned first, and for how long
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from earlyphase.study.configuration import entries_of
@@ -31,6 +31,7 @@ Block = dict[str, list]  # wildcard -> values; stands for all combinations
 Inputs = dict[str, list[str]]  # role -> paths
 
 NUMBERS = ("seed", "k", "round", "first", "end", "stop")  # wildcards whose values are integers
+RECORD = "run"  # name of the output that is a run record
 PATH_ONLY = ("criterion", "iterations")  # wildcards that are no column of a table by this name
 
 
@@ -336,7 +337,11 @@ def of_table(study: Study, names: Names) -> dict:
     """
     rule, output = source_of(names["table"])
     run = study.run(names)
-    blocks = STAGES[rule].collected(study, run, names["table"])
+    return parts_of(study, rule, output, run, STAGES[rule].collected(study, run, names["table"]))
+
+
+def parts_of(study: Study, rule: str, output: str, run: Run, blocks: list[Block]) -> dict:
+    """Path of an output of jobs of a run, with {wildcards} in it, and blocks of values for these."""
     free = {name: f"{{{name}}}" for block in blocks for name in block}
     return {"parts": study.rules[rule].outputs[output].format(**names_of(run) | free), "values": blocks}
 
@@ -353,6 +358,71 @@ def of_claims(study: Study, names: Names) -> dict:
     sources = {table: path.replace("{table}", table) for table in all_tables() if table in there}
     own = {name: study.claims.get(name) for name in study.config["claims"]}
     return {"full_scale": study.config["full_scale"], "claims": own, "sources": sources}
+
+
+def of_report(study: Study, names: Names) -> dict:
+    """All that the page says of the configuration, the figures that it shows, and where run records lie.
+
+    How jobs are executed is not among it: it redoes nothing, and run records say what was used. Nothing
+    depends on the order of a mapping, which Snakemake changes where it lays one configuration over another.
+    """
+    shown = [
+        {
+            **figure,
+            "function": entry["function"],
+            "shows": sorted(shown_by(entry) | tickets_of(entry) | panels_of(entry)),
+        }
+        for run in study.runs
+        for figure, entry in figures_of(study, run)
+    ]
+    return {
+        "configuration": {key: value for key, value in study.config.items() if key != "execution"},
+        "runs": [described(study, run) for run in study.runs],
+        "figures": sorted(shown, key=lambda one: (one["dataset"], one["model"], one["figure"])),
+        "descriptions": {one["function"]: study.description("figures", one["function"]) for one in shown},
+        "left_out": sorted(left_out(study)),
+        "citation": study.citation,
+        "records": [{"stage": rule, **parts} for rule in STAGES for parts in records_of(study, rule)],
+    }
+
+
+def figures_of(study: Study, run: Run) -> Iterator[tuple[dict, dict]]:
+    """Figures that a run makes: name, network and paths of each, and its entry."""
+    for block in figures(study, run):
+        for name in block["figure"]:
+            names = names_of(run) | {"figure": name}
+            paths = {
+                output: outputs(study, "figure", output, names) for output in study.rules["figure"].outputs
+            }
+            yield {"figure": name, "dataset": run.dataset, "model": run.model, **paths}, run.figures[name]
+
+
+def described(study: Study, run: Run) -> dict:
+    """What a sentence about a run is made of."""
+    network = study.config["models"][run.model]
+    return {
+        "dataset": run.dataset,
+        "model": run.model,
+        "task": run.task,
+        "network": {key: value for key, value in network.items() if key != "training"},
+        "seeds": run.seeds,
+        "rewind_iterations": run.rewind_iterations,
+        "rounds": run.rounds,
+        "prune_fraction": run.prune_fraction,
+        "iterations": run.iterations,
+        "batch_size": run.training["batch_size"],
+    }
+
+
+def records_of(study: Study, rule: str) -> list[dict]:
+    """Where the run records of a stage lie: a spec as that of a table for each block of jobs."""
+    if RECORD not in study.rules[rule].outputs:
+        return []
+    return [
+        parts_of(study, rule, RECORD, run, [block])
+        for run in study.runs
+        for block in STAGES[rule].grid(study, run)
+    ]
 
 
 # Iterations
@@ -512,6 +582,19 @@ def tables_of_study(study: Study, names: Names) -> Inputs:
     }
 
 
+def shown_in_report(study: Study, names: Names) -> Inputs:
+    """Pictures and numbers of all figures, and the run records of all trainings."""
+    pictures = [figure for run in study.runs for figure, _ in figures_of(study, run)]
+    return {
+        "figures": [one[kind] for one in pictures for kind in study.rules["figure"].outputs],
+        "records": list(
+            dict.fromkeys(
+                path for rule in STAGES for parts in records_of(study, rule) for path in table_paths(parts)
+            )
+        ),
+    }
+
+
 STAGES = {  # in the order of the graph
     "data": Stage(once, of_data, looks_up=("datasets",)),
     "pretrain": Stage(
@@ -561,6 +644,7 @@ STAGES = {  # in the order of the graph
     "collect": Stage(tables, of_table, needs=parts_of_table),
     "figure": Stage(figures, of_figure, needs=tables_of_figure, looks_up=("figures",)),
     "claims": Stage(once, of_claims, needs=tables_of_study, looks_up=("measures",)),
+    "report": Stage(once, of_report, needs=shown_in_report),
 }  # fmt: skip
 
 

@@ -119,10 +119,3 @@ def space_used() -> dict[str, int]:
         folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         for folder in sorted(Path("results").glob("*/"))
     }
-
-
-def duration(seconds: float) -> str:
-    """Write a duration the way people say it: "40 s", "12 min", "3.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

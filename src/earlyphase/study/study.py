@@ -20,6 +20,7 @@ from earlyphase.study.configuration import (
     read_yaml,
 )
 from earlyphase.study.deficits import check_critical_periods, check_milestones, deficits_named
+from earlyphase.study.fingerprints import description_of
 from earlyphase.study.pretraining import (
     Pretraining,
     check_pretrained,
@@ -44,9 +45,16 @@ class Study:
         rules: the workflow's, name -> rule.
         runs: in the order of the configuration.
         left_out: what is configured and cannot be, a sentence each, for people.
+        citation: how to cite the workflow.
     """
 
-    def __init__(self, config: dict, schema: dict, rules: dict[str, Rule] | None = None) -> None:
+    def __init__(
+        self,
+        config: dict,
+        schema: dict,
+        rules: dict[str, Rule] | None = None,
+        citation: dict | None = None,
+    ) -> None:
         """Check `config`.
 
         Raises:
@@ -54,7 +62,7 @@ class Study:
         """
         self.config = checked(config, schema)
         self._definitions = schema["$defs"]
-        self.rules = rules or {}
+        self.rules, self.citation = rules or {}, citation or {}
         self.left_out: list[str] = []
         check_runs(self.config)
         check_tasks(self.config)
@@ -189,6 +197,10 @@ class Study:
         """What the decorator of the function that an entry names says of it."""
         return registered(section)[entry["function"]].facts
 
+    def description(self, section: str, function: str) -> str:
+        """What a registered function says of itself, without what is for programmers alone."""
+        return description_of(registered(section)[function].module, function)
+
     def reads(self, figure: dict) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tables that a figure needs, and those that it uses where they are there."""
         facts = self.facts("figures", figure)
@@ -206,7 +218,17 @@ def read_study(paths: list[Path], home: Path) -> Study:
     """
     announce(plugins_of(paths))
     schema = read_yaml(home / "config.schema.yaml")
-    return Study(read_files(paths), schema, read_rules(home / "rules"))
+    return Study(read_files(paths), schema, read_rules(home / "rules"), citation_in(home))
+
+
+def citation_in(home: Path) -> dict:
+    """The content of CITATION.cff beside the Snakefile; empty where a copy of the workflow has none.
+
+    Raises:
+        InvalidInput: it is not YAML.
+    """
+    path = home / "CITATION.cff"
+    return read_yaml(path) if path.exists() else {}
 
 
 @cache

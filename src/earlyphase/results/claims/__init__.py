@@ -18,7 +18,30 @@ for module in iter_modules(__path__):
     import_module(f"{__name__}.{module.name}")
 
 
+CONTRASTS = [
+    *(
+        "id",
+        "reading",
+        *NETWORK,
+        "contrast",
+        "ours",
+        "error",
+        "n",
+        "low",
+        "high",
+        "target_low",
+        "target_high",
+    ),
+    *("p_inside", "p_outside", "reported"),
+]  # columns of the table of contrasts
+
+
 def judge(tables: Tables, study: dict) -> DataFrame:
+    """Judge every claim in every network: the first table of `judge_with_contrasts`."""
+    return judge_with_contrasts(tables, study)[0]
+
+
+def judge_with_contrasts(tables: Tables, study: dict) -> tuple[DataFrame, DataFrame]:
     """Judge every claim in every network.
 
     Args:
@@ -34,10 +57,13 @@ def judge(tables: Tables, study: dict) -> DataFrame:
         deviation over seeds; over points the one-sided 95 % bounds); `n` (seeds used; over points their
         number); `test`, `verdict`; `same_test_as`, an earlier claim of which this row repeats the test;
         `source`, the tables; `cited`, where the claim stands.
+
+        And a row per contrast that the verdicts rest on: `id`, `reading`, `dataset`, `model`, and the columns
+        that `assess` gives.
     """
     scale = "full" if study["full_scale"] else "short"
     of_each = {network: of_network(tables, *network) for network in networks(tables)}
-    rows, first = [], []
+    rows, contrasts, first = [], [], []
     for claim in catalogue(study.get("claims")):
         test = getattr(claim, f"{scale}_test")
         same = next((earlier for earlier, other in first if test is not None and other == test), "")
@@ -47,10 +73,11 @@ def judge(tables: Tables, study: dict) -> DataFrame:
             for reading, criterion in getattr(claim, scale).items():
                 name = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, network, strict=True))
                 said = {"statement": claim.statement, "paper": claim.paper}
-                found = assess(own, criterion, claim.unit)
+                found, behind = assess(own, criterion, claim.unit)
                 last = {"same_test_as": same, "source": source, "cited": claim.cited}
                 rows.append(name | said | found | last)
-    return DataFrame(rows)
+                contrasts += [name | one for one in behind]
+    return DataFrame(rows), DataFrame(contrasts, columns=CONTRASTS)
 
 
 def source_of(names: tuple[str, ...], sources: dict[str, str], network: tuple[str, str]) -> str:

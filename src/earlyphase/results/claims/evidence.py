@@ -42,6 +42,7 @@ class Evidence:
         p_outside: of being outside; 1 where there is no test.
         tested: whether there is a test.
         bounds: one-sided 95 % bounds, lower and upper; NaN where there are none.
+        name: of the quantity.
     """
 
     ours: str
@@ -53,6 +54,7 @@ class Evidence:
     p_outside: float = 1.0
     tested: bool = False
     bounds: tuple[float, float] = (float("nan"), float("nan"))
+    name: str = ""
 
 
 def tail_ps(
@@ -109,12 +111,22 @@ class Contrast:
         note = note if left_out else ""
         missing = self.missing(values)
         if missing:
-            return Evidence(ours, error, len(values), f"{self.values.name}: {missing}{note}")
+            words = f"{self.values.name}: {missing}{note}"
+            return Evidence(ours, error, len(values), words, name=str(self.values.name))
         inside, outside = t_ps(values.to_numpy(float), target)
         words = f"{self.values.name}: one-sided 95 % bounds {low:+.2f} and {high:+.2f}{note}"
         within = target[0] < values.mean() < target[1]
         return Evidence(
-            ours, error, len(values), words, bool(within), float(inside), float(outside), True, bounds
+            ours,
+            error,
+            len(values),
+            words,
+            bool(within),
+            float(inside),
+            float(outside),
+            True,
+            bounds,
+            str(self.values.name),
         )
 
     def missing(self, values: Series) -> str:
@@ -214,17 +226,18 @@ class Order:
         complete = self.accuracy.dropna()
         left_out = len(self.accuracy) - len(complete)
         note = f"; {left_out} of {len(self.accuracy)} seeds left out, a run diverged or is missing"
-        name = f"Spearman over k = {', '.join(map(str, self.accuracy.columns))}{note if left_out else ''}"
+        called = f"Spearman over k = {', '.join(map(str, self.accuracy.columns))}"
+        name = f"{called}{note if left_out else ''}"
         order = Series(range(complete.shape[1]), index=complete.columns, dtype=float)
         correlations = complete.rank(axis=1).corrwith(order, axis=1).fillna(0.0)
         n, mean = len(correlations), correlations.mean()
         ours = f"{mean:+.2f} {unit}" if n else ""
         if n < 2:
-            return Evidence(ours, "", n, f"{name}: no test from fewer than two seeds")
+            return Evidence(ours, "", n, f"{name}: no test from fewer than two seeds", name=called)
         error = f"± {correlations.std():.2f}"
         rises, falls = page_ps(complete.rank(axis=1).to_numpy())
         words = f"{name}: exact over all orders of the ks in every seed, one-sided p = {rises:.2g}"
-        return Evidence(ours, error, n, words, bool(mean > 0), rises, falls, True)
+        return Evidence(ours, error, n, words, bool(mean > 0), rises, falls, True, name=called)
 
 
 def page_ps(ranks: np.ndarray) -> tuple[float, float]:
@@ -325,6 +338,7 @@ class Correlation:
             1.0 if inside else float(outside),
             True,
             bounds,
+            self.name,
         )
 
 
@@ -353,4 +367,4 @@ class Ranking:
         ours = f"{self.value:+.2f} {unit[:-1]}, p = {self.p:.2g})"
         words = f"{self.name}: p = {self.p:.2g}; {self.note}"
         inner, outer = (self.p, 1.0) if inside else (1.0, self.p)
-        return Evidence(ours, "", self.n, words, inside, inner, outer, True)
+        return Evidence(ours, "", self.n, words, inside, inner, outer, True, name=self.name)

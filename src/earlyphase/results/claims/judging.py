@@ -121,32 +121,69 @@ class Claim:
         return tuple(self.full)
 
 
-def assess(tables: Tables, criterion: Criterion, unit: str) -> dict:
-    """Judge one claim in one network: `ours`, `error`, `n`, `test`, `verdict`."""
-    found: list[Evidence] = []
-    source: list[Criterion] = []
+@dataclass(frozen=True)
+class Weighed:
+    """A quantity that was tested, and the part of the criterion that asks for it."""
+
+    part: Criterion
+    evidence: Evidence
+
+
+def weigh(tables: Tables, criterion: Criterion, unit: str) -> list[Weighed]:
+    """Measure and test all quantities that a claim in one network rests on.
+
+    Raises:
+        NotRun: a run is missing; the message says what was to be tested, too.
+    """
+    found: list[Weighed] = []
     part: Criterion | None = criterion
     while part is not None:
         try:
             quantities = quantities_of(tables, part)
         except NotRun as missing:
-            test = f"{part.rule}: {missing}"
-            return {"ours": "", "error": "", "n": 0, "test": test, "verdict": NOT_RUN}
-        found += [quantity.evidence(part.target, part.unit or unit) for quantity in quantities]
-        source += [part] * len(quantities)
+            raise NotRun(f"{part.rule}: {missing}") from None
+        found += [Weighed(part, one.evidence(part.target, part.unit or unit)) for one in quantities]
         part = part.also
+    return found
+
+
+def assess(tables: Tables, criterion: Criterion, unit: str) -> tuple[dict, list[dict]]:
+    """Judge one claim in one network.
+
+    Returns:
+        `ours`, `error`, `n`, `test`, `verdict`; and a row for each quantity behind the verdict: `contrast`,
+        its name, `ours`, `error`, `n`, and whether it is the one `reported`; where there are such numbers,
+        `low` and `high`, its one-sided 95 % bounds, `target_low` and `target_high`, and `p_inside` and
+        `p_outside`, not corrected.
+    """
+    try:
+        weighed = weigh(tables, criterion, unit)
+    except NotRun as missing:
+        return {"ours": "", "error": "", "n": 0, "test": str(missing), "verdict": NOT_RUN}, []
+    found = [one.evidence for one in weighed]
     verdict = criterion.verdict or decide([one.p_inside for one in found], [one.p_outside for one in found])
     worst = nearest_to_failing(found)
-    shown = found[worst]
-    side = side_of(shown, source[worst].sides)
+    shown, part = found[worst], weighed[worst].part
+    side = side_of(shown, part.sides)
     words = f"; {shown.words}{in_words(found, worst, verdict)}" if shown.words else ""
-    return {
+    summary = {
         "ours": f"{shown.ours} ({side})" if side else shown.ours,
         "error": shown.error,
         "n": shown.n,
-        "test": source[worst].rule + words,
+        "test": part.rule + words,
         "verdict": verdict,
     }
+    return summary, [row_of(one) | {"reported": one is weighed[worst]} for one in weighed]
+
+
+def row_of(weighed: Weighed) -> dict:
+    """What is known of one quantity: see `assess`."""
+    shown, numbers = weighed.evidence, {}
+    numbers["low"], numbers["high"] = shown.bounds
+    numbers["target_low"], numbers["target_high"] = weighed.part.target
+    numbers |= {"p_inside": shown.p_inside, "p_outside": shown.p_outside} if shown.tested else {}
+    known = {name: float(value) for name, value in numbers.items() if np.isfinite(value)}
+    return {"contrast": shown.name, "ours": shown.ours, "error": shown.error, "n": shown.n} | known
 
 
 def quantities_of(tables: Tables, criterion: Criterion) -> list[Quantity]:

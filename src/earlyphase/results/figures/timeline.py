@@ -17,20 +17,9 @@ from earlyphase.results.figures.style import (
 )
 from earlyphase.results.figures.telemetry import DARK, diverged_seeds
 from earlyphase.results.summaries import curve_over_seeds
-from earlyphase.results.timeline import PRETRAINING_MATCHES, before_decay
+from earlyphase.results.timeline import before_decay, label_of
 from earlyphase.results.timeline import timeline as timeline_of
 
-LABELS = {
-    "burst_end": "first burst over",
-    "gradient_minimum": "gradient smallest",
-    "plateau_start": "gradient on its plateau",
-    "deceleration": "weights slow down",
-    "subspace_formed": "Hessian subspace formed",
-    "rewinding_matches": "IMP matches dense from k =",
-    "dense_stable": "dense network stable from k =",
-    "tickets_stable": "tickets stable from k =",
-    "critical_period_over": "critical period over",
-}
 TOGETHER = (
     ("curvature", "pairs"),
     ("imp", "dense"),
@@ -163,14 +152,6 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
         annotate_bar(ax, text, ends, place)
     ax.set_ylim(len(events) - 0.5, -0.5)
     ax.grid(visible=False)
-
-
-def label_of(event: str) -> str:
-    """What an event is called in the figure."""
-    kind, _, name = event.partition(": ")
-    if kind == PRETRAINING_MATCHES:
-        return f"pretraining, {name.replace('_', ' ')}, matches after"
-    return LABELS.get(event, event)
 
 
 def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int) -> None:

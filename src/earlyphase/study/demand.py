@@ -36,7 +36,7 @@ def images_of(entry: Mapping) -> dict[str, int]:
 def known_of(entry: Mapping) -> dict:
     """What is known of a configured data set; what its entry says comes before its function's defaults."""
     described = registered("datasets")[entry["function"]]
-    return UNKNOWN | described.facts | described.defaults | entry
+    return {**UNKNOWN, **described.facts, **described.defaults, **entry}
 
 
 def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:

@@ -266,8 +266,8 @@ def longest_chain(seconds: Mapping[Node, float], needs: Mapping[Node, Sequence[N
     ends: dict[Node, float] = {}
     before: dict[Node, Node | None] = {}
     for one in TopologicalSorter(needs).static_order():
-        before[one] = max(needs.get(one, ()), key=ends.__getitem__, default=None)
-        ends[one] = seconds[one] + (0.0 if before[one] is None else ends[before[one]])
+        before[one] = previous = max(needs.get(one, ()), key=ends.__getitem__, default=None)
+        ends[one] = seconds[one] + (0.0 if previous is None else ends[previous])
     chain, last = [], max(ends, key=ends.__getitem__, default=None)
     while last is not None:
         chain.append(last)

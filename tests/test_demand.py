@@ -162,6 +162,57 @@ def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():
     assert demand.minutes(half, "dense", PAPER, 1, gpu=False) < cpu
 
 
+def test_a_mini_batch_that_a_task_makes_larger_is_asked_time_and_memory_for():
+    """All four turns of each image in the first phase, and none in what follows it."""
+    drawn, all_turns = (
+        study("paper", tasks={"rotation": {"function": "rotation", "copies": copies}})
+        for copies in ("drawn", "all")
+    )
+    names = PAPER | {"pretraining": "rotation", "iterations": "15640"}
+    first = [demand.minutes(of, "pretrain", names, 1, gpu=True) - demand.START for of in (drawn, all_turns)]
+    launching = 15640 * demand.GPU_LAYER_STEP * 20 / 60
+    forward = demand.multiply_adds(20, 16, 32, 3) / demand.GPU_RATE / 60  # minutes of an image
+    run = drawn.run(PAPER)
+    tested = 15640 / run.training["evaluate_every"] * 10_000 * forward
+    steps = 15640 * run.training["batch_size"] * 3 * forward
+    assert first == pytest.approx([launching + tested + steps, launching + tested + 4 * steps], abs=1)
+    assert first[1] - first[0] >= 3
+    later = [
+        demand.minutes(of, "train_ticket", names | {"task": "rotation-15640"}, 1, gpu=True)
+        for of in (drawn, all_turns)
+    ]
+    assert later[0] == later[1]
+    usual, larger = (demand.megabytes(of, names, 1, gpu=False) for of in (drawn, all_turns))
+    kept = 2 * 20 * run.training["batch_size"] * 4 * 16 * 32**2 / 1e6  # of the layers of one mini-batch
+    assert larger - usual == pytest.approx(3 * kept, abs=500)
+
+
+def test_mini_batches_of_a_deficit_are_larger_in_its_window_alone():
+    of = study(tasks={"rotation_all": {"function": "rotation", "copies": "all"}})
+    names = {
+        "dataset": "photo_digits",
+        "model": "resnet8",
+        "seed": "0",
+        "regime": "base",
+        "deficit": "rotation_all",
+    }
+    window = names | {"first": "10", "end": "40", "stop": "100"}
+    assert demand.mini_batches(of, "deficit", window, range(100)) == 70 + 4 * 30
+    assert demand.mini_batches(of, "deficit", window, range(20, 30)) == 4 * 10
+    assert demand.mini_batches(of, "deficit", window, range(50, 90)) == 40
+
+
+def test_memory_asked_for_a_deficit_covers_its_own_images():
+    large = {"function": "synthetic", "train": 200_000, "test": 1_000, "size": 32, "flip": False}
+    of = study(datasets={"many": large}, runs=[{"dataset": "many", "model": "resnet8"}])
+    names = {"dataset": "many", "model": "resnet8", "seed": "0", "regime": "base", "stop": "100"}
+    none = names | {"deficit": "supervised", "first": "0", "end": "0"}
+    some = names | {"deficit": "blur", "first": "0", "end": "80"}
+    without, given = (demand.megabytes(of, one, 1, gpu=False) for one in (none, some))
+    own = 200_000 * 3 * 32**2 / 1e6  # of the images, and as much again with a margin around each
+    assert given - without == pytest.approx(2 * own, abs=500)
+
+
 def test_a_checkpoint_asks_for_the_training_it_may_have_to_make_up():
     of = study("paper")
     end, zero, late = (

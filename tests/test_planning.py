@@ -11,18 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from earlyphase.__main__ import main
+from earlyphase.core.images import Images, unaugmented
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
+from earlyphase.core.tasks import Task, task
 from earlyphase.core.training import TrainingSettings
 from earlyphase.datasets import dataset
 from earlyphase.runtime import calibration, machine
 from earlyphase.runtime.resume import named
 from earlyphase.runtime.storage import save_mask, save_tensors, save_weights
 from earlyphase.runtime.tickets import save_trained
-from earlyphase.study import planning
+from earlyphase.study import demand, planning
 from earlyphase.study.jobs import job, jobs, spec
 from earlyphase.study.planning import Plan, Speed, longest_chain
 from earlyphase.study.study import read_study
@@ -150,7 +153,7 @@ def test_evaluations_are_those_that_the_loop_makes():
         seen = set()
         for one in jobs(study):
             span = planning.iterations_of(study, one)
-            if one.rule == "telemetry" or not span:
+            if one.rule in ("telemetry", "stability") or not span:  # evaluated at times of their own
                 continue
             settings = TrainingSettings.from_spec(spec(study, one.rule, one.names)["training"])
             kind = one.rule, span, settings.iterations
@@ -188,6 +191,41 @@ def test_what_does_not_train_takes_time_in_proportion():
     assert one_kind == pytest.approx(planning.PRODUCTS * 9 * 2000 * SPEED.evaluation)
     one = job(PAPER, "fisher", **RESNET20, k=100)
     assert planning.seconds_of(PAPER, one, SPEED) - fixed == pytest.approx(200 * 2 * SPEED.single)
+
+
+def test_the_line_between_two_copies_takes_time_for_each_point():
+    """A training, an evaluation of each copy at the end, and sample and test set at every point."""
+    one = job(PAPER, "stability", **RESNET20, k=4000, round=0)
+    chosen = PAPER.run(one.names).stability
+    seen = 2 * 10_000 + chosen["points"] * (min(chosen["sample"], 50_000) + 10_000)
+    expected = 58_560 * SPEED.step + seen * SPEED.evaluation + planning.FORKED * SPEED.start
+    assert planning.seconds_of(PAPER, one, SPEED) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("copies", ["drawn", "all"])
+def test_a_mini_batch_that_a_task_makes_larger_takes_as_much_longer(copies):
+    """By as much as the task itself makes a mini-batch larger."""
+    data = dataset["synthetic"]()
+    arrays = data.train_images, data.train_labels, data.mean, data.std, torch.device("cpu")
+    images = Images.from_arrays(*arrays)
+    turned = task["rotation"](Task(images, images, 2), 0, copies=copies)
+    larger = len(turned.batches(0, 8, unaugmented)(0)[1]) // 8
+    study = read_study([ROOT / "config.yaml"], ROOT)
+    study.config["tasks"]["rotation"]["copies"] = copies
+    names = {
+        "dataset": "photo_digits",
+        "model": "resnet8",
+        "seed": 0,
+        "pretraining": "rotation",
+        "iterations": 100,
+    }
+    one = job(study, "pretrain", **names)
+    evaluated = (
+        planning.evaluations_of(study, one)
+        * demand.images_of(study.config["datasets"]["photo_digits"])["test"]
+    )
+    besides = evaluated * SPEED.evaluation + planning.FORKED * SPEED.start
+    assert planning.seconds_of(study, one, SPEED) - besides == pytest.approx(larger * 100 * SPEED.step)
 
 
 def test_a_precision_that_a_processor_does_not_know_is_float32():

@@ -326,7 +326,7 @@ def _channels(state: Weights) -> dict[str, tuple[str | None, str | None]]:
     after the layer that starts it; what `conv1` of a block writes is seen in that block alone.
     """
     stream, block = "conv", 0
-    channels = {"conv": (stream, None), "bn": (stream, None)}
+    channels: dict[str, tuple[str | None, str | None]] = {"conv": (stream, None), "bn": (stream, None)}
     while f"blocks.{block}.conv1.weight" in state:
         prefix, read, hidden = f"blocks.{block}", stream, f"blocks.{block}.conv1"
         if f"{prefix}.shortcut.0.weight" in state:
@@ -345,7 +345,7 @@ def _channels(state: Weights) -> dict[str, tuple[str | None, str | None]]:
 
 def _check_channels(state: Weights, channels: dict[str, tuple[str | None, str | None]]) -> None:
     """Refuse a layer that is not in `channels`, or that has not as many channels as its neighbours."""
-    widths = {}
+    widths: dict[str, int] = {}
     for name, tensor in state.items():
         if _layer(name) not in channels:
             raise InvalidInput(f"permute_channels knows the networks of `resnet`; they have no {name!r}")

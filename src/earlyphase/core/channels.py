@@ -9,7 +9,7 @@ empty another; so this is repeated until nothing is left to remove.
 """
 
 import copy
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -41,38 +41,47 @@ def without_emptied_channels(model: ResNet) -> ResNet:
     """
     narrow = copy.deepcopy(model).eval()
     width = None
-    while width != (width := sum(layer.out_channels for layer in narrow.modules() if is_convolution(layer))):
+    while width != (width := sum(layer.out_channels for layer in convolutions(narrow))):
         for place in places_of(narrow):
             narrow_place(place)
     return narrow
 
 
-def is_convolution(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution."""
-    return isinstance(layer, nn.Conv2d)
+def convolutions(model: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions of a network."""
+    return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def places_of(model: ResNet) -> list[Place]:
     """The inside of each block, and the stream of each stage: from its first block to the next stage."""
-    places = [
-        Place([[(block.conv1, block.bn1)]], [[block.conv2]]) for block in model.blocks
-    ]  # between the two convolutions
+    blocks = [cast("Block", block) for block in model.blocks]
+    places = [Place([[(block.conv1, block.bn1)]], [[block.conv2]]) for block in blocks]  # between the two
     stream = Place([[(model.conv, model.bn)]], [])
-    for block in model.blocks:
+    for block in blocks:
         second = (block.conv2, block.bn2)
         stream.readers.append(readers_of(block))
-        if block.shortcut is None:
+        shortcut = projection_of(block)
+        if shortcut is None:
             stream.stages.append([second])
         else:
             places.append(stream)
-            stream = Place([[second, (block.shortcut[0], block.shortcut[1])]], [])
+            stream = Place([[second, shortcut]], [])
     stream.readers.append([model.fc])
     return [*places, stream]
 
 
-def readers_of(block: Block) -> list[nn.Conv2d]:
+def projection_of(block: Block) -> Writer | None:
+    """Convolution and batch norm of the shortcut of a block; None where it is the identity."""
+    if block.shortcut is None:
+        return None
+    convolution, norm = block.shortcut
+    return cast("nn.Conv2d", convolution), cast("nn.BatchNorm2d", norm)
+
+
+def readers_of(block: Block) -> list[nn.Conv2d | nn.Linear]:
     """Layers of a block that read what comes into it; an identity shortcut passes it on."""
-    return [block.conv1] if block.shortcut is None else [block.conv1, block.shortcut[0]]
+    shortcut = projection_of(block)
+    return [block.conv1] if shortcut is None else [block.conv1, shortcut[0]]
 
 
 def narrow_place(place: Place) -> None:
@@ -107,18 +116,26 @@ def merge(place: Place, emptied: torch.Tensor) -> None:
             merged = torch.tensordot(reader.weight[:, emptied].double(), values, dims=([1], [0]))
             reader.weight[:, emptied] = 0
             if isinstance(reader, nn.Linear):  # reads no padding: a constant is a bias
-                reader.bias += merged.to(reader.bias.dtype)
+                reader.bias.add_(merged.to(reader.bias.dtype))
             else:
                 reader.weight[:, first] = merged.to(reader.weight.dtype)
         for position, (_, norm) in enumerate(stage):
-            norm.running_mean[first] = 0
+            statistics_of(norm)[0][first] = 0
             norm.bias[first] = float(number == 0 and position == 0)  # 1 from the first on, then 0 is added
 
 
 def constants(norm: nn.BatchNorm2d) -> torch.Tensor:
     """What batch norm makes of channels that are zero, in eval mode: float64 (channels,)."""
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    return norm.bias.double() - norm.running_mean.double() * scale
+    mean, variance = statistics_of(norm)
+    scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
+    return norm.bias.double() - mean.double() * scale
+
+
+def statistics_of(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Running mean and variance of the channels, not copied: (channels,) each."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None  # None where batch norm keeps none; `ResNet`'s does
+    return mean, variance
 
 
 def keep_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d, needed: torch.Tensor) -> None:
@@ -126,4 +143,4 @@ def keep_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d, needed: torch.Tensor) ->
     conv.weight = nn.Parameter(conv.weight[needed])
     conv.out_channels = norm.num_features = int(needed.sum())
     norm.weight, norm.bias = nn.Parameter(norm.weight[needed]), nn.Parameter(norm.bias[needed])
-    norm.running_mean, norm.running_var = norm.running_mean[needed], norm.running_var[needed]
+    norm.running_mean, norm.running_var = (statistic[needed] for statistic in statistics_of(norm))

@@ -27,7 +27,7 @@ def cost_of(model: nn.Module, image: torch.Tensor) -> Cost:
     """
     found = {"all": 0, "kept": 0}
 
-    def count(layer: nn.Module, _: tuple, output: torch.Tensor) -> None:
+    def count(layer: nn.Conv2d | nn.Linear, _: tuple, output: torch.Tensor) -> None:
         pixels = output.shape[2:].numel() if isinstance(layer, nn.Conv2d) else 1
         found["all"] += pixels * layer.weight.numel()
         found["kept"] += pixels * int(layer.weight.count_nonzero())

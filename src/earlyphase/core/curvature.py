@@ -54,6 +54,9 @@ def fixed_sample(images: Images, size: int, seed: int = 0) -> Images:
 class FixedNorm(nn.Module):
     """Batch norm in eval mode as the affine map it is, which is cheaper to differentiate twice."""
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps

@@ -122,7 +122,7 @@ def fisher_trace(
         `samples`, the number of examples. NaN where the network has diverged.
     """
     by_model, by_data = squared_gradients(model, batch, draws, random)
-    row = {}
+    row: dict[str, float | int] = {}
     for name, values in (("fisher", by_model.mean(axis=1)), ("empirical", by_data)):
         mean, error = mean_with_error(values)
         row |= {("fisher_trace" if name == "fisher" else "empirical_fisher"): mean}

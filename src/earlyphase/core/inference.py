@@ -54,7 +54,8 @@ class SparseConvolution(nn.Module):
         super().__init__()
         self.product, self.bias = product(layer.weight.detach().flatten(1)), layer.bias
         self.step = layer.step if isinstance(layer, Pointwise) else 1
-        self.window = {
+        assert not isinstance(layer.padding, str)  # `can_be_unrolled` says so
+        self.window: dict[str, tuple[int, ...]] = {
             "kernel_size": layer.kernel_size, "dilation": layer.dilation, "padding": layer.padding,
             "stride": layer.stride,
         }  # fmt: skip
@@ -110,7 +111,8 @@ def onnx_file(model: nn.Module, images: torch.Tensor) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            copy.deepcopy(model).eval(), (images,), content, dynamo=False,
+            copy.deepcopy(model).eval(), (images,), content,  # type: ignore[arg-type]  # torch types the newer alone
+            dynamo=False,
             input_names=[INPUT], output_names=[OUTPUT],
             dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
         )  # fmt: skip

@@ -18,6 +18,8 @@ Step = Callable[
     [torch.Tensor, torch.Tensor, float, float], None
 ]  # images, labels, learning rate, weight decay
 
+Kind = tuple[torch.Size, float, float]  # shape of a mini-batch, learning rate, weight decay
+
 BEFORE_CAPTURE = (
     3  # steps of a kind that are taken as usual, in which libraries choose and load their kernels
 )
@@ -53,8 +55,8 @@ class GraphedStep:
 
     def __init__(self, plain: Step) -> None:
         self._plain = plain
-        self._taken = Counter()
-        self.graphs = {}
+        self._taken: Counter[Kind] = Counter()
+        self.graphs: dict[Kind, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]] = {}
         self._aside = torch.cuda.Stream()  # torch asks for steps before a capture to be on another stream
         self._pool = torch.cuda.graph_pool_handle()
 

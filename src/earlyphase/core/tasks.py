@@ -134,7 +134,7 @@ def random_labels(task: Task, seed: int, *, drawn: Literal["permuted", "independ
     )
 
 
-@task(square=True, classes=4)
+@task(square=True, classes=4, enlarges={"copies": {"all": 4}})  # mini-batches, by an argument
 def rotation(task: Task, seed: int, *, copies: Literal["drawn", "all"] = "drawn") -> Task:
     """Tell by how many quarter turns, 0 to 3, an image is turned against the clock.
 

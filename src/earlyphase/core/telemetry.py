@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from earlyphase.core.masks import Weights
-from earlyphase.core.networks.state import prunable_names, state_of
+from earlyphase.core.networks.state import gradients_of, prunable_names, state_of
 from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
 
@@ -147,7 +147,7 @@ class Telemetry:
             check_same(iteration, state_of(model), self._kept[iteration], self._exact)
         before, now = self._sample(iteration - 1), self._sample(iteration)
         if before is not None:
-            gradients = {name: p.grad.cpu().numpy() for name, p in model.named_parameters()}
+            gradients = gradients_of(model)
             layers = flattened(gradients, self.layers)
             layers[ALL] = flattened(gradients, self._parameters)[ALL]
             for layer, gradient in enumerate(layers.values()):

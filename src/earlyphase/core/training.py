@@ -13,7 +13,7 @@ from torch import nn
 
 from earlyphase.core.images import Augmentation, BatchAt, Images
 from earlyphase.core.masks import Mask, Weights
-from earlyphase.core.networks.state import load_state, state_of
+from earlyphase.core.networks.state import gradients_of, load_state, state_of
 from earlyphase.core.optimizer import MaskedSGD
 from earlyphase.core.precision import full_precision
 from earlyphase.core.steps import Step, step_of
@@ -64,7 +64,7 @@ class TrainingSettings:
 
     def augmentation_at(self, iteration: int) -> Augmentation:
         """How the mini-batch of the step from `iteration` is augmented."""
-        return Augmentation(self._at(iteration, "crop_padding"), self._at(iteration, "flip"))
+        return Augmentation(int(self._at(iteration, "crop_padding")), bool(self._at(iteration, "flip")))
 
     def _at(self, iteration: int, name: str) -> float:
         """A setting as the last change before `iteration` has left it."""
@@ -161,9 +161,7 @@ def mean_gradient(model: nn.Module, training: Training, batches: int) -> Weights
         for iteration in range(training.span.start, training.span.start + batches):
             images, labels = training.batch_at(iteration)
             (F.cross_entropy(model(images), labels) / batches).backward()
-    return {
-        name: parameter.grad.cpu().contiguous().numpy().copy() for name, parameter in model.named_parameters()
-    }
+    return gradients_of(model)
 
 
 class Observer(Protocol):
@@ -222,8 +220,10 @@ class Run:
             self._optimizer.velocity = training.velocity
         self._keep, self._observer, self._validation = keep, observer, validation
         self._evaluates_at = evaluates_at or training.settings.evaluates_at
-        self._iteration, self._taken_up_at = training.span.start, None
-        self.rows, self._states = [], {}
+        self._iteration = training.span.start
+        self._taken_up_at: int | None = None
+        self.rows: list[dict[str, int | float]] = []
+        self._states: dict[int, tuple[Weights, Weights]] = {}
 
     def take_up(self, progress: Progress) -> None:
         """Go on from where an earlier run of the same training was set down."""

@@ -111,6 +111,9 @@ def _fetched(path: Path, url: str, md5: str, download: bool) -> Path:
 
     A download takes its name only when whole and checked; one that was cut off is not in the way of the
     next, and a file that was there before is never replaced.
+
+    Raises:
+        InvalidInput: a file there has another MD5, or it cannot be downloaded.
     """
     from http.client import HTTPException
     from tempfile import TemporaryDirectory

@@ -100,6 +100,9 @@ def receive_request(connection: socket.socket) -> list[str]:
     """Take over what `send_request` sent; return the command.
 
     The connection then carries signals, a byte each: the parent forwards none before it is answered.
+
+    Raises:
+        ConnectionError: the request ended early.
     """
     message, descriptors, _, _ = socket.recv_fds(connection, CHUNK, 3)
     while not message.endswith(b"\n"):

@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from earlyphase.errors import InvalidInput
 from earlyphase.study.signatures import PLACES, SECTIONS, registered
 
+if TYPE_CHECKING:
+    Loader = yaml.SafeLoader
+else:
+    Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+
+class StrictLoader(Loader):
     """YAML without the same key twice in one mapping, of which all loaders take the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -89,7 +95,7 @@ def without_nulls(config: dict) -> dict:
 # One meaning for a value, however it is written
 
 
-def settled(value: object, schema: dict, definitions: dict) -> object:
+def settled(value: Any, schema: dict, definitions: dict) -> Any:
     """Read a value as the schema means it, where YAML or a command line leaves that open.
 
     Where a whole number belongs, 2.0 and the text "2" are 2; where text belongs, a number is the text of
@@ -186,8 +192,8 @@ def violations(value: object, schema: dict, place: str = "") -> list[str]:
     return list(dict.fromkeys(_explain(problem, place) for problem in found))  # one for all keys that lack
 
 
-def _explain(problem, place: str = "") -> str:
-    """One violation of a schema in the words of someone who edits a configuration."""
+def _explain(problem: Any, place: str = "") -> str:
+    """One violation, a `jsonschema.ValidationError`, in the words of someone who edits a configuration."""
     key = ".".join(filter(None, [place, *map(str, problem.absolute_path)])) or "the configuration"
     value = problem.instance
     rule = f" ({problem.schema['description']})" if "description" in problem.schema else ""

@@ -8,8 +8,9 @@ on from its progress with more (see `minutes`), so a bad guess costs a restart a
 import math
 from collections.abc import Mapping
 
+from earlyphase.study.configuration import entries_of
 from earlyphase.study.signatures import registered
-from earlyphase.study.stages import STAGES
+from earlyphase.study.stages import STAGES, Names
 from earlyphase.study.study import Study
 
 START = 4  # minutes: a busy file system, two starts of Snakemake, importing torch
@@ -36,7 +37,7 @@ def images_of(entry: Mapping) -> dict[str, int]:
 def known_of(entry: Mapping) -> dict:
     """What is known of a configured data set; what its entry says comes before its function's defaults."""
     described = registered("datasets")[entry["function"]]
-    return UNKNOWN | described.facts | described.defaults | entry
+    return {**UNKNOWN, **described.facts, **described.defaults, **entry}
 
 
 def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
@@ -66,13 +67,45 @@ def way_forward(study: Study, dataset: str, model: str) -> tuple[int, int]:
     return depth, multiply_adds(depth, width, images["size"], images["channels"])
 
 
-def training_seconds(study: Study, dataset: str, model: str, iterations: int, *, gpu: bool) -> float:
-    """Seconds to ask for `iterations` of training with the evaluations that fall among them."""
+def enlargement(entry: dict | list[dict]) -> int:
+    """How many times as large as configured the mini-batches of a task are: 4 of all turns of each image."""
+    factor = 1
+    for one in entries_of(entry):
+        described = registered("tasks")[one["function"]]
+        for argument, factors in described.facts.get("enlarges", {}).items():
+            factor *= factors.get((described.defaults | one)[argument], 1)
+    return factor
+
+
+def mini_batches(study: Study, rule: str, names: Names, span: range) -> int:
+    """Mini-batches of the configured size that iterations of a job amount to, where a task enlarges some.
+
+    A deficit changes what the job's own task has made of a mini-batch.
+    """
+    own = enlargement(
+        study.entry("pretraining" if "pretraining" in STAGES[rule].looks_up else "tasks", names)
+    )
+    count = own * len(span)
+    if "deficit" in names:
+        window = range(max(span.start, int(names["first"])), min(span.stop, int(names["end"])))
+        count += own * (enlargement(study.config["tasks"][names["deficit"]]) - 1) * len(window)
+    return count
+
+
+def training_seconds(
+    study: Study, dataset: str, model: str, iterations: int, *, gpu: bool, batches: int | None = None
+) -> float:
+    """Seconds to ask for `iterations` of training with the evaluations that fall among them.
+
+    Args:
+        batches: mini-batches of the configured size that they amount to; None for as many as iterations.
+    """
     run = study.run({"dataset": dataset, "model": model})
     images, settings = images_of(study.config["datasets"][dataset]), run.training
     depth, forward = way_forward(study, dataset, model)
     evaluations = iterations / settings["evaluate_every"]
-    work = forward * (3 * settings["batch_size"] * iterations + images["test"] * evaluations)
+    shown = settings["batch_size"] * (iterations if batches is None else batches)
+    work = forward * (3 * shown + images["test"] * evaluations)
     if gpu:
         return work / GPU_RATE + iterations * GPU_LAYER_STEP * depth
     return work / CPU_RATE + iterations * CPU_STEP
@@ -123,28 +156,43 @@ def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int,
     measured = {"curvature": curvature_seconds, "fisher": fisher_seconds}
     if rule in measured:
         return attempt * (START + math.ceil(measured[rule](study, *network, gpu=gpu) / 60))
-    trained = len(STAGES[rule].trains(study, dict(wildcards)))
-    seconds = training_seconds(study, *network, trained, gpu=gpu)
+    names = dict(wildcards)
+    span = STAGES[rule].trains(study, names)
+    batches = mini_batches(study, rule, names, span)
+    seconds = training_seconds(study, *network, len(span), gpu=gpu, batches=batches)
     if rule == "stability":
         seconds += line_seconds(study, *network, gpu=gpu)
-    return attempt * (START + math.ceil(seconds / 60)) if trained else attempt
+    return attempt * (START + math.ceil(seconds / 60)) if span else attempt
+
+
+def largest_batch(study: Study, names: Names) -> int:
+    """The most times as large as configured that a mini-batch of a job with these wildcards may be."""
+    own = enlargement(study.entry("tasks", names))
+    if "pretraining" in names:
+        own = max(own, enlargement(study.entry("pretraining", names)))
+    return own * (enlargement(study.config["tasks"][names["deficit"]]) if "deficit" in names else 1)
 
 
 def megabytes(study: Study, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
     """Main memory to ask for, in steps of 500 MB; attempt n requests n times the estimate.
 
-    The images are held three times while they are loaded, as bytes. Without a GPU, activations come on
-    top: each layer's, kept for the way back, and a few of an evaluation.
+    The images are held three times while they are loaded, as bytes. A deficit has training images of its
+    own, and these once more with a margin to crop in. Without a GPU, activations come on top: each layer's,
+    kept for the way back, and a few of an evaluation.
     """
+    names = dict(wildcards)
     network = study.config["models"][wildcards["model"]]
     images = images_of(study.config["datasets"][wildcards["dataset"]])
-    settings = study.run(dict(wildcards)).training
+    settings = study.run(names).training
     pixels = images["size"] ** 2
-    needed = 3 * (images["train"] + images["test"]) * images["channels"] * pixels / 1e6
+    held = 3 * (images["train"] + images["test"])
+    if "deficit" in names and names["first"] != names["end"]:
+        held += 2 * images["train"]
+    needed = held * images["channels"] * pixels / 1e6
     if gpu:
         needed += GPU_BASE
     else:
         layer = 4 * network.get("width", 16) * pixels / 1e6  # of one image
-        kept = 2 * network.get("depth", 20) * settings["batch_size"]
+        kept = 2 * network.get("depth", 20) * settings["batch_size"] * largest_batch(study, names)
         needed += CPU_BASE + layer * (kept + 20 * EVALUATED_AT_ONCE)
     return attempt * 500 * math.ceil(needed / 500)

@@ -183,6 +183,9 @@ def _imported(statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
     """Alias -> (module, name) for this package; ("", description) for anything else.
 
     A whole module of this package has the name "*".
+
+    Raises:
+        InvalidInput: it imports a module of this package in a way that is not followed.
     """
     found = {}
     for alias in statement.names:

@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from earlyphase.core.schedules import sampled_iterations
-from earlyphase.study.demand import images_of, known_of
+from earlyphase.study.demand import images_of, known_of, mini_batches
 from earlyphase.study.jobs import Job, inputs, jobs
 from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, kept_iterations
@@ -99,10 +99,15 @@ def iterations_of(study: Study, one: Job) -> range:
 
 
 def evaluations_of(study: Study, one: Job) -> int:
-    """Evaluations of a training: of telemetry at its own times, else at the cadence and at the end."""
+    """Evaluations of a training: at the cadence and at the end.
+
+    Telemetry evaluates at its own times, a second copy at the end alone.
+    """
     span = iterations_of(study, one)
     if not span:
         return 0
+    if one.rule == "stability":
+        return 1
     run = study.run(one.names)
     if one.rule == "telemetry":
         times = sampled_iterations(run.telemetry["evaluations"], run.iterations)
@@ -126,8 +131,21 @@ def training_seconds(study: Study, one: Job, speed: Speed) -> float:
     """Seconds of iterations and evaluations."""
     run = study.run(one.names)
     tested = images_of(study.config["datasets"][run.dataset])["test"] + run.training["validation"]
-    steps = len(iterations_of(study, one)) * speed.step * (WATCHING if one.rule == "telemetry" else 1)
+    batches = mini_batches(study, one.rule, one.names, iterations_of(study, one))
+    steps = batches * speed.step * (WATCHING if one.rule == "telemetry" else 1)
     return steps + evaluations_of(study, one) * tested * speed.evaluation
+
+
+def stability_seconds(study: Study, one: Job, speed: Speed) -> float:
+    """Seconds of a second copy, and of the line: at each point a way forward of sample and test set.
+
+    The first copy is evaluated once more.
+    """
+    run = study.run(one.names)
+    images = images_of(study.config["datasets"][run.dataset])
+    sample = min(run.stability["sample"], images["train"] - run.training["validation"])
+    seen = run.stability["points"] * (sample + images["test"]) + images["test"]
+    return training_seconds(study, one, speed) + seen * speed.evaluation
 
 
 def curvature_seconds(study: Study, one: Job, speed: Speed) -> float:
@@ -161,6 +179,7 @@ WORK: dict[str, Callable[[Study, Job, Speed], float]] = {
     "curvature": curvature_seconds,
     "fisher": fisher_seconds,
     "inference": inference_seconds,
+    "stability": stability_seconds,
     **dict.fromkeys(("data", "checkpoint", "pairs", "collect", "figure", "claims", "report"), no_seconds),
 }
 
@@ -201,6 +220,8 @@ def bytes_of_rows(study: Study, one: Job) -> int:
     if one.rule == "telemetry":
         run = study.run(one.names)
         return len(sampled_iterations(run.telemetry["schedule"], run.iterations)) * SAMPLE
+    if one.rule == "stability":  # the pair, and the points of its line
+        return (1 + study.run(one.names).stability["points"]) * ROW
     return max(1, evaluations_of(study, one)) * ROW
 
 
@@ -274,8 +295,8 @@ def longest_chain(seconds: Mapping[Node, float], needs: Mapping[Node, Sequence[N
     ends: dict[Node, float] = {}
     before: dict[Node, Node | None] = {}
     for one in TopologicalSorter(needs).static_order():
-        before[one] = max(needs.get(one, ()), key=ends.__getitem__, default=None)
-        ends[one] = seconds[one] + (0.0 if before[one] is None else ends[before[one]])
+        before[one] = previous = max(needs.get(one, ()), key=ends.__getitem__, default=None)
+        ends[one] = seconds[one] + (0.0 if previous is None else ends[previous])
     chain, last = [], max(ends, key=ends.__getitem__, default=None)
     while last is not None:
         chain.append(last)

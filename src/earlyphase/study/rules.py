@@ -24,12 +24,15 @@ class Rule:
 def read_rules(folder: Path) -> dict[str, Rule]:
     """Read the rules of a folder of `*.smk` files: name -> rule."""
     return {
-        name: Rule(
-            dict(_items(block, "input")), dict(_items(block, "output")), dict(_items(block, "log"))[""]
-        )
+        name: Rule(dict(_items(block, "input")), _literal(block, "output"), _literal(block, "log")[""])
         for file in sorted(folder.glob("*.smk"))
         for name, block in re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", file.read_text(), re.MULTILINE)
     }
+
+
+def _literal(block: str, directive: str) -> dict[str, str]:
+    """Those of a directive that are written out."""
+    return {name: path for name, path in _items(block, directive) if path is not None}
 
 
 def _items(block: str, directive: str) -> Iterator[tuple[str, str | None]]:
@@ -38,8 +41,11 @@ def _items(block: str, directive: str) -> Iterator[tuple[str, str | None]]:
     call = ast.parse(f"f({found[1]})", mode="eval").body if found else None
     if not isinstance(call, ast.Call):
         return
-    named = [("", value) for value in call.args] + [(word.arg, word.value) for word in call.keywords]
+    named = [("", value) for value in call.args] + [
+        (word.arg, word.value) for word in call.keywords if word.arg
+    ]
     for name, value in named:
         if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report":
             value = value.args[0]
-        yield name, value.value if isinstance(value, ast.Constant) else None
+        literal = value.value if isinstance(value, ast.Constant) else None
+        yield name, literal if isinstance(literal, str) else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.plugins import plugin_files
@@ -52,8 +52,8 @@ class Registered:
     module: str
     schema: Mapping[str, dict]
     required: frozenset[str]
-    defaults: Mapping[str, object]
-    facts: Mapping[str, object]
+    defaults: dict[str, Any]
+    facts: dict[str, Any]
 
 
 @cache
@@ -83,7 +83,7 @@ def _facts(node: ast.expr, decorator: str) -> tuple[dict] | None:
     """Facts in a decorator of the right name, in a tuple, because there may be none; None for any other."""
     keywords = []
     if isinstance(node, ast.Call):
-        node, keywords = node.func, node.keywords
+        keywords, node = node.keywords, node.func
     name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
     if name != decorator:
         return None

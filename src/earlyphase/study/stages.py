@@ -250,7 +250,7 @@ def of_pretraining(study: Study, names: Names) -> dict:
 
     Source: OpenLTH, whose pretraining ends before the learning rate first falls.
     """
-    first, run = study.pretraining(names), study.run(names)
+    first, run = study.first_phase(names), study.run(names)
     about = first.columns(first.iterations)
     return of_training(study, names) | {
         "task": study.entry("pretraining", names),
@@ -436,7 +436,7 @@ def from_start(study: Study, names: Names) -> range:
 
 def first_phase(study: Study, names: Names) -> range:
     """Train for as long as pretraining takes."""
-    return range(study.pretraining(names).iterations)
+    return range(study.first_phase(names).iterations)
 
 
 def to_checkpoint(study: Study, names: Names) -> range:
@@ -475,7 +475,7 @@ def kept_iterations(study: Study, names: Names) -> list[int]:
 def total_iterations(study: Study, names: Names) -> int:
     """Iterations behind the end of a training that began with pretraining, first phase and past included."""
     past = study.starts_at(names["perturbation"], int(names["k"])) if "perturbation" in names else 0
-    return past + study.pretraining(names).iterations + len(from_start(study, names))
+    return past + study.first_phase(names).iterations + len(from_start(study, names))
 
 
 # Inputs that a rule does not name

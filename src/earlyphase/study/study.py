@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any, Literal, overload
 
 from earlyphase.core.schedules import as_iterations, sampled_iterations
 from earlyphase.errors import InvalidInput
@@ -109,6 +110,10 @@ class Study:
             raise InvalidInput(f"{pair[1]} on {pair[0]} is none of the runs of this study")
         return self._runs[pair]
 
+    @overload
+    def entry(self, section: Literal["datasets", "models", "figures"], names: dict[str, str]) -> dict: ...
+    @overload
+    def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]: ...
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]:
         """The entry of a section that a job's wildcards name; of all claims, their measures."""
         if section == "measures":
@@ -118,12 +123,22 @@ class Study:
         if section == "tasks" and names.get("task") not in self.config["tasks"]:  # of a pretrained network
             return self.config["tasks"][self.run(names).task]
         if section == "pretraining":  # what is learned first
-            return self.config["tasks"][self.pretraining(names).task]
+            return self.config["tasks"][self.first_phase(names).task]
         return self.config[section][names[SECTIONS[section].wildcard]]
 
     def pretraining(self, names: dict[str, str]) -> Pretraining | None:
         """How the network of a job began, by its wildcards; None where it was not pretrained."""
         return pretraining_in(self.config, names)
+
+    def first_phase(self, names: dict[str, str]) -> Pretraining:
+        """How the network of a job began that was pretrained.
+
+        Raises:
+            ValueError: it was not.
+        """
+        if (first := self.pretraining(names)) is None:
+            raise ValueError(f"{names} name no network that was pretrained")
+        return first
 
     def beginnings(self, run: Run) -> list[tuple[Pretraining, int]]:
         """Dense networks of a run that are pretrained, each with the number of its rounds of pruning."""
@@ -193,7 +208,7 @@ class Study:
         digest = digest_of_files(self.config["datasets"][dataset], dataset)
         return {} if digest is None else {"contents": digest}
 
-    def facts(self, section: str, entry: dict) -> Mapping[str, object]:
+    def facts(self, section: str, entry: dict) -> Mapping[str, Any]:
         """What the decorator of the function that an entry names says of it."""
         return registered(section)[entry["function"]].facts
 

@@ -56,6 +56,19 @@ def state_of(model: nn.Module) -> Weights:
     }
 
 
+def gradients_of(model: nn.Module) -> Weights:
+    """Copy of the gradient that each parameter holds; zero of one that no loss depended on."""
+    return {
+        name: (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
+        .detach()
+        .cpu()
+        .contiguous()
+        .numpy()
+        .copy()
+        for name, parameter in model.named_parameters()
+    }
+
+
 def load_state(model: nn.Module, state: Weights) -> None:
     """Copy `state` into `model`, in place.
 

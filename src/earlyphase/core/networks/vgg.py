@@ -23,7 +23,8 @@ class VGG(nn.Module):
 
     def __init__(self, stages: tuple[int, ...], width: int, channels: int, classes: int) -> None:
         super().__init__()
-        layers, channels_in = [], channels
+        layers: list[nn.Module] = []
+        channels_in = channels
         for stage, count in enumerate(stages):
             if stage:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))  # of one pixel it leaves one

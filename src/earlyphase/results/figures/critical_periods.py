@@ -176,6 +176,9 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
         The figure, and a row per point: network, `measure` ("lost", a fraction, or "fisher_trace", at
         iteration `first`), regime, deficit, its window, `stop`, `mean`, `std`, `n`, `diverged`.
 
+    Raises:
+        InvalidInput: there is no training with a deficit in a window.
+
     Source: Achille, Rovere & Soatto 2019, Figures 3 and 5.
     """
     table = tables["deficits"]
@@ -256,6 +259,9 @@ def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
     Returns:
         The figure, and a row per point as from `removal`; `first` and `end` are the window in which the
         regime holds.
+
+    Raises:
+        InvalidInput: no regime holds for a time.
 
     Source: Golatkar, Achille & Soatto 2019.
     """

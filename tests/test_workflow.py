@@ -573,7 +573,12 @@ def test_the_report_is_redone_by_what_it_shows_and_by_nothing_else(finished, tmp
         (f"{room}/report.html.j2", '<h2 id="cite-title">How', '<h2 id="cite-title">And how', {"report": 1}),
         (f"{room}/questions.yaml", "How far can", "How much can", {"report": 1}),
         (f"{room}/questions.yaml", "# What the page says", "# What it says", {}),
-        (f"{room}/findings.py", "from high to low", "the highest first", {"report": 1}),
+        (
+            f"{room}/findings.py",
+            'order = ", from high to low"',
+            'order = ", the highest first"',
+            {"report": 1},
+        ),
         (
             "src/earlyphase/results/figures/rewinding.py",
             "Draw final accuracy",

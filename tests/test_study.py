@@ -482,6 +482,21 @@ def test_the_environment_files_name_the_same_packages_with_the_same_bounds():
     ), "a path among them is not found from where Snakemake copies the file to"
 
 
+def test_the_lock_file_has_an_exact_version_of_all_that_is_needed_within_its_bounds():
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "envs/requirements.lock").read_text().splitlines()
+    locked = [Requirement(line) for line in lines if not line.startswith("#")]
+    exact = {}
+    for one in locked:
+        (version,) = one.specifier
+        assert version.operator == "=="
+        exact.setdefault(one.name.lower(), []).append(version.version)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for needed in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["test"]]):
+        assert all(needed.specifier.contains(version) for version in exact[needed.name.lower()]), needed.name
+
+
 def test_what_is_installed_satisfies_the_bounds():
     from importlib.metadata import version
 

@@ -4,12 +4,12 @@
 A test holds the page to what this makes. usage: python docs/make_configuration.py
 """
 
-import ast
 import re
 from pathlib import Path
 
 import yaml
 
+from earlyphase.study.fingerprints import description_of
 from earlyphase.study.signatures import SECTIONS, registered
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,13 +104,6 @@ def table(rows, head):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
-def described(module, name):
-    """Docstring of a function of the package, which is not imported."""
-    tree = ast.parse((ROOT / "src/earlyphase" / f"{module.replace('.', '/')}.py").read_text())
-    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    return ast.get_docstring(next(found)) or ""
-
-
 def functions_of(section):
     """Table of the functions that entries of a section may name: their arguments, and what they do."""
     rows = []
@@ -119,7 +112,7 @@ def functions_of(section):
         for argument, schema in function.schema.items():
             default = f" = {function.defaults[argument]}" if argument in function.defaults else ""
             arguments.append(f"`{argument}{default}`: {kind(schema, {})}")
-        first = described(function.module, name).split("\n\n")[0].replace("\n", " ")
+        first = description_of(function.module, name).split("\n\n")[0].replace("\n", " ")
         rows.append([f"`{name}`", first, "; ".join(arguments) or "none"])
     return table(rows, ["function", "what it does", "arguments"])
 
@@ -163,7 +156,8 @@ def section_of(key, schema, config, said, everywhere):
             lines.append("A list of entries:\n")
         lines.append(table(rows, ["key", "may be", "default", "meaning"]))
     else:
-        lines.append(f"May be: {kind(own, definitions)}. Default: {shown(config.get(key))}.\n")
+        default = f" Default: {shown(config[key])}." if key in config else ""
+        lines.append(f"May be: {kind(own, definitions)}.{default}\n")
     return "\n".join(lines)
 
 

@@ -221,6 +221,7 @@ def test_the_page_of_the_configuration_is_what_schema_and_functions_say():
     assert made == (ROOT / "docs/configuration.md").read_text(), "run: python docs/make_configuration.py"
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert all(f"## `{section}`" in made for section in config)
+    assert not re.findall(r"^.*\|  \|$", made, re.M), "every key says what it means"
 
 
 def test_the_readme_is_short():

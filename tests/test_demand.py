@@ -9,8 +9,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from earlyphase.core import training
+from earlyphase.core.networks import network
 from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.work import LAYERS, work_of
 from earlyphase.datasets import dataset
+from earlyphase.errors import InvalidInput
 from earlyphase.study import demand
 from earlyphase.study.configuration import overlaid, read_files
 from earlyphase.study.rules import read_rules
@@ -28,21 +31,46 @@ def study(*presets, **settings):
     return Study(config, yaml.safe_load(SCHEMA.read_text()), read_rules(ROOT / "rules"))
 
 
-@pytest.mark.parametrize(
-    ("depth", "width", "size", "channels"), [(8, 4, 8, 3), (20, 16, 32, 3), (14, 8, 28, 1)]
-)
-def test_multiply_adds_are_those_of_the_network(depth, width, size, channels):
+ARGUMENTS = [
+    ("resnet", {"depth": 8, "width": 4}, 8, 3), ("resnet", {"depth": 20}, 32, 3),
+    ("resnet", {"depth": 14, "width": 8}, 27, 1), ("resnet18", {"width": 8}, 16, 3),
+    ("resnet18", {"width": 8, "stem": "imagenet"}, 33, 3), ("vgg", {"depth": 11, "width": 4}, 32, 3),
+    ("vgg", {"depth": 13, "width": 4}, 9, 3), ("wide_resnet", {"depth": 16, "widen": 2}, 16, 3),
+    ("wide_resnet", {"depth": 10}, 16, 1), ("lenet_300_100", {"size": 28}, 28, 1),
+    ("conv", {"depth": 2, "width": 4, "size": 32}, 32, 3), ("conv", {"depth": 6, "width": 4, "size": 9}, 9, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments", "size", "channels"), ARGUMENTS)
+def test_the_work_of_a_network_is_what_its_layers_do(name, arguments, size, channels):
     counted = []
 
     def count(layer, _inputs, output):
-        counted.append(layer.weight[0].numel() * output[0].numel())
+        counted.append((layer.weight[0].numel() * output[0].numel(), output[0].numel()))
 
-    network = resnet(channels, 10, depth=depth, width=width)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
+    built = network[name](channels, 10, **arguments)
+    for layer in built.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(count)
-    network(torch.zeros(2, channels, size, size))
-    assert demand.multiply_adds(depth, width, size, channels) == sum(counted)
+    built(torch.zeros(2, channels, size, size))
+    operations, outputs = zip(*counted, strict=True)
+    stated = work_of({"function": name, **arguments}, size, channels)
+    assert (stated.layers, stated.multiply_adds) == (len(counted), sum(operations))
+    assert (stated.outputs, stated.largest) == (sum(outputs), max(outputs))
+
+
+def test_every_network_of_the_package_states_its_work():
+    assert set(LAYERS) == set(network) == {name for name, *_ in ARGUMENTS}
+
+
+def test_work_that_a_network_of_ones_own_states_badly_is_refused():
+    with pytest.raises(
+        InvalidInput, match=r"network mine states work=.*; it must have the whole numbers layers"
+    ):
+        work_of({"function": "mine"}, 8, 3, {"layers": 3})
+    stated = {"layers": 3, "multiply_adds": 10, "outputs": 4, "largest": 2}
+    assert work_of({"function": "mine"}, 8, 3, stated).multiply_adds == 10
+    assert work_of({"function": "mine"}, 8, 3) is None
 
 
 @pytest.mark.parametrize("name", ["photo_digits", "digits", "synthetic"])
@@ -146,9 +174,15 @@ def test_time_asked_for_an_eigen_solve_is_that_of_its_products(gpu):
         for size in (500, 1500)
     ]
     rate = demand.GPU_RATE if gpu else demand.CPU_RATE
-    operations = 3 * 3 * demand.multiply_adds(8, 4, 16, 3) * 1000 * demand.HESSIAN_PRODUCTS
+    operations = (
+        3
+        * 3
+        * work_of({"function": "resnet", "depth": 8, "width": 4}, 16, 3).multiply_adds
+        * 1000
+        * demand.HESSIAN_PRODUCTS
+    )
     assert seconds[1] - seconds[0] == pytest.approx(operations / rate)
-    launching = demand.HESSIAN_PRODUCTS * 9 * demand.GPU_LAYER_STEP * 8 if gpu else 0
+    launching = demand.HESSIAN_PRODUCTS * 9 * demand.GPU_LAYER_STEP * 10 if gpu else 0
     assert seconds[0] == pytest.approx(operations / rate / 2 + launching)
 
 
@@ -170,8 +204,10 @@ def test_a_mini_batch_that_a_task_makes_larger_is_asked_time_and_memory_for():
     )
     names = PAPER | {"pretraining": "rotation", "iterations": "15640"}
     first = [demand.minutes(of, "pretrain", names, 1, gpu=True) - demand.START for of in (drawn, all_turns)]
-    launching = 15640 * demand.GPU_LAYER_STEP * 20 / 60
-    forward = demand.multiply_adds(20, 16, 32, 3) / demand.GPU_RATE / 60  # minutes of an image
+    launching = 15640 * demand.GPU_LAYER_STEP * 22 / 60
+    forward = (
+        work_of({"function": "resnet", "depth": 20}, 32, 3).multiply_adds / demand.GPU_RATE / 60
+    )  # minutes of an image
     run = drawn.run(PAPER)
     tested = 15640 / run.training["evaluate_every"] * 10_000 * forward
     steps = 15640 * run.training["batch_size"] * 3 * forward
@@ -183,7 +219,8 @@ def test_a_mini_batch_that_a_task_makes_larger_is_asked_time_and_memory_for():
     ]
     assert later[0] == later[1]
     usual, larger = (demand.megabytes(of, names, 1, gpu=False) for of in (drawn, all_turns))
-    kept = 2 * 20 * run.training["batch_size"] * 4 * 16 * 32**2 / 1e6  # of the layers of one mini-batch
+    outputs = work_of({"function": "resnet", "depth": 20}, 32, 3).outputs
+    kept = demand.KEPT * outputs * run.training["batch_size"] * 4 / 1e6  # of the layers of one mini-batch
     assert larger - usual == pytest.approx(3 * kept, abs=500)
 
 

@@ -16,7 +16,8 @@ from earlyphase.core.networks.state import initial_state, load_state, prunable_n
 from earlyphase.core.networks.vgg import vgg
 from earlyphase.core.networks.wide_resnet import wide_resnet
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.storage import load_mask, load_tensors, load_weights, save_weights
+from earlyphase.runtime.storage import load_mask, load_tensors, save_weights
+from earlyphase.runtime.tickets import load_trained
 from earlyphase.study.fingerprints import fingerprint
 from test_first_iterations import NAMES, TRAINING, folder  # noqa: F401 - `folder` is a fixture
 
@@ -175,7 +176,7 @@ def test_each_is_trained_pruned_and_trained_again(folder, entry, home):  # noqa:
     assert not command("imp_round", pruned, "--rewind", "it3", "--weights", "it8", "--resume", "r.resume",
                        "--out-mask", "mask", "--out-weights", "weights", "--out-metrics", "round.csv",
                        "--out-run", "round.json")  # fmt: skip
-    mask, (weights, _) = load_mask("mask"), load_weights("weights")
+    mask, (weights, _) = load_mask("mask"), load_trained("weights")
     kept = sum(int(part.sum()) for part in mask.values()) / sum(part.size for part in mask.values())
     assert kept == pytest.approx(0.5, abs=0.01)
     assert all(not weights[name][~part].any() for name, part in mask.items())

@@ -8,6 +8,7 @@ from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import calibration, machine
 from earlyphase.sentences import duration
+from earlyphase.study.demand import of_unknown_work
 from earlyphase.study.planning import Plan, Speed, case_of, iterations_of
 from earlyphase.study.stages import STAGES, left_out
 from earlyphase.study.status import state_of_job
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     if done := [one for one in plan.seconds if state_of_job(study, one).name == "done"]:
         left = sum(plan.seconds.values()) - sum(plan.seconds[one] for one in done)
         print(f"{len(done):,} of {len(plan.seconds):,} jobs are done; {duration(left)} of work are left")
-    for sentence in left_out(study):
+    for sentence in [*left_out(study), *of_unknown_work(study)]:
         print(f"note: {sentence}")
 
 

@@ -8,6 +8,7 @@ on from its progress with more (see `minutes`), so a bad guess costs a restart a
 import math
 from collections.abc import Mapping
 
+from earlyphase.core.work import LAYERS, Work, work_of
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.signatures import registered
 from earlyphase.study.stages import STAGES, Names
@@ -16,9 +17,10 @@ from earlyphase.study.study import Study
 START = 4  # minutes: a busy file system, two starts of Snakemake, importing torch
 CPU_RATE = 1.2e10  # multiply-adds a second of one core; 2.7e10 to 4.8e10 measured for ResNet-20 at batch 128
 CPU_STEP = 0.015  # seconds an iteration whatever the network; 0.004 to 0.008 measured for narrow ones
-GPU_RATE = 1e12  # multiply-adds a second: assumed, not measured; small networks are far from a GPU's peak
+GPU_RATE = 1e12  # multiply-adds a second; 2e12 measured for ResNet-20 in float32 on an H200, alone on it
 HESSIAN_PRODUCTS = 300  # of an eigen-solve; 32 to 64 in the default study
-GPU_LAYER_STEP = 0.001  # seconds an iteration and layer, of launching kernels: assumed, not measured
+GPU_LAYER_STEP = 0.001  # seconds an iteration and layer, whatever its work; 0.0004 measured, as above
+KEPT = 3  # numbers kept for the way back, for each that a convolution or linear layer puts out
 EVALUATED_AT_ONCE = 500  # images, as in training.EVALUATION_BATCH
 CPU_BASE, GPU_BASE = 1000, 4000  # MB: Python with torch (measured: 510), the same with CUDA (assumed)
 
@@ -40,31 +42,23 @@ def known_of(entry: Mapping) -> dict:
     return {**UNKNOWN, **described.facts, **described.defaults, **entry}
 
 
-def multiply_adds(depth: int, width: int, size: int, channels: int) -> int:
-    """Multiply-adds of one image's way forward through the CIFAR ResNet, shortcuts included.
-
-    Args:
-        depth: layers, 6n + 2.
-        width: channels of the first stage.
-        size: height and width of an image, pixels.
-    """
-    blocks = (depth - 2) // 6
-    total = 9 * channels * width * size**2
-    channels_in = width
-    for stage in range(3):
-        channels_out, side = width * 2**stage, math.ceil(size / 2**stage)
-        first = (9 * channels_in + 9 * channels_out) * channels_out + (stage > 0) * channels_in * channels_out
-        others = (blocks - 1) * 18 * channels_out**2
-        total += (first + others) * side**2
-        channels_in = channels_out
-    return total
+def work_of_model(study: Study, dataset: str, model: str) -> Work:
+    """The work of a configured network for an image of a data set; what is unknown counts as a ResNet-56."""
+    images, entry = images_of(study.config["datasets"][dataset]), study.config["models"][model]
+    stated = registered("models")[entry["function"]].facts.get("work")
+    known = work_of(entry, images["size"], images["channels"], stated)
+    return known or Work.of(LAYERS["resnet"](images["size"], images["channels"], depth=56))
 
 
-def way_forward(study: Study, dataset: str, model: str) -> tuple[int, int]:
-    """Layers of a network, and the multiply-adds of one image's way forward through it."""
-    images, network = images_of(study.config["datasets"][dataset]), study.config["models"][model]
-    depth, width = network.get("depth", 20), network.get("width", 16)
-    return depth, multiply_adds(depth, width, images["size"], images["channels"])
+def of_unknown_work(study: Study) -> list[str]:
+    """A sentence for each network of the study that does not state its work."""
+    entries = {run.model: study.config["models"][run.model] for run in study.runs}
+    return [
+        f"network {name} does not state its work (work= of its decorator): time and memory are asked for "
+        "as for a ResNet-56"
+        for name, entry in entries.items()
+        if entry["function"] not in LAYERS and "work" not in registered("models")[entry["function"]].facts
+    ]
 
 
 def enlargement(entry: dict | list[dict]) -> int:
@@ -102,12 +96,12 @@ def training_seconds(
     """
     run = study.run({"dataset": dataset, "model": model})
     images, settings = images_of(study.config["datasets"][dataset]), run.training
-    depth, forward = way_forward(study, dataset, model)
+    network = work_of_model(study, dataset, model)
     evaluations = iterations / settings["evaluate_every"]
     shown = settings["batch_size"] * (iterations if batches is None else batches)
-    work = forward * (3 * shown + images["test"] * evaluations)
+    work = network.multiply_adds * (3 * shown + images["test"] * evaluations)
     if gpu:
-        return work / GPU_RATE + iterations * GPU_LAYER_STEP * depth
+        return work / GPU_RATE + iterations * GPU_LAYER_STEP * network.layers
     return work / CPU_RATE + iterations * CPU_STEP
 
 
@@ -116,32 +110,35 @@ def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> f
 
     A product with the Hessian is three ways forward and back.
     """
-    depth, forward = way_forward(study, dataset, model)
+    network = work_of_model(study, dataset, model)
     chosen = study.run({"dataset": dataset, "model": model}).curvature
     products = HESSIAN_PRODUCTS * len(chosen["statistics"])
-    work = products * 9 * chosen["sample"] * forward
-    return work / GPU_RATE + products * 9 * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE
+    work = products * 9 * chosen["sample"] * network.multiply_adds
+    return work / GPU_RATE + products * 9 * GPU_LAYER_STEP * network.layers if gpu else work / CPU_RATE
 
 
 def fisher_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
     """Seconds to ask for a trace of the Fisher information: image by image, a way back for each label."""
-    depth, forward = way_forward(study, dataset, model)
+    network = work_of_model(study, dataset, model)
     chosen = study.run({"dataset": dataset, "model": model}).fisher
     labels = chosen["draws"] + 1  # drawn ones and that of the data
-    work, ways = chosen["sample"] * (1 + 2 * labels) * forward, chosen["sample"] * (1 + labels)
-    return work / GPU_RATE + ways * GPU_LAYER_STEP * depth if gpu else work / CPU_RATE + ways * CPU_STEP
+    work = chosen["sample"] * (1 + 2 * labels) * network.multiply_adds
+    ways = chosen["sample"] * (1 + labels)
+    if gpu:
+        return work / GPU_RATE + ways * GPU_LAYER_STEP * network.layers
+    return work / CPU_RATE + ways * CPU_STEP
 
 
 def line_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
     """Seconds to ask for the line between two copies: at each point a way forward of sample and test set."""
-    depth, forward = way_forward(study, dataset, model)
+    network = work_of_model(study, dataset, model)
     tested = images_of(study.config["datasets"][dataset])["test"]
     chosen = study.run({"dataset": dataset, "model": model}).stability
     seen = chosen["points"] * (chosen["sample"] + tested)
     batches = math.ceil(seen / EVALUATED_AT_ONCE)
     if gpu:
-        return seen * forward / GPU_RATE + batches * GPU_LAYER_STEP * depth
-    return seen * forward / CPU_RATE + batches * CPU_STEP
+        return seen * network.multiply_adds / GPU_RATE + batches * GPU_LAYER_STEP * network.layers
+    return seen * network.multiply_adds / CPU_RATE + batches * CPU_STEP
 
 
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:
@@ -181,7 +178,7 @@ def megabytes(study: Study, wildcards: Mapping[str, str], attempt: int, *, gpu: 
     kept for the way back, and a few of an evaluation.
     """
     names = dict(wildcards)
-    network = study.config["models"][wildcards["model"]]
+    network = work_of_model(study, wildcards["dataset"], wildcards["model"])
     images = images_of(study.config["datasets"][wildcards["dataset"]])
     settings = study.run(names).training
     pixels = images["size"] ** 2
@@ -192,7 +189,6 @@ def megabytes(study: Study, wildcards: Mapping[str, str], attempt: int, *, gpu: 
     if gpu:
         needed += GPU_BASE
     else:
-        layer = 4 * network.get("width", 16) * pixels / 1e6  # of one image
-        kept = 2 * network.get("depth", 20) * settings["batch_size"] * largest_batch(study, names)
-        needed += CPU_BASE + layer * (kept + 20 * EVALUATED_AT_ONCE)
+        kept = KEPT * network.outputs * settings["batch_size"] * largest_batch(study, names)
+        needed += CPU_BASE + 4 * (kept + 20 * network.largest * EVALUATED_AT_ONCE) / 1e6
     return attempt * 500 * math.ceil(needed / 500)

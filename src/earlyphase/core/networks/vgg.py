@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from earlyphase.core.work import VGG_STAGES
 from earlyphase.registry import network
 
-STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # convolutions
-Depth = Annotated[int, {"enum": list(STAGES), "description": "layers of the ImageNet design: 11, 13, 16, 19"}]
+Depth = Annotated[
+    int, {"enum": list(VGG_STAGES), "description": "layers of the ImageNet design: 11, 13, 16, 19"}
+]
 Width = Annotated[int, {"minimum": 1, "description": "channels of the first stage; 64 in the paper"}]
 
 
@@ -51,4 +53,4 @@ def vgg(channels: int, classes: int, *, depth: Depth, width: Width = 64) -> nn.M
     Source: Simonyan & Zisserman 2015; the number of parameters in Frankle, Schwab & Morcos 2020 asks for the
     biases.
     """
-    return VGG(STAGES[depth], width, channels, classes)
+    return VGG(VGG_STAGES[depth], width, channels, classes)

@@ -13,6 +13,7 @@ from earlyphase.results.figures.style import (
     SMALL_PRINT,
     Tables,
     add_legend,
+    add_legend_below,
     curve_styles,
     curve_with_band,
     house_style,
@@ -61,7 +62,8 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
             ax.set_title(f"{model}: {words(regime)}", loc="left")
         axes[0].set_ylabel("Test accuracy (%)")
         if len(of_shift):
-            draw_shifts(axes[-1], of_shift, table["model"].iloc[0])
+            own = of_accuracy.loc[of_accuracy["end"] == 0, "deficit"].iloc[0]
+            draw_shifts(axes[-1], of_shift, table["model"].iloc[0], own)
         add_legend(figure, axes[: len(panels)], "Deficit")
         length = of_accuracy.loc[of_accuracy["end"] == 0, "stop"]
         note = (
@@ -130,14 +132,20 @@ def draw_removals(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
     ax.set_xlim(left=-0.03 * points["end"].max())
 
 
-def draw_shifts(ax: Axes, points: DataFrame, model: str) -> None:
-    """Draw a curve for each factor and deficit; above 0 the factor loses more."""
+def draw_shifts(ax: Axes, points: DataFrame, model: str, own: str) -> None:
+    """Draw a curve for each factor and deficit; above 0 the factor loses more.
+
+    Args:
+        model: the first network.
+        own: the run's own task, which as a deficit is the control.
+    """
     several = points["deficit"].nunique() > 1
     factors = {}
     for (other, regime, deficit), curve in points.groupby(["model", "regime", "deficit"], sort=False):
         parts = [other] if other != model else []
         parts += [words(regime)] if regime != BASE else []
-        factors[", ".join([*parts, *([words(deficit)] if several else [])])] = curve
+        named = "no deficit" if deficit == own else words(deficit)
+        factors[", ".join([*parts, *([named] if several else [])])] = curve
     styles, aside = curve_styles(list(factors)).values(), apart(len(factors), points["end"].max())
     for (label, curve), style, shift in zip(factors.items(), styles, aside, strict=True):
         bars(ax, curve, "end", shift, label=drawable(label), **style)
@@ -146,7 +154,7 @@ def draw_shifts(ax: Axes, points: DataFrame, model: str) -> None:
     ax.set_xlabel("Deficit removed at iteration")
     ax.set_ylabel("Lost in addition (points)")
     ax.set_xlim(left=0)
-    ax.legend(loc="best")
+    add_legend_below(ax)
 
 
 def apart(curves: int, width: float) -> np.ndarray:
@@ -243,7 +251,7 @@ def draw_windows(ax: Axes, points: DataFrame, over: float) -> None:
             xycoords=ax.get_xaxis_transform(), textcoords="offset points",
         )  # fmt: skip
     ax.set_ylabel("Accuracy lost to the\ndeficit (points)")
-    ax.legend(loc="best")
+    add_legend_below(ax)
 
 
 @figure(reads=("deficits",), protocol="held")

@@ -25,7 +25,14 @@ from earlyphase.results.figures.labels import LONGEST, WIDTH, drawable
 from earlyphase.results.figures.one_round import one_round
 from earlyphase.results.figures.perturbed import MASKS_OF_K, OWN_MASKS, TO_K, perturbed
 from earlyphase.results.figures.rewinding import rewinding
-from earlyphase.results.figures.style import curve_styles, plain, seeds_note
+from earlyphase.results.figures.style import (
+    add_legend_below,
+    curve_styles,
+    house_style,
+    new_axes,
+    plain,
+    seeds_note,
+)
 
 KS, ROUNDS, SEEDS = (0, 100, 500), 6, 3
 
@@ -661,3 +668,16 @@ def test_families_of_one_label_are_one_family():
     drawn, points = effective_std(with_perturbed(), round=6, families=parts)
     assert points["perturbation"].tolist() == ["shuffle_layers", "noise_1"] * 2
     assert [entry.get_text() for entry in drawn.legends[0].get_texts()] == ["all"]
+
+
+@pytest.mark.parametrize("curves", [1, 5])
+def test_a_legend_below_the_data_covers_none_of_it(curves):
+    with house_style():
+        drawn, (ax,) = new_axes(1, columns=1, height=2.3)
+        for number in range(curves):
+            ax.plot([0, 1, 2], [5, -30, -number], label=f"curve {number}")
+        add_legend_below(ax)
+        drawn.canvas.draw()
+    lowest = ax.transData.transform((0, -30))[1]
+    box = ax.get_legend().get_window_extent()
+    assert box.y1 <= lowest and box.y0 >= ax.get_window_extent().y0

@@ -123,7 +123,7 @@ def add_legend_below(ax: Axes) -> None:
     """Put a panel's legend into the panel, below the data, where room is made for it."""
     handles, labels = ax.get_legend_handles_labels()
     panel = ax.get_figure().get_figheight() * ax.get_position().height  # inches
-    share = min(0.6, LINE_INCHES * (1 + sum(map(lines_of, labels))) / panel)
+    share = min(0.6, LINE_INCHES * (2 + sum(map(lines_of, labels))) / panel)
     low, high = ax.get_ylim()
     ax.set_ylim(low - (high - low) * share / (1 - share), high)
     ax.legend(handles, labels, loc="lower left")

@@ -52,7 +52,8 @@ def ours(jobs, seconds, network, device, precision, mode="jobs", environment=ONE
     finally:
         for process in processes:
             process.terminate()
-            process.wait()
+            with process:  # closes its pipes, and waits
+                pass
 
 
 def ready(process):

@@ -69,7 +69,8 @@ def test_a_whole_assessment_is_what_was_simulated():
     for study in range(60):
         table = DataFrame(values[:, study], columns=list("abcd"))
         criterion = Criterion(lambda tables, table=table: table, (0.0, math.inf), "positive")
-        assert assess({}, criterion, "points")["verdict"] == decide(inside[study], outside[study])
+        judged, _ = assess({}, criterion, "points")
+        assert judged["verdict"] == decide(inside[study], outside[study])
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 8])

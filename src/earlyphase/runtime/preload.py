@@ -63,20 +63,20 @@ def run_preloaded(words: list[str]) -> int | None:
     """
     if sys.platform != "linux" or "SLURM_JOB_ID" in os.environ:  # there, a server would die with its job
         return None
-    try:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        path = address()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(path)
+            path = address()
+            try:
+                connection.connect(path)
+            except OSError:
+                start_server(path)
+                return None
+            send_request(connection, words)
+            if not connection.recv(1):  # the server has just ended, or cannot fork
+                return None
         except OSError:
-            start_server(path)
             return None
-        send_request(connection, words)
-        if not connection.recv(1):  # the server has just ended, or cannot fork
-            return None
-    except OSError:
-        return None
-    return stand_in(connection)
+        return stand_in(connection)
 
 
 def start_server(path: str) -> None:

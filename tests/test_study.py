@@ -215,7 +215,7 @@ def test_the_paper_s_preset_looks_where_its_claims_ask():
 )
 def test_densities_that_stand_beside_rounds_are_those_of_the_study(path):
     """In the order of the rounds: `rounds: [3, 6] # 51.2 and 26.2 %`, `rounds: 9 # to 13.4 % of the weights`."""
-    (run,) = read_study([ROOT / "config.yaml", path], ROOT).runs
+    run = read_study([ROOT / "config.yaml", path], ROOT).runs[0]
     said = re.findall(
         r"\brounds: \[?([\d, ]+)\]? # (?:to )?(\d[\d.]*(?:(?:, | and )[\d.]+)*) %", path.read_text()
     )

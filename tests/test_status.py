@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import re
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 import yaml
 
 from earlyphase.__main__ import main
+from earlyphase.commands import status as status_command
 from earlyphase.runtime import resume
 from earlyphase.runtime.storage import save_tensors
 from earlyphase.study.jobs import job as job_of
+from earlyphase.study.jobs import jobs as jobs_of
 from earlyphase.study.study import read_study
 
 ROOT = Path(__file__).parents[1]
@@ -190,3 +193,34 @@ def test_watching_without_a_terminal_shows_it_once(status, capfd):
     assert main(["status", "--watch", *options]) == 0
     said = capfd.readouterr().out
     assert said.count("training: 0%") == 1 and "\x1b" not in said
+
+
+@pytest.fixture
+def watch(status, monkeypatch, capfd):
+    """Call it to watch the smoke study as in a terminal; returns what is drawn."""
+    options = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "tests/smoke.yaml")]
+
+    def run():
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        assert main(["status", "--watch", *options]) == 0
+        return capfd.readouterr().out
+
+    return run
+
+
+def test_watching_ends_with_the_study_though_nobody_asked_for_the_report(watch, monkeypatch):
+    *others, last = [one for one in jobs_of(STUDY) if one.rule != "report"]
+    for one in others:
+        finish(one)
+    monkeypatch.setattr(status_command.time, "sleep", lambda seconds: finish(last))
+    said = watch()
+    assert said.count(status_command.CLEAR) == 2
+    assert f"jobs: {len(others) + 1} done, 1 missing" in said.split(status_command.CLEAR)[-1]
+
+
+def test_a_person_may_stop_watching(watch, monkeypatch):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status_command.time, "sleep", interrupted)
+    assert watch().count(status_command.CLEAR) == 1

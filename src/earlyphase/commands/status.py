@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from earlyphase.commands._options import add_study_arguments, load_study
@@ -32,15 +33,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table; reads files only, so it works while Snakemake runs."""
     study = load_study(args)
-    watched = args.watch and sys.stdout.isatty()
+    if not (args.watch and sys.stdout.isatty()):
+        show(study, states_of(study))
+        return
+    with suppress(KeyboardInterrupt):  # how a person stops watching
+        watch(study)
+
+
+def states_of(study: Study) -> dict[Job, State]:
+    """How far each job is."""
+    return {one: state_of_job(study, one) for one in jobs(study)}
+
+
+def watch(study: Study) -> None:
+    """Show it anew every few seconds, until all is done but for the report, a target of its own."""
     while True:
         began = time.monotonic()
-        states = {one: state_of_job(study, one) for one in jobs(study)}
-        if watched:
-            print(CLEAR, end="")
+        states = states_of(study)
+        print(CLEAR, end="")
         show(study, states)
         sys.stdout.flush()
-        if not watched or all(state.name == "done" for state in states.values()):
+        if all(state.name == "done" for one, state in states.items() if one.rule != "report"):
             return
         time.sleep(max(EVERY, 10 * (time.monotonic() - began)))
 

@@ -822,8 +822,10 @@ def test_a_link_to_a_claim_opens_its_row_even_where_it_is_filtered_out(seen, sma
     one.page.get_by_role("checkbox", name="not run at this scale").uncheck()
     assert not one.page.locator("#claim-2").is_visible()
     one.page.locator("a[href='#claim-2']").first.click()
+    one.page.wait_for_function(
+        "document.activeElement.textContent.endsWith('R3')"
+    )  # told a moment after the click
     assert one.page.locator("#claim-2-more").is_visible()
-    one.page.wait_for_function("document.activeElement.textContent.endsWith('R3')")
 
 
 def test_a_figure_is_enlarged_within_its_frame(seen, small):

@@ -9,8 +9,9 @@ import snakemake.rules
 from snakemake.exceptions import WorkflowError
 
 HOME = Path(workflow.basedir)
-SOURCE = str(HOME / "src")
-sys.path.insert(0, SOURCE)  # a clone runs its own code, whatever is installed
+sys.path.insert(
+    0, str(HOME / "src")
+)  # a clone runs its own code, whatever is installed
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import machine, plugins
@@ -69,9 +70,7 @@ def environment():
     """Variables that jobs run with, as a shell sets them before a command."""
     chosen = machine.instruction_limits(STUDY.config["execution"]["instructions"])
     # Said here, because Snakemake takes it out of the environment of a job that runs in a conda environment.
-    chosen["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
-    )
+    chosen["PYTHONPATH"] = plugins.search_path()
     if named := os.environ.get(plugins.VARIABLE):
         chosen[plugins.VARIABLE] = named
     return "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())

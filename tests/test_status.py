@@ -14,7 +14,7 @@ import yaml
 
 from earlyphase.__main__ import main
 from earlyphase.commands import status as status_command
-from earlyphase.runtime import resume
+from earlyphase.runtime import pace as pace_module
 from earlyphase.runtime.storage import save_tensors
 from earlyphase.study.jobs import job as job_of
 from earlyphase.study.jobs import jobs as jobs_of
@@ -176,8 +176,8 @@ def test_the_time_left_is_what_finished_jobs_took_for_what_is_left(status):
 
 def test_a_job_tells_its_log_how_fast_it_is(monkeypatch):
     now = iter([0.0, 2.0, 5.0, 9.0, 10.0])
-    monkeypatch.setattr(resume.time, "monotonic", lambda: next(now))
-    pace = resume.Pace(40)
+    monkeypatch.setattr(pace_module.time, "monotonic", lambda: next(now))
+    pace = pace_module.Pace(40)
     said = [pace.line(iteration) for iteration in (4, 8, 14, 20, 24)]  # taken up at 4
     assert said == [
         "",

@@ -14,15 +14,12 @@ from torch import nn
 
 from earlyphase.core.optimizer import MaskedSGD
 
-Step = Callable[
-    [torch.Tensor, torch.Tensor, float, float], None
-]  # images, labels, learning rate, weight decay
+# Takes the images and labels of a mini-batch, the learning rate and the weight decay.
+Step = Callable[[torch.Tensor, torch.Tensor, float, float], None]
 
 Kind = tuple[torch.Size, float, float]  # shape of a mini-batch, learning rate, weight decay
 
-BEFORE_CAPTURE = (
-    3  # steps of a kind that are taken as usual, in which libraries choose and load their kernels
-)
+BEFORE_CAPTURE = 3  # steps of a kind that are taken as usual; in these, libraries load their kernels
 
 
 def step_of(model: nn.Module, optimizer: MaskedSGD, autocast: Callable[[], AbstractContextManager]) -> Step:

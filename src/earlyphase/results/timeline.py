@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, isna
 
 from earlyphase.results.deficits import period_end
 from earlyphase.results.pretraining import RULE, matching_durations
@@ -64,6 +64,20 @@ def label_of(event: str) -> str:
     if kind == PRETRAINING_MATCHES:
         return f"pretraining, {name.replace('_', ' ')}, matches after"
     return LABELS.get(event, event)
+
+
+def known_to_the_grid(events: DataFrame | Series) -> Series | bool:
+    """Whether an event, or each of several, is known to lie between two measured times, and no closer."""
+    return isna(events["std"]) & (events["low"] < events["high"])
+
+
+def when(event: Series) -> str:
+    """The iteration of an event of the timeline, or the measured times that it lies between."""
+    if isna(event["mean"]):
+        return "not found"
+    if known_to_the_grid(event):
+        return f"between {event['low']:,.0f} and {event['high']:,.0f}"
+    return f"{event['mean']:,.0f}" + ("" if isna(event["std"]) else f" ± {event['std']:,.0f}")
 
 
 def window_means(

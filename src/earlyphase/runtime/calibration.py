@@ -20,11 +20,11 @@ from pathlib import Path
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.locks import acquire, release
+from earlyphase.runtime.plugins import search_path
 from earlyphase.runtime.storage import read_bytes, save_json
 
 AUTO = "auto"  # the precision of the configuration that is left to a measurement
 FOLDER = Path(".earlyphase/speed")  # of the answers, a file each
-SOURCE = str(Path(__file__).parents[2])  # the folder that this package is imported from
 MARGIN = 1.2  # times as fast as float32 that bfloat16 must be, by the median over turns
 EQUIVALENCE = Path(__file__).with_name("equivalence.csv")  # a row for each test of benchmarks/equivalence.py
 LEAST_SEEDS = 5  # of a test that counts
@@ -111,8 +111,8 @@ def in_its_own_process(cases: Sequence[Case], device: str, environment: Mapping[
         InvalidInput: it failed; with the last line of what it said.
     """
     command = [sys.executable, "-m", "earlyphase", "calibrate", "--device", device, *map(json.dumps, cases)]
-    path = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
-    done = subprocess.run(command, env={**environment, "PYTHONPATH": path}, capture_output=True, text=True)
+    own = {**environment, "PYTHONPATH": search_path(environment)}
+    done = subprocess.run(command, env=own, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip().split("\n")[-1] or f"it ended with status {done.returncode}"
         named = ", ".join(str(case["model"]["function"]) for case in cases)

@@ -1,7 +1,8 @@
-"""Files of the user's own that register networks, data sets, tasks, branches or figures."""
+"""What processes import: this package, and files of the user's own that register networks, tasks, ..."""
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from earlyphase.errors import InvalidInput
 
 VARIABLE = "EARLYPHASE_PLUGINS"  # paths of the files, separated as in PATH
 PACKAGE = "plugins"  # a file mine.py is called plugins.mine
+SOURCE = str(Path(__file__).parents[2])  # the folder that this package is imported from
+
+
+def search_path(environment: Mapping[str, str] = os.environ) -> str:
+    """PYTHONPATH of a process that is to import this very package, before anything that is named there."""
+    return os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
 
 
 def announce(paths: list[Path]) -> None:

@@ -22,11 +22,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from earlyphase.runtime.locks import private_folder, release, try_lock
+from earlyphase.runtime.plugins import SOURCE, search_path
 
 IDLE = 20  # seconds without a request after which the server ends
 CHUNK = 1 << 16  # bytes of a request that are read at a time
 PATH_LIMIT = 107  # bytes in the path of a socket: 108 in `struct sockaddr_un`, less the final zero
-SOURCE = str(Path(__file__).parents[2])  # the folder that this package is imported from
 
 # Variables that libraries read when they are loaded, or when torch first computes: they choose the device,
 # kernels, threads or allocator, and a fork has whatever its server started with.
@@ -81,8 +81,7 @@ def run_preloaded(words: list[str]) -> int | None:
 
 def start_server(path: str) -> None:
     """Start a server that outlives this process."""
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": search_path()}
     command = [sys.executable, "-m", "earlyphase.runtime.preload", path]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.Popen(command, env=environment, start_new_session=True, cwd="/", **quiet)

@@ -10,10 +10,10 @@ from earlyphase.core.masks import Weights
 from earlyphase.core.training import Progress, Run
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.locks import acquire, only_local, release
+from earlyphase.runtime.pace import Pace
 from earlyphase.runtime.storage import load_tensors, save_tensors
 
 COST = 0.02  # share of the time that saving may take
-SAID_EVERY = 5.0  # seconds between two lines of a log that say how far a job is
 
 
 class ResumeFile:
@@ -127,30 +127,6 @@ def noticing_termination() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Pace:
-    """How fast a job advances, for people who read its log, and for `status`."""
-
-    def __init__(self, stop: int) -> None:
-        """Nothing is measured before the first iteration.
-
-        Args:
-            stop: the iteration at which training ends.
-        """
-        self._stop, self._iteration, self._since = stop, -1, 0.0
-
-    def line(self, iteration: int) -> str:
-        """What to say after `iteration` steps; nothing where something was said a moment ago."""
-        now = time.monotonic()
-        if self._iteration < 0:
-            self._iteration, self._since = iteration, now
-        if now < self._since + SAID_EVERY:
-            return ""
-        rate = (iteration - self._iteration) / (now - self._since)
-        self._iteration, self._since = iteration, now
-        left = f", {(self._stop - iteration) / rate:.0f} s left" if rate else ""
-        return f"iteration {iteration} of {self._stop}, {rate:.3g} a second{left}"
 
 
 def finish(run: Run, resume: ResumeFile) -> Progress:

@@ -86,6 +86,13 @@ def mini_batches(study: Study, rule: str, names: Names, span: range) -> int:
     return count
 
 
+def seconds_of(network: Work, work: int | float, ways: float, *, gpu: bool) -> float:
+    """Seconds to ask for some work, in multiply-adds, that is done in a number of ways through a network."""
+    if gpu:
+        return work / GPU_RATE + ways * GPU_LAYER_STEP * network.layers
+    return work / CPU_RATE + ways * CPU_STEP
+
+
 def training_seconds(
     study: Study, dataset: str, model: str, iterations: int, *, gpu: bool, batches: int | None = None
 ) -> float:
@@ -100,9 +107,7 @@ def training_seconds(
     evaluations = iterations / settings["evaluate_every"]
     shown = settings["batch_size"] * (iterations if batches is None else batches)
     work = network.multiply_adds * (3 * shown + images["test"] * evaluations)
-    if gpu:
-        return work / GPU_RATE + iterations * GPU_LAYER_STEP * network.layers
-    return work / CPU_RATE + iterations * CPU_STEP
+    return seconds_of(network, work, iterations, gpu=gpu)
 
 
 def curvature_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
@@ -124,9 +129,7 @@ def fisher_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> floa
     labels = chosen["draws"] + 1  # drawn ones and that of the data
     work = chosen["sample"] * (1 + 2 * labels) * network.multiply_adds
     ways = chosen["sample"] * (1 + labels)
-    if gpu:
-        return work / GPU_RATE + ways * GPU_LAYER_STEP * network.layers
-    return work / CPU_RATE + ways * CPU_STEP
+    return seconds_of(network, work, ways, gpu=gpu)
 
 
 def line_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
@@ -136,9 +139,7 @@ def line_seconds(study: Study, dataset: str, model: str, *, gpu: bool) -> float:
     chosen = study.run({"dataset": dataset, "model": model}).stability
     seen = chosen["points"] * (chosen["sample"] + tested)
     batches = math.ceil(seen / EVALUATED_AT_ONCE)
-    if gpu:
-        return seen * network.multiply_adds / GPU_RATE + batches * GPU_LAYER_STEP * network.layers
-    return seen * network.multiply_adds / CPU_RATE + batches * CPU_STEP
+    return seconds_of(network, seen * network.multiply_adds, batches, gpu=gpu)
 
 
 def minutes(study: Study, rule: str, wildcards: Mapping[str, str], attempt: int, *, gpu: bool) -> int:

@@ -26,6 +26,7 @@ FOLLOWED = ("commands", "core", "datasets", "results", "plugins", "sentences")
 LOOSE = "(loose)"  # the name of what runs and defines nothing
 DATA = ".yaml"  # in place of a definition: a file beside the module, of which entries are followed
 TEXTS = (".j2", ".css", ".js")  # likewise, of which the whole is
+FOR_PROGRAMMERS = re.compile(r"^(?:Args|Returns|Raises|Source):", re.MULTILINE)  # sections of a docstring
 Name = tuple[str, str]  # module below the package, definition in it
 
 
@@ -133,10 +134,7 @@ def description_of(module_name: str, function: str) -> str:
     """What a function says of itself to a reader: its docstring up to the sections for programmers."""
     for statement in ast.parse(source_file(module_name).read_text()).body:
         if isinstance(statement, ast.FunctionDef) and statement.name == function:
-            text = ast.get_docstring(statement) or ""
-            return re.split(r"^(?:Args|Returns|Raises|Source):", text, maxsplit=1, flags=re.MULTILINE)[
-                0
-            ].strip()
+            return FOR_PROGRAMMERS.split(ast.get_docstring(statement) or "", maxsplit=1)[0].strip()
     raise InvalidInput(f"{module_name} defines no function {function!r}")
 
 

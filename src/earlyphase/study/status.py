@@ -2,20 +2,19 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime import pace
 from earlyphase.runtime.locks import is_held
 from earlyphase.runtime.storage import stored_header
 from earlyphase.study.jobs import Job
-from earlyphase.study.stages import STAGES
+from earlyphase.study.stages import RECORD, STAGES, outputs
 from earlyphase.study.study import Study
 
-SAID = re.compile(r"^iteration (\d+) of (\d+), ([\d.e+]+) a second")  # as `runtime.resume.Pace` writes it
 RECORDS = 50  # of finished jobs, that a speed is taken from
 
 
@@ -36,9 +35,9 @@ def state_of_job(study: Study, one: Job) -> State:
         return State("done")
     iteration, seconds_left = _progress(Path(one.resume), STAGES[one.rule].trains(study, one.names))
     if is_held(Path(f"{one.resume}.lock")):
-        if said := said_last(Path(one.log)):
-            at, stop, rate = said
-            return State("running", at, (stop - at) / rate if rate else None, rate=rate)
+        if said := pace.read(last_lines(Path(one.log))):
+            left = (said.stop - said.iteration) / said.rate if said.rate else None
+            return State("running", said.iteration, left, rate=said.rate)
         return State("running", iteration, seconds_left)
     if iteration is not None:
         return State("resumable", iteration, seconds_left)
@@ -62,12 +61,6 @@ def _progress(resume: Path, span: range) -> tuple[int | None, float | None]:
 def last_line_of(log: Path) -> str:
     """Last line of a log that says something, or nothing."""
     return next((line.strip() for line in reversed(last_lines(log)) if line.strip()), "")
-
-
-def said_last(log: Path) -> tuple[int, int, float] | None:
-    """Iteration, last iteration and iterations a second that a job last told its log, if it did."""
-    found = next(filter(None, map(SAID.match, reversed(last_lines(log)))), None)
-    return (int(found[1]), int(found[2]), float(found[3])) if found else None
 
 
 def last_lines(log: Path) -> list[str]:
@@ -98,17 +91,21 @@ def left_of(study: Study, states: Mapping[Job, State]) -> Left:
         open_ += 0 if state.name == "done" else iterations - taken
     total = sum(whole.values())
     finished = (one for one in reversed(whole) if states[one].name == "done")
-    speeds = [speed for one in islice(finished, RECORDS) if (speed := seconds_of_iteration(one, whole[one]))]
+    speeds = [
+        speed for one in islice(finished, RECORDS) if (speed := seconds_of_iteration(study, one, whole[one]))
+    ]
     running = sum(state.name == "running" for state in states.values())
     seconds = open_ * sum(speeds) / len(speeds) / max(1, running) if speeds else None
     return Left(1 - open_ / total if total else 1.0, seconds)
 
 
-def seconds_of_iteration(one: Job, iterations: int) -> float | None:
-    """Seconds that an iteration of a finished job took, by its run record."""
-    record = next((path for path in one.outputs if path.endswith(".json")), None)
+def seconds_of_iteration(study: Study, one: Job, iterations: int) -> float | None:
+    """Seconds that an iteration of a finished job took, by its run record; None where it has none."""
+    if RECORD not in study.rules[one.rule].outputs:
+        return None
     try:
-        return json.loads(Path(record).read_text())["seconds"] / iterations if record else None
+        record = Path(outputs(study, one.rule, RECORD, one.names))
+        return json.loads(record.read_text())["seconds"] / iterations
     except (OSError, ValueError, KeyError, TypeError):
         return None  # being replaced, or damaged
 

@@ -18,22 +18,10 @@ for module in iter_modules(__path__):
     import_module(f"{__name__}.{module.name}")
 
 
-CONTRASTS = [
-    *(
-        "id",
-        "reading",
-        *NETWORK,
-        "contrast",
-        "ours",
-        "error",
-        "n",
-        "low",
-        "high",
-        "target_low",
-        "target_high",
-    ),
-    *("p_inside", "p_outside", "reported"),
-]  # columns of the table of contrasts
+CONTRASTS = [  # columns of the table of contrasts
+    "id", "reading", *NETWORK, "contrast", "ours", "error", "n", "low", "high", "target_low", "target_high",
+    "p_inside", "p_outside", "reported",
+]  # fmt: skip
 
 
 def judge(tables: Tables, study: dict) -> DataFrame:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import (
@@ -17,7 +17,7 @@ from earlyphase.results.figures.style import (
 )
 from earlyphase.results.figures.telemetry import DARK, diverged_seeds
 from earlyphase.results.summaries import curve_over_seeds
-from earlyphase.results.timeline import before_decay, label_of
+from earlyphase.results.timeline import before_decay, known_to_the_grid, label_of, when
 from earlyphase.results.timeline import timeline as timeline_of
 
 TOGETHER = (
@@ -101,11 +101,6 @@ def describe(events: DataFrame, seeds: int, lost: list[int]) -> str:
     return note
 
 
-def known_to_the_grid(events: DataFrame) -> Series:
-    """Whether an event is known to lie between two measured times, and no closer."""
-    return events["std"].isna() & (events["low"] < events["high"])
-
-
 def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
     """Shade the spans between the boundaries that most seeds show, in turns."""
     shown = events[events["event"].isin(PHASES) & (events["n"] > events["not_found"])]
@@ -123,7 +118,6 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
     places = range(len(events))
     ax.set_yticks(places, list(map(label_of, events["event"])))
     ax.invert_yaxis()
-    to_the_grid = known_to_the_grid(events).tolist()
     for place, (_, event) in zip(places, events.iterrows(), strict=True):
         seeds = event["n"] + event["not_found"]
         if not event["n"]:
@@ -136,18 +130,15 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
                 transform=ax.get_yaxis_transform(),
             )
             continue
-        if to_the_grid[place]:
-            ends, text = (
-                (event["low"], event["high"]),
-                f"between {event['low']:,.0f} and {event['high']:,.0f}",
-            )
+        if known_to_the_grid(event):
+            ends = event["low"], event["high"]
             ax.plot(ends, [place, place], color=DARK, linewidth=4, solid_capstyle="butt")
         else:
             spread = event["std"] if np.isfinite(event["std"]) else 0
-            ends, text = (event["mean"] - spread, event["mean"] + spread), f"{event['mean']:,.0f}"
+            ends = event["mean"] - spread, event["mean"] + spread
             look = {"fmt": "o", "color": DARK, "markersize": 4, "elinewidth": 0.9, "capsize": 2}
             ax.errorbar(event["mean"], place, xerr=spread, **look)
-            text += f" ± {spread:,.0f}" if np.isfinite(event["std"]) else ""
+        text = when(event)
         text += f"  ({event['n']} of {seeds} seeds)" if event["not_found"] else ""
         annotate_bar(ax, text, ends, place)
     ax.set_ylim(len(events) - 0.5, -0.5)

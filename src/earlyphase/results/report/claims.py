@@ -23,14 +23,7 @@ VERDICTS = ("id", "reading", *NETWORK, "statement", "paper", "ours", "error", "n
 BESIDES = ("same_test_as", "source", "cited")  # which older tables may lack
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
 
-BOUNDS = (
-    "low",
-    "high",
-    "target_low",
-    "target_high",
-    "p_inside",
-    "p_outside",
-)  # of a contrast; may be missing
+BOUNDS = ("low", "high", "target_low", "target_high", "p_inside", "p_outside")  # may be missing
 
 
 def read_verdicts(path: str) -> DataFrame:
@@ -69,12 +62,17 @@ def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:
         row
         | {
             "number": number,
-            "look": LOOKS.get(row["verdict"], "other"),
+            "look": look_of(row["verdict"]),
             "rank": rank_of(row["verdict"]),
             "contrasts": behind.get(tuple(row[name] for name in BEHIND), []),
         }
         for number, row in enumerate(verdicts.to_dict("records"))
     ]
+
+
+def look_of(verdict: str) -> str:
+    """Class of a verdict in the page's style."""
+    return LOOKS.get(verdict, "other")
 
 
 def rank_of(verdict: str) -> int:
@@ -88,7 +86,7 @@ def counts_of(rows: list[dict]) -> list[dict]:
     return [
         {
             "verdict": verdict,
-            "look": LOOKS.get(verdict, "other"),
+            "look": look_of(verdict),
             "rows": sum(row["verdict"] == verdict for row in rows),
         }
         for verdict in verdicts

@@ -7,8 +7,8 @@ from pandas import DataFrame
 
 from earlyphase.results.claims.judging import NOT_REPRODUCED, REPRODUCED
 from earlyphase.results.comparison import ROW, agreement, side_by_side
-from earlyphase.results.report.claims import LOOKS, rank_of
-from earlyphase.results.report.figures import picture, questions
+from earlyphase.results.report.claims import look_of, rank_of
+from earlyphase.results.report.figures import picture, place_of, questions
 from earlyphase.results.report.templates import filled
 
 CHANGED, SAME = "changed", "the same"
@@ -68,7 +68,7 @@ def rows_of(judged: Mapping[str, DataFrame]) -> list[dict]:
                     "name": name,
                     "ours": row[f"{name}: ours"],
                     "verdict": (verdict := row[f"{name}: verdict"]),
-                    "look": LOOKS.get(verdict, "other"),
+                    "look": look_of(verdict),
                     "rank": rank_of(verdict),
                 }
                 for name in judged
@@ -81,10 +81,9 @@ def rows_of(judged: Mapping[str, DataFrame]) -> list[dict]:
 def figures_in(folders: Mapping[str, Path]) -> list[dict]:
     """Figures that any study has drawn, each with the picture of every study; None where it has none."""
     drawn = {name: drawn_in(folder) for name, folder in folders.items()}
-    places = {name: place for place, name in enumerate(questions())}
     known = sorted(
         dict.fromkeys(one for found in drawn.values() for one in found),
-        key=lambda one: (one[:2], places.get(one[2], len(places)), one[2]),
+        key=lambda one: (one[:2], place_of(one[2]), one[2]),
     )
     return [
         {

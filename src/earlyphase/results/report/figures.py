@@ -36,8 +36,13 @@ def questions() -> dict[str, dict]:
 
 def in_order(figures: list[dict]) -> list[dict]:
     """Figures in the order of `questions.yaml`, those of a function in their own; others come last."""
-    places = {name: place for place, name in enumerate(questions())}
-    return sorted(figures, key=lambda one: places.get(one["function"], len(places)))
+    return sorted(figures, key=lambda one: place_of(one["function"]))
+
+
+def place_of(function: str) -> int:
+    """Place of a figure function in `questions.yaml`; behind all of them where it has none."""
+    known = list(questions())
+    return known.index(function) if function in known else len(known)
 
 
 def shown(figure: dict, description: str, rows: list[dict], names: dict[str, set[str]]) -> dict:

@@ -10,7 +10,7 @@ from math import floor, log10
 from pandas import DataFrame, Series, isna
 
 from earlyphase.results.summaries import IDENTICAL
-from earlyphase.results.timeline import label_of
+from earlyphase.results.timeline import label_of, when
 
 MOST = 6  # curves of a panel that are told one by one; a panel of more is left to the figure
 
@@ -251,15 +251,6 @@ def events(points: DataFrame) -> list[str]:
     missing = [label_of(name).removesuffix(" =") for name in points.loc[points["n"] == 0, "event"]]
     sentences = [f"In this order: {'; '.join(told)}."] if told else []
     return sentences + ([f"Not found in any seed: {'; '.join(missing)}."] if missing else [])
-
-
-def when(event: Series) -> str:
-    """The iteration of an event of the timeline, or the measured times that it lies between."""
-    if isna(event["mean"]):
-        return "not found"
-    if isna(event["std"]) and event["low"] < event["high"]:
-        return f"between {event['low']:,.0f} and {event['high']:,.0f}"
-    return f"{event['mean']:,.0f}" + ("" if isna(event["std"]) else f" ± {event['std']:,.0f}")
 
 
 SAY: dict[str, Callable[[DataFrame], list[str]]] = {

@@ -10,16 +10,16 @@ from earlyphase.results.claims import expected_false
 from earlyphase.results.claims.judging import ACROSS_CLAIMS
 from earlyphase.results.report.claims import counts_of, names_in, rows_of
 from earlyphase.results.report.figures import in_order, read_points, shown
-from earlyphase.results.report.findings import listed, when
+from earlyphase.results.report.findings import listed
 from earlyphase.results.report.provenance import means_of, times_of, total_time
 from earlyphase.results.report.templates import filled
-from earlyphase.results.timeline import label_of
+from earlyphase.results.timeline import label_of, when
 
 TIMELINE = "timeline"  # the figure that has a section of its own
-FIRST = (
-    *("runs", "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "datasets", "models"),
+FIRST = (  # sections of a configuration, in the order in which one reads them; the others follow by name
+    "runs", "seeds", "rewind_iterations", "rounds", "prune_fraction", "training", "datasets", "models",
     "tasks",
-)  # sections of a configuration, in the order in which one reads them; the others follow by name
+)  # fmt: skip
 
 
 def report_page(
@@ -120,10 +120,10 @@ def cited(citation: dict) -> list[dict]:
         InvalidInput: a work has no title, or no authors.
     """
     preferred = citation.get("preferred-citation")
-    return [work_of(work) for work in (preferred, citation) if work]
+    return [as_cited(work) for work in (preferred, citation) if work]
 
 
-def work_of(work: dict) -> dict:
+def as_cited(work: dict) -> dict:
     """Authors, title and place of one work."""
     if missing := [name for name in ("title", "authors") if name not in work]:
         raise InvalidInput(f"CITATION.cff: {work.get('title', 'a work')} has no {' and no '.join(missing)}")

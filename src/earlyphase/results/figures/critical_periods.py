@@ -24,6 +24,7 @@ from earlyphase.results.figures.telemetry import DARK
 from earlyphase.results.summaries import NETWORK, curve_over_seeds, over_seeds
 
 BARS = {"linewidth": 1.0, "markersize": 3.4, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.6}
+BROAD = {"elinewidth": 2.4, "capsize": 3.0, "markersize": 5.5}  # still seen where another curve lies on it
 PLACE = ["regime", "deficit", "first", "end", "stop"]
 COLUMNS = [*NETWORK, "measure", *PLACE, "mean", "std", "n", "diverged"]
 TITLES = {BASE: "training as it is"}
@@ -165,7 +166,7 @@ def apart(curves: int, width: float) -> np.ndarray:
 def bars(ax: Axes, points: DataFrame, x: str, shift: float = 0, **look) -> None:
     """Draw means with error bars in percent, at `x` + `shift`; a cross marks what lacks a diverged run."""
     points = points.sort_values(x)
-    ax.errorbar(points[x] + shift, 100 * points["mean"], 100 * points["std"].fillna(0), **BARS, **look)
+    ax.errorbar(points[x] + shift, 100 * points["mean"], 100 * points["std"].fillna(0), **BARS | look)
     lost = points.loc[points["diverged"] > 0, x] + shift
     foot = ax.get_xaxis_transform()
     ax.plot(lost, [0.025] * len(lost), "x", color=look.get("color"), markersize=4, transform=foot)
@@ -323,9 +324,9 @@ def draw_held(ax: Axes, points: DataFrame) -> None:
             mean, std = 100 * row["mean"], 100 * np.nan_to_num(row["std"])
             ax.axhline(mean, color=color, linewidth=1.1, label=name, linestyle=looks[name]["linestyle"])
             ax.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-    for name, at in SWITCHED.items():
+    for (name, at), shape in zip(SWITCHED.items(), (BROAD, {}), strict=True):  # both switch at the same times
         curve = points[points["curve"] == name]
         if len(curve):
-            bars(ax, curve, at, label=name, **looks[name])
+            bars(ax, curve, at, label=name, **looks[name] | shape)
     ax.set_xlim(0, points["stop"].max())
     ax.set_xlabel("Iteration of the change")

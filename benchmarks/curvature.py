@@ -19,6 +19,7 @@ from earlyphase.core.images import Images
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import load_state
 from earlyphase.core.subspaces import share_in, subspace_overlap
+from earlyphase.core.tasks import Task
 from earlyphase.runtime.storage import load_tensors
 from machine import describe
 from shared import options
@@ -41,6 +42,7 @@ def main():
         data["train_images"], data["train_labels"], data["mean"], data["std"], torch.device("cpu")
     )
     classes = len(header["classes"])
+    task = Task(train=images, test=images, classes=classes)  # nothing is tested
     model = resnet(data["train_images"].shape[1], classes, depth=args.depth, width=args.width)
     print(f"{describe()}; {args.trajectory}")
     print("iteration sample statistics   loss share_of_gradient eigenvalue_1 overlap residual seconds")
@@ -53,7 +55,7 @@ def main():
             for statistics in args.statistics:
                 began = time.process_time()
                 loss = SampleLoss(
-                    model, fixed_sample(images, size), statistics=statistics, batch=max(size, 500)
+                    model, fixed_sample(task, size, iteration), statistics=statistics, batch=max(size, 500)
                 )
                 pairs = top_eigenpairs(
                     loss.product, len(loss.gradient), classes, seed=0, tolerance=args.tolerance

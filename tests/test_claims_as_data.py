@@ -226,6 +226,7 @@ WRONG = [
     ({"X1": entry_with(untested="no")}, "claims.X1.full is untested, so it can have no measure"),
     ({"X1": entry_with(above=0, measure={})}, "claims.X1.full.measure lacks function"),
     ({"X1": entry_with(verdict="measured")}, "claims.X1: a part that is reported and not judged needs a rule"),
+    ({"D6": {"networks": {"only": ["vgg13"]}}}, "claims.D6.networks names 'vgg13', which makes no network, did you mean 'vgg'"),
     ({"X1": 3}, "claims.X1 is 3, but must be of type"),
 ]  # fmt: skip
 

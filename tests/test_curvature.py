@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,13 +11,11 @@ from torch.func import functional_call
 from earlyphase.core.curvature import (
     Diverged,
     SampleLoss,
-    fixed_sample,
     measure,
     parameters_of,
     top_eigenpairs,
     training_gradient,
 )
-from earlyphase.core.images import Images
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, state_of
 from earlyphase.core.subspaces import random_subspace, share_in, subspace_overlap
@@ -28,10 +25,9 @@ STATISTICS = ["running", "sample", "batch"]
 
 
 @pytest.fixture
-def images(rng):
-    pixels = rng.integers(0, 256, (40, 3, 8, 8), dtype=np.uint8)
-    half = np.full(3, 0.5, np.float32)
-    return Images.from_arrays(pixels, rng.integers(0, 4, 40), half, half, torch.device("cpu"))
+def sample(rng):
+    images = torch.from_numpy(rng.uniform(-1, 1, (40, 3, 8, 8)).astype(np.float32))
+    return images, torch.from_numpy(rng.integers(0, 4, 40))
 
 
 @pytest.fixture
@@ -55,11 +51,11 @@ def normalise_by_own_statistics(norm, x):
 class Reference(torch.nn.Module):
     """Loss on a sample from the definitions, without the in-place operations that vmap refuses."""
 
-    def __init__(self, model, images, statistics):
+    def __init__(self, model, sample, statistics):
         super().__init__()
         self.model = resnet(3, 4, depth=8, width=1).double()
         load_state(self.model, state_of(model))
-        self.inputs, self.labels = images.normalise(images.pixels).double(), images.labels
+        self.inputs, self.labels = sample[0].double(), sample[1]
         for norm in self.norms():
             norm.momentum = 1.0  # running statistics become those of the next batch
         if statistics == "sample":
@@ -100,11 +96,11 @@ def relative_error(found, wanted):
 
 
 @pytest.mark.parametrize("statistics", STATISTICS)
-def test_agrees_with_the_full_hessian(model, images, statistics):
-    value, gradient, hessian = dense_hessian(Reference(model, images, statistics))
+def test_agrees_with_the_full_hessian(model, sample, statistics):
+    value, gradient, hessian = dense_hessian(Reference(model, sample, statistics))
     values, vectors = np.linalg.eigh(hessian)
 
-    loss = SampleLoss(model, images, statistics=statistics)
+    loss = SampleLoss(model, sample, statistics=statistics)
     pairs = top_eigenpairs(loss.product, len(gradient), 4, seed=0, tolerance=1e-10)
     assert loss.value == pytest.approx(value, rel=1e-10)
     assert relative_error(loss.gradient, gradient) < 1e-10
@@ -116,8 +112,8 @@ def test_agrees_with_the_full_hessian(model, images, statistics):
 
 
 @pytest.mark.parametrize("statistics", STATISTICS)
-def test_product_agrees_with_a_difference_of_gradients(model, images, statistics, rng):
-    loss = SampleLoss(model, images, statistics=statistics)
+def test_product_agrees_with_a_difference_of_gradients(model, sample, statistics, rng):
+    loss = SampleLoss(model, sample, statistics=statistics)
     direction = rng.standard_normal(len(loss.gradient))
     step = 1e-6 * torch.from_numpy(direction)
     gradients = []
@@ -128,18 +124,18 @@ def test_product_agrees_with_a_difference_of_gradients(model, images, statistics
             torch.from_numpy(parameters_of(model)) + sign * step, moved.parameters()
         )
         if statistics == "sample":  # of the unmoved weights
-            reference = Reference(model, images, "sample").model
+            reference = Reference(model, sample, "sample").model
             for (_, own), (_, fixed) in zip(moved.named_buffers(), reference.named_buffers(), strict=True):
                 own.copy_(fixed)
         mode = "batch" if statistics == "batch" else "running"
-        gradients.append(SampleLoss(moved, images, statistics=mode).gradient)
+        gradients.append(SampleLoss(moved, sample, statistics=mode).gradient)
     difference = (gradients[0] - gradients[1]) / 2e-6
     assert relative_error(loss.product(direction), difference) < 1e-5
 
 
-def test_batches_add_up_to_the_sample(model, images, rng):
-    whole = SampleLoss(model, images, statistics="running", batch=40)
-    parts = SampleLoss(model, images, statistics="running", batch=12)
+def test_batches_add_up_to_the_sample(model, sample, rng):
+    whole = SampleLoss(model, sample, statistics="running", batch=40)
+    parts = SampleLoss(model, sample, statistics="running", batch=12)
     direction = rng.standard_normal(len(whole.gradient))
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
     assert relative_error(parts.gradient, whole.gradient) < 1e-12
@@ -147,9 +143,9 @@ def test_batches_add_up_to_the_sample(model, images, rng):
         assert relative_error(parts.product(direction), whole.product(direction)) < 1e-12
 
 
-def test_float32_is_as_good_as_its_rounding(model, images):
-    exact = SampleLoss(model, images)
-    rounded = SampleLoss(model.float(), images)
+def test_float32_is_as_good_as_its_rounding(model, sample):
+    exact = SampleLoss(model, sample)
+    rounded = SampleLoss(model.float(), sample)
     dimension = len(exact.gradient)
     one, other = (
         top_eigenpairs(loss.product, dimension, 4, seed=0, tolerance=1e-4) for loss in (exact, rounded)
@@ -159,22 +155,22 @@ def test_float32_is_as_good_as_its_rounding(model, images):
 
 
 @pytest.mark.parametrize("statistics", STATISTICS)
-def test_measuring_leaves_the_network_and_a_kept_graph_alone(model, images, statistics):
+def test_measuring_leaves_the_network_and_a_kept_graph_alone(model, sample, statistics):
     before = state_of(model)
-    loss = SampleLoss(model, images, statistics=statistics)
-    training_gradient(model, images.normalise(images.pixels[:8]), images.labels[:8])
+    loss = SampleLoss(model, sample, statistics=statistics)
+    training_gradient(model, sample[0][:8], sample[1][:8])
     product = loss.product(loss.gradient)
-    assert np.array_equal(product, SampleLoss(model, images, statistics=statistics).product(loss.gradient))
+    assert np.array_equal(product, SampleLoss(model, sample, statistics=statistics).product(loss.gradient))
     after = state_of(model)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert not model.training
 
 
-def test_the_gradient_of_a_mini_batch_is_that_of_a_training_step(model, images):
+def test_the_gradient_of_a_mini_batch_is_that_of_a_training_step(model, sample):
     """From the definitions, and as the plain loop of a tutorial has it."""
-    inputs, labels = images.normalise(images.pixels[:16]).double(), images.labels[:16]
+    inputs, labels = sample[0][:16].double(), sample[1][:16]
     found = training_gradient(model, inputs, labels)
-    batch = replace(images, pixels=images.pixels[:16], labels=labels)
+    batch = inputs.float(), labels
     _, wanted, _ = dense_hessian(Reference(model, batch, "batch"))
     assert relative_error(found, wanted) < 1e-10
 
@@ -251,9 +247,9 @@ def test_a_random_subspace_holds_the_share_of_chance():
     assert np.array_equal(basis, random_subspace(400, 10, 0))
 
 
-def test_one_row_says_all(model, images):
-    loss = SampleLoss(model, images)
-    minibatch = training_gradient(model, images.normalise(images.pixels[:8]), images.labels[:8])
+def test_one_row_says_all(model, sample):
+    loss = SampleLoss(model, sample)
+    minibatch = training_gradient(model, sample[0][:8], sample[1][:8])
     displacement = np.zeros_like(loss.gradient)
     row, pairs = measure(loss, displacement, minibatch, count=4, seed=3, tolerance=1e-3)
     assert row["gradient_share"] == share_in(pairs.vectors, loss.gradient)
@@ -265,41 +261,26 @@ def test_one_row_says_all(model, images):
     assert all(isinstance(value, float | int) for value in row.values())
 
 
-def test_a_fixed_sample_is_fixed_and_in_order(images):
-    sample = fixed_sample(images, 15)
-    assert len(sample) == 15
-    assert torch.equal(sample.pixels, fixed_sample(images, 15).pixels)
-    positions = [int((images.pixels == image).flatten(1).all(1).nonzero()) for image in sample.pixels]
-    assert positions == sorted(set(positions))
-    assert torch.equal(sample.labels, images.labels[positions])
-
-
-@pytest.mark.parametrize("size", [0, 41])
-def test_a_sample_larger_than_the_set_is_refused(images, size):
-    with pytest.raises(InvalidInput, match=f"sample of {size} images: the training set has 40"):
-        fixed_sample(images, size)
-
-
-def test_weights_that_are_not_finite_are_refused(model, images):
+def test_weights_that_are_not_finite_are_refused(model, sample):
     with torch.no_grad():
         model.fc.weight[0, 0] = float("nan")
     with pytest.raises(Diverged, match="weights are not finite: the training diverged"):
-        SampleLoss(model, images)
+        SampleLoss(model, sample)
 
 
-def test_a_loss_that_is_not_finite_is_refused(model, images):
+def test_a_loss_that_is_not_finite_is_refused(model, sample):
     with torch.no_grad():
         model.float().fc.weight[0].fill_(3e38)
         model.fc.weight[1:].fill_(-3e38)
     with pytest.raises(Diverged, match="loss on the curvature sample is"):
-        SampleLoss(model, images)
+        SampleLoss(model, sample)
 
 
-def test_statistics_that_cannot_be_had_are_refused(model, images):
+def test_statistics_that_cannot_be_had_are_refused(model, sample):
     with pytest.raises(InvalidInput, match="it has 40 images and a batch 39"):
-        SampleLoss(model, images, statistics="batch", batch=39)
+        SampleLoss(model, sample, statistics="batch", batch=39)
     with pytest.raises(InvalidInput, match="unknown statistics 'eval'"):
-        SampleLoss(model, images, statistics="eval")
+        SampleLoss(model, sample, statistics="eval")
 
 
 class RootOfBias(torch.nn.Module):
@@ -314,9 +295,9 @@ class RootOfBias(torch.nn.Module):
         return self.linear(x.flatten(1)) + self.bias.sqrt()
 
 
-def test_a_gradient_that_is_finite_in_part_is_refused(images):
+def test_a_gradient_that_is_finite_in_part_is_refused(sample):
     with pytest.raises(Diverged, match="the training diverged"):
-        SampleLoss(RootOfBias(), images)
+        SampleLoss(RootOfBias(), sample)
 
 
 def test_a_solver_that_does_not_converge_says_what_to_do(rng, monkeypatch):

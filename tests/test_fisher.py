@@ -10,12 +10,9 @@ from pandas import DataFrame, read_csv
 from scipy import stats
 from torch import nn
 
-from earlyphase.core.fisher import drawn_labels, fisher_trace, sample_at, squared_gradients
-from earlyphase.core.images import unaugmented
+from earlyphase.core.fisher import drawn_labels, fisher_trace, squared_gradients
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state
-from earlyphase.core.tasks import noise_images, rotation, with_deficit
-from earlyphase.errors import InvalidInput
 from earlyphase.results.figures import figure, render
 from earlyphase.runtime.storage import save_weights
 from earlyphase.study.jobs import jobs
@@ -24,7 +21,6 @@ from earlyphase.study.study import Study
 from test_figures import check_declaration
 from test_first_iterations import NAMES, command, folder, spec, state  # noqa: F401 - `folder` is a fixture
 from test_study import CONFIG, RULES, SCHEMA
-from test_tasks import made, same
 
 CLASSES = 5
 
@@ -147,39 +143,6 @@ def test_a_diverged_network_has_no_trace(network, batch):
     row = fisher_trace(network, batch, 2, np.random.default_rng(0))
     assert np.isnan([row[name] for name in row if name != "samples"]).all()
     assert row["samples"] == 6
-
-
-# The sample
-
-
-def test_a_sample_is_of_the_training_images_chosen_for_good_by_the_seed(rng):
-    task = made(rng)
-    images, labels = sample_at(task, 12, 1, 0)
-    whole = task.train.normalise(task.train.pixels)
-    places = [int((whole == image).all(dim=(1, 2, 3)).nonzero()[0, 0]) for image in images]
-    assert len(set(places)) == 12
-    assert places == sorted(places)
-    assert torch.equal(labels, task.train.labels[places])
-    assert same(sample_at(task, 12, 1, 7), (images, labels))
-    assert not same(sample_at(task, 12, 2, 0), (images, labels))
-    with pytest.raises(InvalidInput, match="sample of 41 images: the training set has 40"):
-        sample_at(task, 41, 1, 0)
-
-
-def test_a_sample_is_seen_as_the_network_sees_it_at_the_time(rng):
-    upright = made(rng)
-    plain, _ = sample_at(upright, 12, 1, 3)
-    images, turns = sample_at(rotation(upright, 1), 12, 1, 3)
-    for image, turn, as_it_was in zip(images, turns, plain, strict=True):
-        assert np.array_equal(image.numpy(), np.rot90(as_it_was.numpy(), int(turn), (1, 2)))
-    harmful = noise_images(upright, 1)
-    task = with_deficit(upright, harmful, range(2, 5))
-    for iteration in range(7):
-        expected = sample_at(harmful if iteration in range(2, 5) else upright, 12, 1, iteration)
-        assert same(sample_at(task, 12, 1, iteration), expected)
-    whole = sample_at(harmful, 40, 1, 0)[0].flatten(1).sum(dim=1)
-    shown = harmful.batches(1, 40, unaugmented)(0)[0].flatten(1).sum(dim=1)
-    assert torch.equal(whole.sort().values, shown.sort().values)
 
 
 # The stage

@@ -22,6 +22,7 @@ from earlyphase.core.optimizer import MaskedSGD
 from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.training import Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
+from earlyphase.results.claims import judge, networks
 from earlyphase.results.claims.catalogue import packaged
 from earlyphase.results.figures import figure
 from earlyphase.results.pretraining import LOST, matching_durations
@@ -557,7 +558,8 @@ def verdict(claim, reading=None, **of):
         ("D4", {("blur", 480): 1.0}, NO),
         ("D5", {("blur_rotation", 480): 0.0}, YES),
         ("D5", {("blur_rotation", 480): 2.0}, NO),
-        ("D6", {("blur_rotation", 480): 2.0}, NOT_RUN),
+        ("D6", {("blur_rotation", 48): -2.0, ("blur_rotation", 480): 2.0}, YES),  # the longest counts
+        ("D6", {("blur_rotation", 480): -2.0}, NO),
     ],
 )
 def test_short_study_verdicts_where_the_truth_is_known(claim, first, expected):
@@ -623,17 +625,28 @@ def paper_tables(**changed):
 @pytest.mark.parametrize(
     ("changed", "claim", "expected"),
     [
-        ({}, "D1", YES), ({}, "D2", YES), ({}, "D3", YES), ({}, "D4", YES), ({}, "D5", YES), ({}, "D6", NOT_RUN),
+        ({}, "D1", YES), ({}, "D2", YES), ({}, "D3", YES), ({}, "D4", YES), ({}, "D5", YES), ({}, "D6", OPEN),
         ({}, "D7", YES), ({}, "D8", YES), ({}, "D9", YES),
         ({"random_labels": (0.0, 1.5, 0.0, -3.0)}, "D1", NO),
         ({"random_labels": (0.0, 0.0, 0.0, 3.0)}, "D1", NO),
         ({"rotation": (0.0, 0.5, 1.0, 0.5)}, "D2", NO),
         ({"rotation": (3.0, 3.0, 3.0, 3.0)}, "D3", NO),  # as good at once: labels would speed up nothing
-        ({"blur_rotation": (0.0, 0.0, 0.0, 2.0)}, "D5", NO),
+        ({"blur_rotation": (0.0, 0.0, 0.0, 2.0)}, "D5", NO), ({"blur_rotation": (0.0, 0.0, 0.0, 2.0)}, "D6", YES),
     ],
 )  # fmt: skip
 def test_full_scale_verdicts_where_the_truth_is_known(changed, claim, expected):
     assert assessed(claim, paper_tables(**changed), full=True) == expected
+
+
+@pytest.mark.parametrize(("function", "on"), [("vgg", "D6"), ("resnet", "D5")])
+def test_a_claim_on_one_network_is_judged_on_no_other(function, on):
+    (network,) = networks(paper_tables())
+    study = {"full_scale": True, "functions": {network[1]: function}}
+    rows = judge(paper_tables(), study).drop_duplicates("id").set_index("id")
+    (other,) = {"D5", "D6"} - {on}
+    assert rows.loc[on, "verdict"] != NOT_RUN and rows.loc["D4", "verdict"] == YES
+    assert rows.loc[other, "verdict"] == NOT_RUN
+    assert rows.loc[other, "test"].endswith(f"it is no claim on networks of {function}")
 
 
 def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():

@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 from scipy.stats import norm
 
+from earlyphase.core.curvature import fixed_sample
 from earlyphase.core.images import Augmentation, Images, in_turn, shuffled_batches, unaugmented
+from earlyphase.core.streams import generator
 from earlyphase.core.tasks import (
     Task,
     apply,
@@ -16,6 +18,7 @@ from earlyphase.core.tasks import (
     random_labels,
     relabelled,
     rotation,
+    sample_at,
     supervised,
     vertical_flip,
     with_deficit,
@@ -414,3 +417,55 @@ def test_turning_images_that_are_known_not_to_be_square_is_refused_at_the_start(
                 study("rotation")
         else:
             assert study("rotation").runs
+
+
+# Samples to measure on
+
+
+def drawn(task, size, seed, iteration):
+    return sample_at(task, size, iteration, generator(seed, "sample"))
+
+
+def test_a_sample_is_of_the_training_images_chosen_for_good_by_the_stream(rng):
+    task = made(rng)
+    images, labels = drawn(task, 12, 1, 0)
+    whole = task.train.normalise(task.train.pixels)
+    places = [int((whole == image).all(dim=(1, 2, 3)).nonzero()[0, 0]) for image in images]
+    assert len(set(places)) == 12
+    assert places == sorted(places)
+    assert torch.equal(labels, task.train.labels[places])
+    assert same(drawn(task, 12, 1, 7), (images, labels))
+    assert not same(drawn(task, 12, 2, 0), (images, labels))
+
+
+@pytest.mark.parametrize("size", [0, 41])
+def test_a_sample_larger_than_the_set_is_refused(rng, size):
+    with pytest.raises(InvalidInput, match=f"sample of {size} images: the training set has 40"):
+        drawn(made(rng), size, 1, 0)
+
+
+def test_a_sample_is_seen_as_the_network_sees_it_at_the_time(rng):
+    upright = made(rng)
+    plain, _ = drawn(upright, 12, 1, 3)
+    images, turns = drawn(rotation(upright, 1), 12, 1, 3)
+    for image, turn, as_it_was in zip(images, turns, plain, strict=True):
+        assert np.array_equal(image.numpy(), np.rot90(as_it_was.numpy(), int(turn), (1, 2)))
+    harmful = noise_images(upright, 1)
+    task = with_deficit(upright, harmful, range(2, 5))
+    for iteration in range(7):
+        expected = drawn(harmful if iteration in range(2, 5) else upright, 12, 1, iteration)
+        assert same(drawn(task, 12, 1, iteration), expected)
+    whole = drawn(harmful, 40, 1, 0)[0].flatten(1).sum(dim=1)
+    shown = harmful.batches(1, 40, unaugmented)(0)[0].flatten(1).sum(dim=1)
+    assert torch.equal(whole.sort().values, shown.sort().values)
+
+
+def test_the_curvature_is_measured_on_what_the_network_sees_at_its_iteration(rng):
+    task = rotation(made(rng), 1)
+    (early, turns), (late, other_turns) = (fixed_sample(task, 12, iteration) for iteration in (3, 4))
+    assert turns.tolist() != other_turns.tolist()
+    for one, turn, other, other_turn in zip(early, turns, late, other_turns, strict=True):
+        upright, same_upright = (
+            np.rot90(image.numpy(), -int(by), (1, 2)) for image, by in ((one, turn), (other, other_turn))
+        )
+        assert np.array_equal(upright, same_upright)  # the same images at any iteration

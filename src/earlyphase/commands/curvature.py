@@ -16,7 +16,7 @@ from earlyphase.core.curvature import (
     parameters_of,
     training_gradient,
 )
-from earlyphase.core.images import Images
+from earlyphase.core.images import Batch
 from earlyphase.core.networks.state import load_state
 from earlyphase.runtime.storage import Row, save_rows, save_tensors
 
@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> None:
     with training_job(args, state=args.state, initial=args.initial) as job:
         k, kinds = job.spec["columns"]["k"], job.spec["curvature"]["statistics"]
         model, displacement = states(job, args, k)
-        sample = sample_of(job)
+        sample = fixed_sample(job.task, job.sample_size(job.spec["curvature"]["sample"]), k)
         tolerance = job.spec["curvature"]["tolerance"]
         rows, tensors = [], {}
         for statistics in kinds:
-            chosen = {"sample": len(sample), "statistics": statistics, "tolerance": tolerance}
+            chosen = {"sample": len(sample[1]), "statistics": statistics, "tolerance": tolerance}
             try:
                 row, pairs = measured(job, model, displacement, sample, statistics)
             except Diverged as error:
@@ -67,13 +67,8 @@ def states(job: Job, args: argparse.Namespace, k: int) -> tuple[nn.Module, np.nd
     return model, vectors[1] - vectors[0]
 
 
-def sample_of(job: Job) -> Images:
-    """The images that the Hessian is computed on."""
-    return fixed_sample(job.task.train, job.sample_size(job.spec["curvature"]["sample"]))
-
-
 def measured(
-    job: Job, model: nn.Module, displacement: np.ndarray, sample: Images, statistics: str
+    job: Job, model: nn.Module, displacement: np.ndarray, sample: Batch, statistics: str
 ) -> tuple[Row, Eigenpairs]:
     """Measure the curvature of a network under one kind of batch norm's statistics."""
     settings = job.settings

@@ -4,9 +4,10 @@ import argparse
 
 from earlyphase.commands._job import training_job
 from earlyphase.commands._options import add_training_arguments, load_state_at
-from earlyphase.core.fisher import fisher_trace, sample_at
+from earlyphase.core.fisher import fisher_trace
 from earlyphase.core.networks.state import load_state
 from earlyphase.core.streams import generator
+from earlyphase.core.tasks import sample_at
 from earlyphase.runtime.storage import save_rows
 
 
@@ -27,7 +28,8 @@ def run(args: argparse.Namespace) -> None:
         k, chosen = job.spec["columns"]["k"], job.spec["fisher"]
         model = job.network()
         load_state(model, load_state_at(args.state, k))
-        batch = sample_at(job.task, job.sample_size(chosen["sample"]), job.seed, k)
+        stream = generator(job.seed, "fisher sample")
+        batch = sample_at(job.task, job.sample_size(chosen["sample"]), k, stream)
         row = fisher_trace(model, batch, chosen["draws"], generator(job.seed, "fisher labels", k))
         save_rows(args.out_row, job.described([{"iteration": k} | row]))
         job.resume.remove()

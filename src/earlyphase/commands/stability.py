@@ -13,11 +13,12 @@ from torch import nn
 from earlyphase.commands._job import Job, training_job
 from earlyphase.commands._options import add_training_arguments, load_state_at
 from earlyphase.commands.checkpoint import kept_before
-from earlyphase.core.fisher import sample_at
 from earlyphase.core.images import BatchAt, in_turn
 from earlyphase.core.masks import Mask, Weights, density, full_mask
 from earlyphase.core.networks.state import load_state, prunable_names
 from earlyphase.core.stability import apart, line_between, rise, second_noise
+from earlyphase.core.streams import generator
+from earlyphase.core.tasks import sample_at
 from earlyphase.core.training import Training, evaluate
 from earlyphase.runtime.storage import Row, load_mask, save_rows
 
@@ -99,6 +100,7 @@ def accuracy_of(job: Job, model: nn.Module, weights: Weights) -> float:
 def line_of(job: Job, model: nn.Module, first: Weights, second: Weights) -> list[Row]:
     """Error and loss on the line, with statistics of as many training images as asked for, or of all."""
     chosen = job.spec["stability"]
-    images, _ = sample_at(job.task, job.sample_size(chosen["sample"]), job.seed, job.settings.iterations)
+    size, stream = job.sample_size(chosen["sample"]), generator(job.seed, "fisher sample")
+    images, _ = sample_at(job.task, size, job.settings.iterations, stream)
     rows = line_between(model, first, second, chosen["points"], images, job.task.test, job.autocast)
     return [row | {"sample": len(images)} for row in rows]

@@ -8,17 +8,18 @@ A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from earlyphase.core.images import Images
+from earlyphase.core.images import Batch
 from earlyphase.core.precision import full_precision
 from earlyphase.core.streams import generator
 from earlyphase.core.subspaces import random_subspace, share_in
+from earlyphase.core.tasks import Task, sample_at
 from earlyphase.errors import InvalidInput
 
 SAMPLE_BATCH = 500  # images whose double-backward graph is in memory at once
@@ -38,17 +39,19 @@ class Eigenpairs:
 # The loss
 
 
-def fixed_sample(images: Images, size: int, seed: int = 0) -> Images:
-    """Choose `size` images for good; the order of the set stays.
+def fixed_sample(task: Task, size: int, iteration: int) -> Batch:
+    """Choose training images for good, the same for all seeds, as the network sees them at an iteration.
 
     Raises:
         InvalidInput: the set has fewer.
     """
-    if not 0 < size <= len(images):
-        raise InvalidInput(f"a curvature sample of {size} images: the training set has {len(images)}")
-    drawn = np.sort(generator(seed, "curvature sample").choice(len(images), size, replace=False))
-    chosen = torch.from_numpy(drawn).to(images.labels.device)
-    return replace(images, pixels=images.pixels[chosen], labels=images.labels[chosen])
+    return sample_at(task, size, iteration, generator(0, "curvature sample"))
+
+
+def in_parts(sample: Batch, size: int) -> Iterator[Batch]:
+    """Yield a sample some images at a time."""
+    images, labels = sample
+    return zip(images.split(size), labels.split(size), strict=True)
 
 
 class FixedNorm(nn.Module):
@@ -79,14 +82,14 @@ def fix_norms(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def use_statistics_of(sample: Images, model: nn.Module, batch: int) -> None:
+def use_statistics_of(sample: Batch, model: nn.Module, batch: int) -> None:
     """Set the running statistics of batch norm to the averages over `sample`, in place."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # the plain average over batches
     model.train()
-    for inputs, _ in sample.in_batches(batch):
+    for inputs, _ in in_parts(sample, batch):
         model(inputs.to(next(model.parameters()).dtype))
 
 
@@ -98,7 +101,7 @@ def forget_statistics(model: nn.Module) -> None:
             module.running_mean = module.running_var = module.num_batches_tracked = None
 
 
-def prepared(model: nn.Module, sample: Images, statistics: str, batch: int) -> nn.Module:
+def prepared(model: nn.Module, sample: Batch, statistics: str, batch: int) -> nn.Module:
     """Copy a network so that it normalises as `SampleLoss` says.
 
     Raises:
@@ -106,9 +109,10 @@ def prepared(model: nn.Module, sample: Images, statistics: str, batch: int) -> n
     """
     copied = deepcopy(model)
     if statistics == "batch":
-        if len(sample) > batch:
+        images, _ = sample
+        if len(images) > batch:
             raise InvalidInput(
-                f"statistics 'batch' are of the whole sample at once, but it has {len(sample)} images "
+                f"statistics 'batch' are of the whole sample at once, but it has {len(images)} images "
                 f"and a batch {batch}"
             )
         forget_statistics(copied)
@@ -157,7 +161,7 @@ class SampleLoss:
     """
 
     def __init__(
-        self, model: nn.Module, sample: Images, *, statistics: str = "running", batch: int = SAMPLE_BATCH
+        self, model: nn.Module, sample: Batch, *, statistics: str = "running", batch: int = SAMPLE_BATCH
     ) -> None:
         """Copy `model` and evaluate it.
 
@@ -169,8 +173,8 @@ class SampleLoss:
             raise Diverged("weights are not finite: the training diverged; lower its learning rate")
         self._model = prepared(model, sample, statistics, batch)
         self._parameters = list(self._model.parameters())
-        self._sample, self._batch = sample, batch
-        self._kept = list(self._terms()) if len(sample) <= batch else None
+        self._sample, self._batch, self._size = sample, batch, len(sample[1])
+        self._kept = list(self._terms()) if self._size <= batch else None
         self.value, self.gradient = 0.0, np.zeros(sum(p.numel() for p in self._parameters))
         for loss, gradients in self._kept or self._terms():
             self.value += loss
@@ -180,10 +184,10 @@ class SampleLoss:
 
     def _terms(self) -> Iterator[tuple[float, tuple[torch.Tensor, ...]]]:
         """Each batch's part of the loss, and of the gradient with its graph."""
-        for inputs, labels in self._sample.in_batches(self._batch):
+        for inputs, labels in in_parts(self._sample, self._batch):
             with full_precision():
                 logits = self._model(inputs.to(self._parameters[0].dtype))
-                loss = F.cross_entropy(logits, labels, reduction="sum") / len(self._sample)
+                loss = F.cross_entropy(logits, labels, reduction="sum") / self._size
                 gradients = torch.autograd.grad(loss, self._parameters, create_graph=True)
             yield loss.item(), gradients
 

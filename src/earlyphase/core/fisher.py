@@ -17,34 +17,6 @@ from torch import nn
 
 from earlyphase.core.images import Batch
 from earlyphase.core.precision import full_precision
-from earlyphase.core.streams import generator
-from earlyphase.core.tasks import Task
-from earlyphase.errors import InvalidInput
-
-
-def sample_at(task: Task, size: int, seed: int, iteration: int) -> Batch:
-    """Choose training images for good, and return them as the network sees them at an iteration, unaugmented.
-
-    In the window of a deficit they are those of the deficit; a task that changes mini-batches changes them.
-
-    Args:
-        task: what is learnt.
-        size: number of images, chosen by the seed without replacement, in the order of the set.
-        seed: the replicate.
-        iteration: the clock.
-
-    Raises:
-        InvalidInput: the set has fewer.
-    """
-    for window, harmful in reversed(task.deficits):
-        if iteration in window:
-            return sample_at(harmful, size, seed, iteration)
-    if not 0 < size <= len(task.train):
-        raise InvalidInput(f"a Fisher sample of {size} images: the training set has {len(task.train)}")
-    drawn = np.sort(generator(seed, "fisher sample").choice(len(task.train), size, replace=False))
-    chosen = torch.from_numpy(drawn).to(task.train.labels.device)
-    batch = task.train.normalise(task.train.pixels[chosen]), task.train.labels[chosen]
-    return batch if task.change is None else task.change(batch, iteration)
 
 
 def squared_gradients(

@@ -43,6 +43,13 @@ class Task:
             batch_at = in_turn((0, batch_at), (window.start, harmful_at), (window.stop, batch_at))
         return batch_at
 
+    def at(self, iteration: int) -> "Task":
+        """What is learnt at an iteration: in the window of a deficit, the deficit."""
+        for window, harmful in reversed(self.deficits):
+            if iteration in window:
+                return harmful.at(iteration)
+        return self
+
 
 def apply(entries: Sequence[Mapping], given: Task, seed: int) -> Task:
     """Apply configured tasks one after the other.
@@ -71,6 +78,30 @@ def with_deficit(clean: Task, harmful: Task, window: range) -> Task:
             "a network keeps its output layer through a window, so both must have as many"
         )
     return replace(clean, deficits=(*clean.deficits, (window, harmful))) if window else clean
+
+
+def sample_at(given: Task, size: int, iteration: int, stream: np.random.Generator) -> Batch:
+    """Draw training images, and return them as the network sees them at an iteration, unaugmented.
+
+    In the window of a deficit they are those of the deficit; a task that changes mini-batches changes them.
+
+    Args:
+        given: what is learnt.
+        size: number of images, drawn without replacement, in the order of the set.
+        iteration: the clock.
+        stream: the same one draws the same images, whatever the iteration.
+
+    Raises:
+        InvalidInput: the set has fewer.
+    """
+    learnt = given.at(iteration)
+    train = learnt.train
+    if not 0 < size <= len(train):
+        raise InvalidInput(f"a sample of {size} images: the training set has {len(train)}")
+    drawn = np.sort(stream.choice(len(train), size, replace=False))
+    chosen = torch.from_numpy(drawn).to(train.labels.device)
+    batch = train.normalise(train.pixels[chosen]), train.labels[chosen]
+    return batch if learnt.change is None else learnt.change(batch, iteration)
 
 
 def hold_out(given: Task, size: int, seed: int) -> tuple[Task, Images | None]:

@@ -45,6 +45,13 @@ def check_claim(place: str, entry: dict) -> None:
         raise InvalidInput(f"configuration: {place} lacks {' and '.join(sorted(missing))}, or both")
     if twice := {"full", "short"} & entry.keys() - scales:
         raise InvalidInput(f"configuration: {place} has both and {twice.pop()}: one criterion for each study")
+    known = registered("models")
+    for name in (name for names in entry.get("networks", {}).values() for name in names):
+        if name not in known:
+            raise InvalidInput(
+                f"configuration: {place}.networks names {name!r}, which makes no network"
+                f"{closest(name, sorted(known))} (known: {', '.join(sorted(known))})"
+            )
     parts = [(f"{place}.{scale}", part) for scale in sorted(scales) for part in parts_of(entry, scale)]
     for where, part in parts:
         check_part(where, part)

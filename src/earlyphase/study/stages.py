@@ -352,12 +352,15 @@ def of_figure(study: Study, names: Names) -> dict:
 
 
 def of_claims(study: Study, names: Names) -> dict:
-    """Whether the study is of the paper's scale, claims that are not the package's, where each table lies."""
+    """Whether it is of the paper's scale, claims that are not the package's, tables and networks."""
     path = study.rules["collect"].outputs["table"]
     there = {table for run in study.runs for table in tables_of(study, run)}
     sources = {table: path.replace("{table}", table) for table in all_tables() if table in there}
     own = {name: study.claims.get(name) for name in study.config["claims"]}
-    return {"full_scale": study.config["full_scale"], "claims": own, "sources": sources}
+    functions = {run.model: study.config["models"][run.model]["function"] for run in study.runs}
+    return {
+        "full_scale": study.config["full_scale"], "claims": own, "sources": sources, "functions": functions,
+    }  # fmt: skip
 
 
 def of_report(study: Study, names: Names) -> dict:

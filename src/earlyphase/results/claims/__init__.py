@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from pandas import DataFrame, concat
 
 from earlyphase.results.claims.catalogue import catalogue
-from earlyphase.results.claims.judging import ERROR, FINDING, NOT_RUN, OTHERS, Tables, assess
+from earlyphase.results.claims.judging import ERROR, FINDING, NOT_RUN, OTHERS, Tables, assess, not_run
 from earlyphase.results.summaries import NETWORK
 
 for module in iter_modules(__path__):
@@ -36,7 +36,7 @@ def judge_with_contrasts(tables: Tables, study: dict) -> tuple[DataFrame, DataFr
         tables: name -> collected table, a row per evaluation.
         study: `full_scale`, whether network, data and length are the paper's; `sources`, optional,
             table name -> the file it came from, with {dataset} and {model} in it; `claims`, optional, see
-            `catalogue`.
+            `catalogue`; `functions`, optional, model -> the registered function that makes its networks.
 
     Returns:
         A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to
@@ -61,7 +61,11 @@ def judge_with_contrasts(tables: Tables, study: dict) -> tuple[DataFrame, DataFr
             for reading, criterion in getattr(claim, scale).items():
                 name = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, network, strict=True))
                 said = {"statement": claim.statement, "paper": claim.paper}
-                found, behind = assess(own, criterion, claim.unit)
+                function = study.get("functions", {}).get(network[1])
+                if claim.applies_to(function):
+                    found, behind = assess(own, criterion, claim.unit)
+                else:
+                    found, behind = not_run(f"{criterion.rule}: it is no claim on networks of {function}"), []
                 last = {"same_test_as": same, "source": source, "cited": claim.cited}
                 rows.append(name | said | found | last)
                 contrasts += [name | one for one in behind]

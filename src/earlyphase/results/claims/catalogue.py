@@ -50,6 +50,7 @@ def claim_of(name: str, entry: dict) -> Claim:
         entry["unit"],
         *criteria,
         *tests,
+        entry.get("networks", {}),
     )
 
 

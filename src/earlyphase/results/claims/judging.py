@@ -102,6 +102,7 @@ class Claim:
         short: the criterion for any other study, likewise.
         full_test: what `full` tests, as data; None where it tests nothing. Claims that share it are one test.
         short_test: likewise.
+        networks: `only`, or all `but`: functions of the networks that the claim is about; {} for all.
     """
 
     id: str
@@ -114,6 +115,12 @@ class Claim:
     short: Mapping[str, Criterion]
     full_test: object
     short_test: object
+    networks: Mapping[str, Sequence[str]]
+
+    def applies_to(self, network: str | None) -> bool:
+        """Whether it is about networks made by this function; about one that is not known it is."""
+        only, but = self.networks.get("only"), self.networks.get("but", ())
+        return network is None or (network not in but and (only is None or network in only))
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def assess(tables: Tables, criterion: Criterion, unit: str) -> tuple[dict, list[
     try:
         weighed = weigh(tables, criterion, unit)
     except NotRun as missing:
-        return {"ours": "", "error": "", "n": 0, "test": str(missing), "verdict": NOT_RUN}, []
+        return not_run(str(missing)), []
     found = [one.evidence for one in weighed]
     verdict = criterion.verdict or decide([one.p_inside for one in found], [one.p_outside for one in found])
     worst = nearest_to_failing(found)
@@ -174,6 +181,11 @@ def assess(tables: Tables, criterion: Criterion, unit: str) -> tuple[dict, list[
         "verdict": verdict,
     }
     return summary, [row_of(one) | {"reported": one is weighed[worst]} for one in weighed]
+
+
+def not_run(because: str) -> dict:
+    """What `assess` says of a claim that is not judged."""
+    return {"ours": "", "error": "", "n": 0, "test": because, "verdict": NOT_RUN}
 
 
 def row_of(weighed: Weighed) -> dict:

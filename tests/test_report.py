@@ -513,6 +513,10 @@ def test_sentences_on_courses_tell_ends_and_what_lies_beyond_them():
     ]
     geometric = curve.drop(columns="std").assign(factor=1.5).head(1)
     assert findings.courses(geometric) == ["norm: 2.00 (times or divided by 1.5) at iteration 0 (3 seeds)."]
+    named = curve.assign(curve="accuracy", mean=[0.1, 0.05, 0.9], std=0.01)
+    assert findings.courses(named) == [
+        "test accuracy: from 10.0 ± 1.0 % at iteration 0 to 90.0 ± 1.0 % at 20; lowest 5.00 % at 10 (3 seeds)."
+    ]
     many = concat([curve.assign(panel="a", curve=f"w{i}") for i in range(findings.MOST + 1)])
     assert findings.courses(many) == []
 
@@ -523,6 +527,16 @@ def test_sentences_on_losses_instabilities_and_gains():
         {"measure": "fisher_trace", "first": 4, "mean": 3.9, "std": 0.9, "n": 5},
     ])  # fmt: skip
     assert findings.losses(lost) == ["base: blur in iterations 0 to 100 costs 3.1 ± 1.0 points (n = 5)."]
+    shift = lost.assign(measure="shift", regime="no_decay", mean=-0.031).head(1)
+    assert findings.losses(shift) == [
+        "no decay: blur in iterations 0 to 100 costs 3.1 ± 1.0 points less than the first network loses under base "
+        "(n = 5)."
+    ]
+    control = lost.assign(measure="accuracy", deficit="supervised", mean=0.9).head(1)
+    assert findings.losses(concat([control.assign(end=0), control])) == [
+        "base: no deficit ends at 90.0 ± 1.0 % (n = 5).",
+        "base: the own task in place of a deficit in iterations 0 to 100 ends at 90.0 ± 1.0 % (n = 5).",
+    ]
     both = concat([lost.assign(model="a"), lost.assign(model="b_2")])
     assert [sentence.partition(":")[0] for sentence in findings.losses(both)] == ["a, base", "b 2, base"]
     pairs = DataFrame([

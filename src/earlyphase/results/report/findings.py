@@ -12,6 +12,23 @@ from pandas import DataFrame, Series, isna
 from earlyphase.results.summaries import IDENTICAL
 from earlyphase.results.timeline import label_of, when
 
+CURVES = {  # over iterations: name, factor to its unit, unit
+    "accuracy": ("test accuracy", 100, " %"),
+    "loss": ("test loss", 1, " nats"),
+    "mean_magnitude": ("mean magnitude of the weights", 1, ""),
+    "sign_changes": ("weights whose sign is not the initial one", 100, " %"),
+    "gradient_norm": ("norm of a mini-batch's gradient", 1, ""),
+    "distance_initial": ("distance of the weights from the initial ones", 1, ""),
+    "distance_final": ("distance of the weights from the final ones", 1, ""),
+    "cosine_initial": ("cosine of the weights with the initial ones", 1, ""),
+    "cosine_final": ("cosine of the weights with the final ones", 1, ""),
+    "gradient_share": ("share of the gradient in the top subspace", 100, " %"),
+    "minibatch_share": ("share of a mini-batch's gradient in the top subspace", 100, " %"),
+    "displacement_share": ("share of the way from the start in the top subspace", 100, " %"),
+    "random_share": ("share of the gradient in a random subspace", 100, " %"),
+    "fisher_trace": ("trace of the Fisher information", 1, ""),
+    "empirical_fisher": ("trace of the empirical Fisher information", 1, ""),
+}
 MOST = 6  # curves of a panel that are told one by one; a panel of more is left to the figure
 
 
@@ -47,11 +64,13 @@ def decimals_of(std: float) -> int | None:
     return max(0, 1 - floor(log10(std)))
 
 
-def at_times(row: Series) -> str:
+def at_times(row: Series, scale: float, unit: str) -> str:
     """The mean of a row, with its sample standard deviation, or with the factor that a geometric mean has."""
     if "factor" not in row:
-        return spread(row["mean"], row["std"])
-    return of(row["mean"]) + ("" if isna(row["factor"]) else f" (times or divided by {row['factor']:.2g})")
+        mean, std = scale * row["mean"], scale * row["std"]
+        return spread(mean, std, unit=unit)
+    factor = "" if isna(row["factor"]) else f" (times or divided by {row['factor']:.2g})"
+    return of(scale * row["mean"]) + unit + factor
 
 
 def seeds(points: DataFrame) -> str:
@@ -157,20 +176,22 @@ def courses(points: DataFrame) -> list[str]:
 
 def course_of(points: DataFrame, *, several: bool) -> str:
     """One sentence on one curve of `courses`; `several` kinds of statistics are told apart."""
-    title = title_of(points.iloc[0]) + (f" ({points['statistics'].iloc[0]} statistics)" if several else "")
+    own = str(points["curve"].iloc[0])
+    title, scale, unit = CURVES.get(own, (title_of(points.iloc[0]), 1, ""))
+    title += f" ({points['statistics'].iloc[0]} statistics)" if several else ""
     known = points.dropna(subset=["mean"])
     first, last = known.iloc[0], known.iloc[-1]
+    begins = f"{title}: {{}}{at_times(first, scale, unit)} at iteration {first['iteration']:,.0f}"
     if len(known) == 1:
-        return f"{title}: {at_times(first)} at iteration {first['iteration']:,.0f} ({seeds(known)})."
+        return f"{begins.format('')} ({seeds(known)})."
     between = known.iloc[1:-1]
     turns = [
-        f"{word} {of(row['mean'])} at {row['iteration']:,.0f}"
+        f"{word} {of(scale * row['mean'])}{unit} at {row['iteration']:,.0f}"
         for word, at, beyond in (("lowest", "idxmin", -1), ("highest", "idxmax", 1))
         if len(between) and is_beyond(row := between.loc[getattr(between["mean"], at)()], first, last, beyond)
     ]
     return (
-        f"{title}: from {at_times(first)} at iteration {first['iteration']:,.0f} to "
-        f"{at_times(last)} at {last['iteration']:,.0f}"
+        f"{begins.format('from ')} to {at_times(last, scale, unit)} at {last['iteration']:,.0f}"
         f"{'; ' if turns else ''}{', '.join(turns)} ({seeds(known)})."
     )
 
@@ -188,25 +209,33 @@ def is_beyond(row: Series, first: Series, last: Series, side: int) -> bool:
 
 def losses(points: DataFrame) -> list[str]:
     """What deficits or regimes in windows lead to: accuracy, what is lost, and how factors shift that."""
-    words = {
-        "accuracy": "ends at",
-        "lost": "costs",
-        "shift": "costs, compared with the first network under base,",
-    }
     told, several = [], "model" in points and points["model"].nunique() > 1
-    for _, row in points[points["measure"].isin(list(words))].iterrows():
-        what = row["deficit"] if "deficit" in points else row["curve"]
+    for _, row in points[points["measure"].isin(["accuracy", "lost", "shift"])].iterrows():
         regime = f"{row['model']}, {row['regime']}" if several else row["regime"]
-        where = f"{regime}: {what}".replace("_", " ")
-        if row["measure"] == "accuracy":
-            number = spread(row["mean"], row["std"], 100, " %")
-        else:
-            number = spread(row["mean"], row["std"], 100, " points")
-        window = f"in iterations {int(row['first']):,} to {int(row['end']):,}"
-        if row["first"] == row["end"]:
-            window = "for none of the time"
-        told.append(f"{where} {window} {words[row['measure']]} {number} (n = {int(row['n'])}).")
+        sentence = f"{regime}: {window_of(row)} {outcome_of(row)}".replace("_", " ")
+        told.append(f"{sentence} (n = {int(row['n'])}).")
     return told
+
+
+def window_of(row: Series) -> str:
+    """The deficit, or what was held, of a row of `losses`, and when."""
+    what = row.get("deficit", row.get("curve"))
+    if "deficit" in row and what == "supervised":  # the task itself: a control
+        what = "no deficit" if row["first"] == row["end"] else "the own task in place of a deficit"
+    if row["first"] == row["end"]:
+        return what if what == "no deficit" else f"{what} for none of the time"
+    return f"{what} in iterations {int(row['first']):,} to {int(row['end']):,}"
+
+
+def outcome_of(row: Series) -> str:
+    """What a row of `losses` measures, in words."""
+    if row["measure"] == "accuracy":
+        return f"ends at {spread(row['mean'], row['std'], 100, ' %')}"
+    if row["measure"] == "lost":
+        return f"costs {spread(row['mean'], row['std'], 100, ' points')}"
+    than = "less" if row["mean"] < 0 else "more"
+    number = spread(abs(row["mean"]), row["std"], 100, " points")
+    return f"costs {number} {than} than the first network loses under base"
 
 
 def instabilities(points: DataFrame) -> list[str]:

@@ -109,7 +109,7 @@ def test_a_study_of_ones_own_needs_no_edit_of_the_package(extended):
     assert sorted(path.name for path in perturbed.glob("*.csv")) == ["both.csv", "halves.csv"]
     assert (results / "figures/synthetic/mine/last.svg").exists()
     assert (results / "figures/synthetic/mine/shuffles.png").exists()
-    note = "mine on synthetic: perturbation permuted_channels is left out: permute_channels knows resnet, not small"
+    note = "mine on synthetic: perturbation permuted_channels is left out: permute_channels knows resnet, vgg, conv, lenet_300_100, not small"
     assert note in extended.printed
     assert note in extended.command("status")
 

@@ -196,7 +196,7 @@ def test_one_kind_of_statistics_is_a_list_of_one(kinds):
 
 def times(path, part):
     """Iterations at which a shipped configuration looks at its network: by telemetry, or at accuracy."""
-    (run,) = Study(read_files([ROOT / "config.yaml", ROOT / path]), SCHEMA).runs
+    run = Study(read_files([ROOT / "config.yaml", ROOT / path]), SCHEMA).runs[0]
     return run, np.array(sampled_iterations(run.telemetry[part], run.iterations))
 
 

@@ -100,7 +100,8 @@ def accuracy_of(job: Job, model: nn.Module, weights: Weights) -> float:
 def line_of(job: Job, model: nn.Module, first: Weights, second: Weights) -> list[Row]:
     """Error and loss on the line, with statistics of as many training images as asked for, or of all."""
     chosen = job.spec["stability"]
+    has_statistics = any(True for _ in model.buffers())  # else there is nothing to estimate
     size, stream = job.sample_size(chosen["sample"]), generator(job.seed, "fisher sample")
     images, _ = sample_at(job.task, size, job.settings.iterations, stream)
     rows = line_between(model, first, second, chosen["points"], images, job.task.test, job.autocast)
-    return [row | {"sample": len(images)} for row in rows]
+    return [row | {"sample": len(images) if has_statistics else 0} for row in rows]

@@ -26,6 +26,7 @@ from earlyphase.core.criteria import Pruning, magnitude, magnitude_at_k, movemen
 from earlyphase.core.initial import draw_initial, initial_std
 from earlyphase.core.masks import Mask, Ranked, Weights, density, gather_kept, scatter_kept
 from earlyphase.core.streams import generator
+from earlyphase.core.symmetry import channels_of, renamed
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import branch
 
@@ -140,7 +141,7 @@ def constant(ticket: Ticket, seed: int, *, signs: State) -> Ticket:
     return _with_signs(ticket, seed, flat, signs)
 
 
-@branch
+@branch(needs={"scope": {"kernel": "convolutions"}})
 def shuffle(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False) -> Ticket:
     """Permute the kept weights within each group of `scope`.
 
@@ -161,7 +162,7 @@ def shuffle(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False
     return _with_kept(ticket, _permute_within(groups, values, ticket.mask, seed))
 
 
-@branch
+@branch(needs={"scope": {"kernel": "convolutions"}})
 def shuffle_magnitudes(ticket: Ticket, seed: int, *, scope: Scope = "layer", signs: State = "0") -> Ticket:
     """Permute the kept magnitudes within `scope`; each position then has its sign in the state `signs`.
 
@@ -185,7 +186,7 @@ def gaussian_noise(ticket: Ticket, seed: int, *, scale: Annotated[float, {"minim
     )
 
 
-@branch
+@branch(needs={"scope": {"kernel": "convolutions"}})
 def matched_noise(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False) -> Ticket:
     """Add Gaussian noise as large, layer by layer, as the change that a shuffle makes.
 
@@ -198,7 +199,7 @@ def matched_noise(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool =
     return _with_noise(ticket, seed, std)
 
 
-@branch
+@branch(needs={"scope": {"kernel": "convolutions"}})
 def shuffle_mask(ticket: Ticket, seed: int, *, scope: Scope = "layer") -> Ticket:
     """Keep other weights, as many within each group of `scope`, chosen at random: random pruning.
 
@@ -232,7 +233,7 @@ def one_shot(
     return _with_kept(replace(ticket, mask=prune(given, seed, scope=scope)), ticket.weights)
 
 
-@branch(networks=("resnet",))
+@branch(networks=("resnet", "vgg", "conv", "lenet_300_100"))
 def permute_channels(ticket: Ticket, seed: int) -> Ticket:
     """Rename the hidden channels: mask, batch norm and other states follow, so the function is the same.
 
@@ -240,17 +241,16 @@ def permute_channels(ticket: Ticket, seed: int) -> Ticket:
     size: weights are compared under their new names.
 
     Raises:
-        InvalidInput: the network is not the residual network of this package.
+        InvalidInput: the network is not one of those whose channels `symmetry` knows.
     """
-    channels = _channels(ticket.weights)
-    _check_channels(ticket.weights, channels)
+    channels = channels_of(ticket.weights)
     reference = ticket.weights if ticket.reference is None else ticket.reference
     weights, initial, final, mask, reference = (
-        {name: _permute_axes(tensor, channels[_layer(name)], seed) for name, tensor in tensors.items()}
+        renamed(tensors, channels, seed)
         for tensors in (ticket.weights, ticket.initial, ticket.final, ticket.mask, reference)
     )
-    renamed = replace(ticket, weights=weights, initial=initial, final=final, mask=mask, reference=reference)
-    return rewind(renamed, seed)
+    after = replace(ticket, weights=weights, initial=initial, final=final, mask=mask, reference=reference)
+    return rewind(after, seed)
 
 
 def scope_groups(mask: Mask, scope: str) -> np.ndarray:
@@ -316,55 +316,3 @@ def _state(ticket: Ticket, seed: int, source: State) -> Weights:
                 for name, kept in ticket.mask.items()
             }
     raise InvalidInput(f"signs and magnitudes come from k, 0 or fresh, not from {source!r}")
-
-
-def _channels(state: Weights) -> dict[str, tuple[str | None, str | None]]:
-    """Name the channels that each layer of a residual network writes and reads: layer -> (out, in).
-
-    Layers that name the same channels must be permuted alike; None cannot be (images and classes). A
-    block without a projection adds to the stream that it reads, so a stage has one stream, named
-    after the layer that starts it; what `conv1` of a block writes is seen in that block alone.
-    """
-    stream, block = "conv", 0
-    channels: dict[str, tuple[str | None, str | None]] = {"conv": (stream, None), "bn": (stream, None)}
-    while f"blocks.{block}.conv1.weight" in state:
-        prefix, read, hidden = f"blocks.{block}", stream, f"blocks.{block}.conv1"
-        if f"{prefix}.shortcut.0.weight" in state:
-            stream = f"{prefix}.conv2"
-        channels |= {
-            f"{prefix}.conv1": (hidden, read),
-            f"{prefix}.bn1": (hidden, None),
-            f"{prefix}.conv2": (stream, hidden),
-            f"{prefix}.bn2": (stream, None),
-            f"{prefix}.shortcut.0": (stream, read),
-            f"{prefix}.shortcut.1": (stream, None),
-        }
-        block += 1
-    return channels | {"fc": (None, stream)}
-
-
-def _check_channels(state: Weights, channels: dict[str, tuple[str | None, str | None]]) -> None:
-    """Refuse a layer that is not in `channels`, or that has not as many channels as its neighbours."""
-    widths: dict[str, int] = {}
-    for name, tensor in state.items():
-        if _layer(name) not in channels:
-            raise InvalidInput(f"permute_channels knows the networks of `resnet`; they have no {name!r}")
-        for size, group in zip(tensor.shape, channels[_layer(name)], strict=False):
-            if group is not None and widths.setdefault(group, size) != size:
-                raise InvalidInput(
-                    f"permute_channels knows the networks of `resnet`; in those {name!r} of shape "
-                    f"{tensor.shape} would have {widths[group]} channels, not {size}"
-                )
-
-
-def _permute_axes(tensor: np.ndarray, groups: tuple[str | None, str | None], seed: int) -> np.ndarray:
-    """Permute the channels of `tensor`: the first axis in its first group, the second in its second."""
-    for axis, group in enumerate(groups[: tensor.ndim]):
-        if group is not None:
-            order = generator(seed, "perturb", "channels", group).permutation(tensor.shape[axis])
-            tensor = tensor.take(order, axis)
-    return tensor
-
-
-def _layer(name: str) -> str:
-    return name.rpartition(".")[0]

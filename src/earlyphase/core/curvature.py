@@ -119,8 +119,8 @@ def prepared(model: nn.Module, sample: Batch, statistics: str, batch: int) -> nn
         return copied.train()
     if statistics == "sample":
         use_statistics_of(sample, copied, batch)
-    elif statistics != "running":
-        raise InvalidInput(f"unknown statistics {statistics!r} (known: batch, running, sample)")
+    elif statistics not in ("running", "none"):
+        raise InvalidInput(f"unknown statistics {statistics!r} (known: batch, none, running, sample)")
     fix_norms(copied)
     return copied.eval()
 
@@ -153,7 +153,8 @@ class SampleLoss:
     * "batch": train mode, the sample being one batch, so that the statistics depend on the weights: the
       function that SGD descends, in which the length of a convolution's weights does not matter.
 
-    The last two agree in the loss, and differ in its derivatives.
+    The last two agree in the loss, and differ in its derivatives. A network without batch norm has
+    statistics "none".
 
     Attributes:
         value: the loss.

@@ -1,6 +1,6 @@
 """The configured study: its runs, and the settings of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
@@ -88,6 +88,7 @@ class Study:
                 check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
             self._leave_out_perturbations(run)
+            self._leave_out_statistics(run)
             self._leave_out_tickets(run)
 
     @cached_property
@@ -165,25 +166,38 @@ class Study:
         return next((clock for clock in reversed(clocks) if clock is not None), k)
 
     def _leave_out_perturbations(self, run: Run) -> None:
-        """Leave out branches that do not know the network of a run, and say so."""
-        ((network, _),) = self.functions("models", run.model)
-        unknown = {}
-        for name in self.config["perturbations"]:
-            for function, described in self.functions("perturbations", name):
-                if network not in described.facts.get("networks", (network,)):
-                    unknown[name] = f"{function} knows {', '.join(described.facts['networks'])}"
+        """Leave out branches that the network of a run cannot have, and say so."""
+        ((network, described),) = self.functions("models", run.model)
+        lacks = described.facts.get("lacks", ())
+        unknown = {
+            name: reason
+            for name, entry in self.config["perturbations"].items()
+            for one in entries_of(entry)
+            if (reason := why_not(one, self.facts("perturbations", one), network, lacks))
+        }
         sections = ("perturbed", "sparse_pretraining")
         entries = [entry for section in sections for entry in getattr(run, section)]
         applied = {name for entry in entries for name in entry["perturbations"]}
         for name, reason in unknown.items():  # in the order of the configuration
             if name in applied:
-                self.left_out.append(f"{run}: perturbation {name} is left out: {reason}, not {network}")
+                self.left_out.append(f"{run}: perturbation {name} is left out: {reason}")
         for section in sections:
             kept = [
                 entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
                 for entry in getattr(run, section)
             ]
             setattr(run, section, [entry for entry in kept if entry["perturbations"]])
+
+    def _leave_out_statistics(self, run: Run) -> None:
+        """Measure curvature once where a network has no batch norm that could have several statistics."""
+        ((network, described),) = self.functions("models", run.model)
+        if "batch norm" in described.facts.get("lacks", ()):
+            if run.curvature["iterations"] and len(run.curvature["statistics"]) > 1:
+                self.left_out.append(
+                    f"{run}: curvature is measured once and not under each of "
+                    f"{', '.join(run.curvature['statistics'])} statistics: {network} has no batch norm"
+                )
+            run.curvature = run.curvature | {"statistics": ["none"]}
 
     def _leave_out_tickets(self, run: Run) -> None:
         """Leave out tickets to be measured that no chain of a run computes, and say so."""
@@ -437,3 +451,22 @@ def branches_of(entries: list[dict]) -> list[dict[str, list]]:
 def combinations_of(block: dict[str, list]) -> list[dict]:
     """All combinations of a block's values, each a mapping of names to values."""
     return [dict(zip(block, values, strict=True)) for values in product(*block.values())]
+
+
+def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence[str]) -> str:
+    """Why a perturbation cannot be applied to a network; empty where it can.
+
+    Args:
+        entry: of the perturbation: its function and arguments.
+        facts: what its decorator says: `networks` that it knows, alone; `needs`, argument -> value -> what a
+            network must have for it.
+        network: the function that makes the network.
+        lacks: what that says its networks have not.
+    """
+    function = entry["function"]
+    if network not in facts.get("networks", (network,)):
+        return f"{function} knows {', '.join(facts['networks'])}, not {network}"
+    for argument, needs in facts.get("needs", {}).items():
+        if (need := needs.get(entry.get(argument))) in lacks:
+            return f"{function} with {argument} {entry[argument]} needs {need}, which {network} has not"
+    return ""

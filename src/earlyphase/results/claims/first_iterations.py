@@ -228,13 +228,14 @@ def gradient_in_subspace(
     """Share of the squared gradient in the top subspace at each measured time from a time on, in %.
 
     Args:
-        statistics: of batch norm in the Hessian and the gradient, "running" or of the "sample".
+        statistics: of batch norm in the Hessian and the gradient, "running" or of the "sample"; a network
+            without it has one curvature, which counts as either.
         after: an iteration, or
         after_share: a share of the last measured time.
     """
     if "curvature" not in tables or tables["curvature"].empty:
         raise NotRun("the Hessian's top subspace was not computed")
-    measured = tables["curvature"][tables["curvature"]["statistics"] == statistics]
+    measured = tables["curvature"][tables["curvature"]["statistics"].isin([statistics, "none"])]
     if measured.empty:
         raise NotRun(f"the Hessian's top subspace was not computed with {statistics} statistics")
     shares = by_seed(measured, "gradient_share")

@@ -82,8 +82,7 @@ def note_of(kept: DataFrame, points: DataFrame, lost: list[int]) -> str:
     if not kept.empty:
         shares = [(kept[error] / kept[column]).median() for column, (_, error) in TRACES.items()]
         images = kept["samples"].iloc[0]
-        note += (
-            f"\n{images:,} training images a seed, batch norm by running statistics; standard error of one "
-        )
-        note += f"seed's trace\nover these: {shares[0]:.0%} (model) and {shares[1]:.0%} (data) of it, median"
+        note += f"\n{images:,} training images a seed; batch norm, where there is any, by running statistics;"
+        note += "\nstandard error of one seed's trace over these: "
+        note += f"{shares[0]:.0%} (model) and {shares[1]:.0%} (data) of it, median"
     return note

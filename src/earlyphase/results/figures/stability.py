@@ -138,7 +138,9 @@ def notes_of(pairs: DataFrame, lines: DataFrame, names: dict[int, str]) -> list[
         f"{name}: {f'from k = {k:,.0f}' if k == k else 'at no k measured'}" for name, k in found.items()
     )
     count, images = lines["position"].nunique(), lines["sample"].iloc[0]
-    how = f"{count} points on a line, batch norm's statistics estimated at each on {images:,} training images"
+    how = f"{count} points on a line"
+    if images:  # none where there is no batch norm
+        how += f", batch norm's statistics estimated at each on {images:,} training images"
     return [f"Surely stable (one-sided 95 %) – {said}", *difference_of_copies(pairs, names), how]
 
 

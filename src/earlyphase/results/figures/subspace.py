@@ -64,12 +64,12 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
         figure, axes = new_axes(4, height=2.6)
         parts = [draw_shares(axes[0], curvature, kind, others), draw_eigenvalues(axes[1], shown)]
         parts += [draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
-        title = f"{chosen['model']}, {chosen['dataset']}; batch norm by {kind} statistics"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=8)
+        by = "no batch norm" if kind == "none" else f"batch norm by {kind} statistics"
+        figure.suptitle(f"{chosen['model']}, {chosen['dataset']}; {by}", x=0.01, ha="left", fontsize=8)
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
         points["statistics"] = points["statistics"].fillna(kind)
         note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
-        note += f"; {chosen['sample']:,} training images, batch norm by {kind} statistics, "
+        note += f"; {chosen['sample']:,} training images, {by}, "
         note += describe(curvature["residual"].max(), lost, others)
         if leaves_foot(axes[0]) or leaves_foot(axes[1]):
             note += f"\n{LEAVES}"

@@ -15,7 +15,7 @@ sys.path.insert(
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import machine, plugins
-from earlyphase.study import demand, fingerprints, jobs, stages
+from earlyphase.study import demand, fingerprints, foot, jobs, stages
 from earlyphase.study.configuration import plugins_of, read_yaml
 from earlyphase.study.rules import read_rules
 from earlyphase.study.study import Study, citation_in
@@ -39,11 +39,27 @@ except InvalidInput as error:
     raise WorkflowError(str(error))
 
 
+TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if it does
+
+
 # Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and
 # each of them looks at all ready jobs again and again: after some hundred jobs that takes a whole core. No more
 # jobs start here than there are cores, or places in a queue (`jobs`), so there is no such limit.
 onstart:
     workflow.scheduler.job_rate_limiter = None
+    if terminal := foot.of(workflow, STUDY, logger):
+        terminal.start()
+        TERMINALS.append(terminal)
+
+
+onsuccess:
+    for terminal in TERMINALS:
+        terminal.stop()
+
+
+onerror:
+    for terminal in TERMINALS:
+        terminal.stop()
 
 
 # Snakemake inspects the signature of a function each time it calls one: a quarter of the time of planning.

@@ -11,6 +11,8 @@ rule collect:
     params:
         spec=spec("collect"),
         code=code("collect"),
+    message:
+        "Table {wildcards.table} of {wildcards.model} on {wildcards.dataset}"
     shell:
         "python -m earlyphase collect --spec {params.spec:q} --code {params.code:q} "
         "--out {output.table:q} > {log:q} 2>&1"
@@ -36,6 +38,8 @@ rule figure:
     params:
         spec=spec("figure"),
         code=code("figure"),
+    message:
+        "Figure {wildcards.figure} of {wildcards.model} on {wildcards.dataset}"
     shell:
         "python -m earlyphase figure --spec {params.spec:q} --code {params.code:q} "
         "--tables {input.tables:q} "
@@ -58,6 +62,8 @@ rule claims:
     params:
         spec=spec("claims"),
         code=code("claims"),
+    message:
+        "Judge the claims"
     shell:
         "python -m earlyphase claims --spec {params.spec:q} --code {params.code:q} "
         "--tables {input.tables:q} --out {output.table:q} --out-contrasts {output.contrasts:q} > {log:q} 2>&1"

@@ -14,6 +14,8 @@ rule report:
     params:
         spec=spec("report"),
         code=code("report"),
+    message:
+        "Write the report"
     shell:
         "python -m earlyphase report --spec {params.spec:q} --code {params.code:q} "
         "--claims {input.claims:q} --contrasts {input.contrasts:q} "

@@ -105,6 +105,8 @@ rule pairs:
     params:
         spec=spec("pairs"),
         code=code("pairs"),
+    message:
+        "Subspaces of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "python -m earlyphase pairs --spec {params.spec:q} --code {params.code:q} "
         "--eigenpairs {input.eigenpairs:q} --states {input.states:q} --out {output.table:q} > {log:q} 2>&1"

@@ -1,9 +1,11 @@
 """The real workflow on the smoke study: it runs, it reruns exactly, it reports."""
 
+import contextlib
 import inspect
 import json
 import os
 import platform
+import pty
 import re
 import shutil
 import subprocess
@@ -678,3 +680,42 @@ def test_the_instruction_set_can_be_fixed_and_figures_that_mix_two_say_so(finish
     said = (fixed.folder / "logs/figures/synthetic/tiny/effective_std.log").read_text()
     assert "instructions differs between runs: " in said
     assert "differs" not in (fixed.folder / "logs/figures/synthetic/tiny/telemetry.log").read_text()
+
+
+def on_a_terminal(project, *options):
+    """Run Snakemake on a terminal of its own; return its status and what it wrote."""
+    screen, its_end = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *options, "--configfile", "smoke.yaml"],
+        cwd=project.folder,
+        env=os.environ | {"COLUMNS": "160"},
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+    )
+    os.close(its_end)
+    written = b""
+    with contextlib.suppress(OSError):  # what the end of a terminal is on Linux
+        while part := os.read(screen, 65536):
+            written += part
+    os.close(screen)
+    return child.wait(), written.decode()
+
+
+def test_on_a_terminal_one_line_says_how_far_it_is(project):
+    status, written = on_a_terminal(project, "--cores", "2", "--forcerun", "telemetry")
+    assert status == 0
+    lines = re.findall(r"\x1b\[K(\d+ of \d+ jobs[^\r\x1b]*)", written)
+    assert lines and any("; Telemetry, seed" in line for line in lines)
+    assert "rule telemetry:" not in written and "Finished jobid" not in written and "steps (" not in written
+    last = written.rpartition("\x1b[K")[2]
+    assert "Complete log(s)" in last and "jobs," not in last
+    (log,) = re.findall(r"Complete log\(s\): ([^\s\x1b]+)", written)
+    assert "Finished jobid" in Path(log).read_text()  # which keeps every word
+
+
+def test_on_a_terminal_a_job_that_fails_is_shown_with_its_log(project):
+    project.edit("src/earlyphase/core/telemetry.py", '"""', 'raise RuntimeError("on purpose")\n"""')
+    status, written = on_a_terminal(project, "--cores", "2", "--forcerun", "telemetry", "--notemp")
+    assert status
+    assert "Error in rule telemetry" in written and "on purpose" in written

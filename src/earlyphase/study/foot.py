@@ -1,0 +1,198 @@
+"""The line at the foot of a terminal that says how far Snakemake is, in place of its words on every job.
+
+It follows Snakemake's log events, and reads the logs of the jobs that run. Snakemake's own log file keeps
+every word.
+"""
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from earlyphase.runtime import pace
+from earlyphase.sentences import duration
+from earlyphase.study.stages import STAGES
+from earlyphase.study.status import last_lines
+from earlyphase.study.study import Study
+
+VARIABLE = "EARLYPHASE_FOOT"  # of the environment; 0 leaves Snakemake's own words
+EVERY = 1.0  # seconds between two drawings
+MOST = 8  # running jobs whose logs are read
+ERASE = "\r\x1b[K"  # back to the start of the line, and nothing on it
+CHATTER = {"job_info", "group_info", "shellcmd", "job_started", "job_finished", "progress"}
+SELECTING = "Select jobs to execute..."  # is of no event
+
+
+class Planned(NamedTuple):
+    """A job that is to be run."""
+
+    rule: str
+    iterations: int  # of training; 0 where it trains nothing
+
+
+class Running(NamedTuple):
+    """A job that was started."""
+
+    since: float  # by the clock
+    message: str
+    log: Path | None
+
+
+class Foot(logging.Filter):
+    """Counts jobs by Snakemake's log events, and lets those pass that are not about every single job."""
+
+    def __init__(
+        self, planned: Mapping[int, Planned], known: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin to count.
+
+        Args:
+            planned: the jobs to be run, by Snakemake's number.
+            known: words that need not stand in every message.
+            clock: in seconds.
+        """
+        super().__init__()
+        self._planned, self._known, self._clock, self._began = planned, known, clock, clock()
+        self._running: dict[int, Running] = {}
+        self._finished: dict[int, float] = {}  # seconds that each took
+        self._failed: set[int] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Count what a record says; whether it is to be shown."""
+        event = getattr(record, "event", None)
+        name = str(getattr(event, "value", event))
+        self._count(name, record)
+        return name not in CHATTER and record.getMessage() != SELECTING
+
+    def _count(self, event: str, record: logging.LogRecord) -> None:
+        if event == "job_info":
+            found: Any = record
+            message = (found.rule_msg or found.rule_name).replace(self._known, "")
+            log = Path(found.log[0]) if found.log else None
+            self._running[found.jobid] = Running(self._clock(), message, log)
+        elif event in ("job_finished", "job_error"):
+            number = getattr(record, "job_id", getattr(record, "jobid", None))
+            if number is None or (started := self._running.pop(number, None)) is None:
+                return
+            if event == "job_error":
+                self._failed.add(number)
+            elif number in self._planned:
+                self._failed.discard(number)
+                self._finished[number] = self._clock() - started.since
+
+    def line(self) -> str:
+        """What to say now."""
+        running = list(self._running.values())
+        found = [one for job in running[-MOST:] if job.log and (one := pace.read(last_lines(job.log)))]
+        parts = [f"{len(self._finished)} of {len(self._planned)} jobs"]
+        if self._failed:
+            parts.append(f"{len(self._failed)} FAILED")
+        if whole := sum(job.iterations for job in self._planned.values()):
+            done = sum(self._planned[number].iterations for number in self._finished)
+            parts.append(f"{done / whole:.0%} of the iterations")
+        if len(running) > len(found) == MOST:
+            parts.append(f"{len(running)} run")
+        elif found:
+            parts.append(f"{sum(one.rate for one in found):.3g} a second")
+        if (left := self.seconds_left()) is not None:
+            parts.append(f"about {duration(max(1, round(left)))} left")
+        return ", ".join(parts) + ("; " + "; ".join(job.message for job in running) if running else "")
+
+    def seconds_left(self) -> float | None:
+        """Seconds to the end, as finished jobs went; None before any has finished, or when nothing is left.
+
+        A job takes what those of its rule took, in proportion to iterations where it trains; before any of
+        its rule has finished, what an iteration took elsewhere. As many run side by side as until now.
+        """
+        if not self._finished:
+            return None
+        took: dict[str, float] = {}  # seconds, by rule
+        work: dict[str, float] = {}  # iterations, or jobs where they train nothing
+        trained = [0.0, 0]  # seconds and iterations of all jobs that train
+        for number, seconds in self._finished.items():
+            job = self._planned[number]
+            took[job.rule] = took.get(job.rule, 0.0) + seconds
+            work[job.rule] = work.get(job.rule, 0) + (job.iterations or 1)
+            if job.iterations:
+                trained = [trained[0] + seconds, trained[1] + job.iterations]
+        elsewhere = trained[0] / trained[1] if trained[1] else 0.0
+        left = 0.0
+        for number in self._planned.keys() - self._finished.keys():
+            job = self._planned[number]
+            known = took[job.rule] / work[job.rule] if job.rule in work else elsewhere * bool(job.iterations)
+            left += known * (job.iterations or 1)
+        at_once = sum(took.values()) / max(self._clock() - self._began, 1e-9)
+        return left / max(1.0, at_once) if left else None
+
+
+class Terminal:
+    """Keeps the line of a `Foot` below all that a handler writes to a terminal."""
+
+    def __init__(self, handler: logging.StreamHandler[TextIO], foot: Foot) -> None:
+        """Nothing is drawn before `start`."""
+        self._handler, self._foot, self._ended = handler, foot, threading.Event()
+        self._emit = handler.emit
+
+    def start(self) -> None:
+        """Draw from now on, in a thread that ends with the process."""
+        self._handler.addFilter(self._foot)
+        self._handler.emit = self._emit_above  # type: ignore[method-assign]
+        threading.Thread(target=self._draw_on, name="foot", daemon=True).start()
+
+    def stop(self) -> None:
+        """Take the line away for good."""
+        self._ended.set()
+        self._handler.emit = self._emit  # type: ignore[method-assign]
+        self._write(ERASE)
+
+    def _emit_above(self, record: logging.LogRecord) -> None:
+        self._write(ERASE)  # the handler's lock is held, so nothing is drawn in between
+        self._emit(record)
+
+    def _draw_on(self) -> None:
+        while not self._ended.wait(EVERY):
+            try:
+                width = shutil.get_terminal_size().columns
+                text = self._foot.line()
+            except (OSError, ValueError, KeyError, RuntimeError):  # of jobs that end at this moment
+                continue
+            with_end = text if len(text) < width else f"{text[: width - 2]}…"
+            if not self._ended.is_set():
+                self._write(ERASE + with_end)
+
+    def _write(self, text: str) -> None:
+        self._handler.acquire()
+        try:
+            self._handler.stream.write(text)
+            self._handler.stream.flush()
+        except (OSError, ValueError):
+            self._ended.set()  # the terminal is gone
+        finally:
+            self._handler.release()
+
+
+def of(workflow: Any, study: Study, logger: logging.Logger) -> Terminal | None:
+    """The foot of the terminal that Snakemake writes to; None where it is none, or was told how to write.
+
+    Args:
+        workflow: Snakemake's, when it starts.
+        logger: Snakemake's.
+    """
+    chosen = workflow.output_settings
+    told = chosen.quiet or chosen.verbose or chosen.printshellcmds or os.environ.get(VARIABLE) == "0"
+    handler = next((one for one in logger.handlers if one.name == "DefaultStreamHandler"), None)
+    if told or not isinstance(handler, logging.StreamHandler) or not handler.stream.isatty():
+        return None
+    planned = {job.jobid: planned_of(study, job) for job in workflow.dag.needrun_jobs()}
+    known = f" of {study.runs[0]}" if len(study.runs) == 1 else ""
+    return Terminal(handler, Foot(planned, known))
+
+
+def planned_of(study: Study, job: Any) -> Planned:
+    """What is known of a job of Snakemake before it runs."""
+    stage = STAGES.get(job.rule.name)
+    return Planned(job.rule.name, len(stage.trains(study, job.wildcards_dict)) if stage else 0)

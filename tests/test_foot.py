@@ -1,0 +1,175 @@
+"""The line at the foot of Snakemake's terminal."""
+
+import io
+import logging
+
+import pytest
+
+from earlyphase.study import foot
+from earlyphase.study.foot import ERASE, Foot, Planned, Terminal
+
+PLANNED = {
+    1: Planned("dense", 100),
+    2: Planned("dense", 100),
+    3: Planned("perturb", 50),
+    4: Planned("figure", 0),
+}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Project:
+    """A foot with a clock of its own, told of jobs as Snakemake's logger tells."""
+
+    def __init__(self, **options):
+        self.clock = Clock()
+        self.foot = Foot(PLANNED, clock=self.clock, **options)
+
+    def tell(self, event, message="", level=logging.INFO, **facts):
+        record = logging.makeLogRecord({"msg": message, "levelno": level, "event": event, **facts})
+        return self.foot.filter(record)
+
+    def start(self, number, message, log=()):
+        return self.tell("job_info", jobid=number, rule_msg=message, rule_name="rule", log=list(log))
+
+    def finish(self, number, at):
+        self.clock.now = at
+        return self.tell("job_finished", job_id=number)
+
+
+@pytest.fixture
+def project():
+    return Project()
+
+
+def test_words_on_single_jobs_are_dropped_and_all_others_pass(project):
+    assert not project.start(1, "Train")
+    assert not project.finish(1, 1)
+    assert not project.tell("progress", done=1, total=4)
+    assert not project.tell("shellcmd")
+    assert not project.tell(None, "Select jobs to execute...")
+    assert project.tell(None, "Complete log(s): there")
+    assert project.tell("run_info", "Job stats")
+    assert project.tell("job_error", "Error in rule dense", jobid=2)
+    assert project.tell("error", "no space left")
+
+
+def test_the_line_counts_jobs_iterations_and_failures_and_names_what_runs(project):
+    assert project.foot.line() == "0 of 4 jobs, 0% of the iterations"
+    project.start(1, "Train net on data, seed 0")
+    project.start(3, "Perturb net on data")
+    assert (
+        project.foot.line()
+        == "0 of 4 jobs, 0% of the iterations; Train net on data, seed 0; Perturb net on data"
+    )
+    project.finish(1, 10)
+    assert project.foot.line().startswith("1 of 4 jobs, 40% of the iterations, about ")
+    project.tell("job_error", jobid=3)
+    assert "1 of 4 jobs, 1 FAILED, 40% of the iterations" in project.foot.line()
+    assert "Perturb" not in project.foot.line()
+    project.start(3, "Perturb net on data")  # tried once more
+    project.finish(3, 15)
+    assert "FAILED" not in project.foot.line()
+
+
+def test_words_that_are_known_are_left_out_of_messages():
+    project = Project(known=" of net on data")
+    project.start(1, "Round 1 of net on data, seed 0")
+    assert project.foot.line().endswith("; Round 1, seed 0")
+
+
+def test_the_speed_is_what_the_logs_of_running_jobs_say(project, tmp_path):
+    for number, rate in ((1, 90), (2, 110)):
+        log = tmp_path / f"{number}.log"
+        log.write_text(f"hello\niteration 20 of 100, {rate} a second, 1 s left\n")
+        project.start(number, "Train", [log])
+    assert ", 200 a second; Train; Train" in project.foot.line()
+
+
+def test_the_time_left_follows_from_what_finished_jobs_took(project):
+    """Two at a time, 10 seconds for 100 iterations: two jobs are open, 5 s of training and one of unknown length."""
+    assert project.foot.seconds_left() is None
+    project.start(1, "")
+    project.start(2, "")
+    project.finish(1, 10)
+    project.finish(2, 10)
+    assert project.foot.seconds_left() == pytest.approx(5 / 2)
+    project.start(3, "")
+    project.finish(3, 30)  # its own kind took longer, but none of that kind is left
+    assert project.foot.seconds_left() is None  # a figure: not known
+    assert "left" not in project.foot.line()
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def handler_on(stream):
+    handler = logging.StreamHandler(stream)
+    handler.name = "DefaultStreamHandler"
+    return handler
+
+
+def test_the_line_stays_below_what_is_written_and_goes_at_the_end(project, monkeypatch):
+    monkeypatch.setattr(foot, "EVERY", 0.01)
+    monkeypatch.setenv("COLUMNS", "30")
+    screen = Screen()
+    handler = handler_on(screen)
+    terminal = Terminal(handler, project.foot)
+    terminal.start()
+    while "jobs" not in screen.getvalue():
+        pass
+    handler.handle(logging.makeLogRecord({"msg": "something failed", "levelno": logging.ERROR}))
+    terminal.stop()
+    handler.handle(logging.makeLogRecord({"msg": "the end", "levelno": logging.INFO}))
+    written = screen.getvalue()
+    assert f"{ERASE}0 of 4 jobs, 0% of the itera…" in written  # one line, however long it is
+    before, _, after = written.partition("something failed\n")
+    assert before.endswith(ERASE)
+    assert after.endswith(f"{ERASE}the end\n")
+    assert written.count("\n") == 2
+
+
+class Workflow:
+    """What is read of Snakemake's."""
+
+    class dag:  # noqa: N801
+        @staticmethod
+        def needrun_jobs():
+            return []
+
+    def __init__(self, **settings):
+        usual = {"quiet": None, "verbose": False, "printshellcmds": False}
+        self.output_settings = type("Settings", (), usual | settings)
+
+
+class Nothing:
+    runs = ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "stream", "environment", "drawn"),
+    [
+        ({}, Screen(), {}, True),
+        ({}, io.StringIO(), {}, False),  # a pipe, or a file
+        ({"quiet": {"all"}}, Screen(), {}, False),
+        ({"verbose": True}, Screen(), {}, False),
+        ({"printshellcmds": True}, Screen(), {}, False),
+        ({}, Screen(), {"EARLYPHASE_FOOT": "0"}, False),
+    ],
+)
+def test_it_is_drawn_on_terminals_alone_and_where_nothing_else_was_asked_for(
+    settings, stream, environment, drawn, monkeypatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    logger = logging.Logger("snakemake")
+    assert foot.of(Workflow(**settings), Nothing(), logger) is None  # another logger writes
+    logger.addHandler(handler_on(stream))
+    assert (foot.of(Workflow(**settings), Nothing(), logger) is not None) == drawn

@@ -7,12 +7,13 @@ that of float32 is taken, of the dense network and of each round that is asked f
 (TOST) at 5 % judge whether its mean over seeds lies within 0.5 points of zero: "equivalent". Where it surely
 lies outside, it is "different", else "not shown". A network is backed only if every one of its tests says
 "equivalent", so nothing is corrected for their number. Fix the number of seeds before you look: adding seeds
-until a test passes makes it pass too often.
+until a test passes makes it pass too often. A test that showed nothing may be followed by another one on other
+seeds, from --first on.
 
 What was trained already is not trained again: type the same command to go on. The rows of the network and
 data set replace those that the table has of them.
 
-usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--rounds 1 2] [--cores 2]
+usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--first 0] [--rounds 1 2] [--cores 2]
                       [--table src/earlyphase/runtime/equivalence.csv]
 """
 
@@ -108,6 +109,7 @@ def main():
     parser.add_argument("folder", type=Path, help="where both studies are trained")
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml")
     parser.add_argument("--seeds", type=int, default=12, help="their number; 5 are the least that count")
+    parser.add_argument("--first", type=int, default=0, help="the lowest seed")
     parser.add_argument(
         "--rounds", nargs="+", type=int, help="that are compared; the last where none is named"
     )
@@ -117,7 +119,9 @@ def main():
     args.folder = args.folder.resolve()
     args.folder.mkdir(parents=True, exist_ok=True)
     seeds = args.folder / "seeds.yaml"
-    seeds.write_text(yaml.safe_dump(NOTHING_ELSE | {"seeds": list(range(args.seeds))}))
+    seeds.write_text(
+        yaml.safe_dump(NOTHING_ELSE | {"seeds": list(range(args.first, args.first + args.seeds))})
+    )
     configurations = [*(path.resolve() for path in args.configfile), seeds]
     study = read_study([ROOT / "config.yaml", *configurations], ROOT)
     targets = [

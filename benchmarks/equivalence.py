@@ -7,14 +7,14 @@ that of float32 is taken, of the dense network and of each round that is asked f
 (TOST) at 5 % judge whether its mean over seeds lies within 0.5 points of zero: "equivalent". Where it surely
 lies outside, it is "different", else "not shown". A network is backed only if every one of its tests says
 "equivalent", so nothing is corrected for their number. Fix the number of seeds before you look: adding seeds
-until a test passes makes it pass too often. A test that showed nothing may be followed by another one on other
-seeds, from --first on.
+until a test passes makes it pass too often. A test that showed nothing may be followed by one on other seeds,
+from --first on.
 
 What was trained already is not trained again: type the same command to go on. The rows of the network and
 data set replace those that the table has of them.
 
-usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--first 0] [--rounds 1 2] [--cores 2]
-                      [--table src/earlyphase/runtime/equivalence.csv]
+usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--first 0] [--rounds 1 2]
+                      [--cores 2] [--table src/earlyphase/runtime/equivalence.csv]
 """
 
 import json

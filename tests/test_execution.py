@@ -2,13 +2,16 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 
+from earlyphase.core import steps
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import execution
-from earlyphase.runtime.execution import Execution, instructions, prepare, processor_model
+from earlyphase.runtime.execution import Execution, explaining, instructions, prepare, processor_model
+from test_first_iterations import command, folder, spec  # noqa: F401 - `folder` is a fixture
 
 CPU = Execution(torch.device("cpu"), "float32", 1)
 
@@ -109,3 +112,66 @@ def test_a_gpu_is_named(monkeypatch):
     assert "gpu" not in CPU.machine()
     on_gpu = Execution(torch.device("cuda:1"), "float32", 1)
     assert on_gpu.machine()["gpu"] == "the GPU at cuda:1"
+
+
+# Memory that is exhausted, GPUs that fail
+
+GPU = torch.device("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "message"),
+    [
+        (
+            GPU,
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            r"cuda:0 has no memory left .*gpu=1",
+        ),
+        (
+            GPU,
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"),
+            r"cuda:0 failed .*nvidia-smi",
+        ),
+        (GPU, RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "cuda:0 failed"),
+        (CPU.device, MemoryError(), "no main memory is left"),
+        (GPU, MemoryError(), "no main memory is left"),
+    ],
+)
+def test_a_failing_device_is_explained_in_one_sentence(device, error, message):
+    with pytest.raises(InvalidInput, match=message) as caught, explaining(device):
+        raise error
+    assert "\n" not in str(caught.value) and "the same command goes on" in str(caught.value)
+
+
+def test_other_errors_are_left_as_they_are():
+    for error in (RuntimeError("size mismatch"), KeyError("x")):
+        with pytest.raises(type(error)) as caught, explaining(GPU):
+            raise error
+        assert caught.value is error
+
+
+def test_a_job_without_memory_goes_on_to_the_same_bytes(folder, monkeypatch, capsys):  # noqa: F811
+    def dense(name):
+        return command(
+            "dense", spec(), "--keep", "0", "--resume", f"{name}.resume", "--resume-interval", "0",
+            "--out-trajectory", f"{name}.trajectory", "--out-metrics", f"{name}.csv", "--out-run", f"{name}.json",
+        )  # fmt: skip
+
+    assert dense("undisturbed") == 0
+    take, taken = steps.F.cross_entropy, 0
+
+    def fifth_asks_for_too_much(*arguments, **options):
+        nonlocal taken
+        taken += 1
+        if taken == 5:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return take(*arguments, **options)
+
+    monkeypatch.setattr(steps.F, "cross_entropy", fifth_asks_for_too_much)
+    assert dense("disturbed") == 1
+    assert "no main memory is left" in capsys.readouterr().err
+    assert Path("disturbed.resume").exists() and not Path("disturbed.json").exists()
+    assert dense("disturbed") == 0
+    assert "resuming at iteration" in capsys.readouterr().out
+    assert Path("disturbed.trajectory").read_bytes() == Path("undisturbed.trajectory").read_bytes()
+    assert Path("disturbed.csv").read_bytes() == Path("undisturbed.csv").read_bytes()

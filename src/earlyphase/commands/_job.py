@@ -20,7 +20,7 @@ from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.pretraining import NEW_OUTPUT, moved, output_names
 from earlyphase.core.tasks import Task, apply, hold_out
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
-from earlyphase.runtime.execution import Execution, prepare, settled
+from earlyphase.runtime.execution import Execution, explaining, prepare, settled
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
 from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
@@ -132,6 +132,7 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
 
     Raises:
         SystemExit: another process has just done the same job, so that nothing is left to do.
+        InvalidInput: memory is exhausted, or the GPU failed.
     """
     begin(args)
     data, header = load_tensors(args.data, "data set")
@@ -145,7 +146,7 @@ def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
     determining = [args.spec, args.code, checksums, execution.record()]
     identity = hashlib.sha256(canonical(determining).encode()).hexdigest()
     resume = ResumeFile(args.resume, identity, args.resume_interval)
-    with resume.lock() as waited:
+    with explaining(execution.device), resume.lock() as waited:
         outputs = [Path(path) for option, path in vars(args).items() if option.startswith("out_")]
         if waited and "out_run" in args and is_done(args.out_run, outputs, identity):
             print("the other process finished this job", flush=True)

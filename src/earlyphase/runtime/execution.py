@@ -6,6 +6,8 @@ None of these is part of an experiment's identity; all are recorded with its res
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -98,6 +100,37 @@ def settled(execution: Execution, model: dict, shape: tuple[int, ...], batch_siz
     (answer,) = answers([case], described(execution.device.type), device=str(execution.device))
     print(f"precision: {answer['precision']}: {answer['because']}", flush=True)
     return replace(execution, precision=answer["precision"], chosen=answer["because"])
+
+
+@contextmanager
+def explaining(device: torch.device) -> Iterator[None]:
+    """Say what a person can do where memory is exhausted, or a GPU fails, in place of how torch puts it.
+
+    Raises:
+        InvalidInput: either happened.
+    """
+    kept = "progress that was saved is kept, and the same command goes on from it"
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        first = (str(error).strip().split("\n") or [""])[0]
+        no_memory = isinstance(error, torch.OutOfMemoryError) or "out of memory" in first
+        if no_memory and device.type == "cuda":
+            raise InvalidInput(
+                f"{device} has no memory left ({first}): run fewer jobs at a time on a GPU "
+                f"(--resources gpu=1), or take a smaller training.batch_size; {kept}"
+            ) from error
+        if no_memory or isinstance(error, MemoryError) or "can't allocate memory" in first:
+            raise InvalidInput(
+                f"no main memory is left ({first or 'MemoryError'}): run fewer jobs at a time (--cores), "
+                f"or ask for more (mem_mb); {kept}"
+            ) from error
+        if isinstance(error, torch.AcceleratorError) or first.startswith(("CUDA error", "cuDNN error")):
+            raise InvalidInput(
+                f"{device} failed ({first}): it may be lost to this process or to the machine, which "
+                f"nvidia-smi shows; {kept}, on a GPU or, with execution.device: cpu, without"
+            ) from error
+        raise
 
 
 def keep_freed_memory() -> None:

@@ -26,9 +26,11 @@ from earlyphase.runtime.resume import named
 from earlyphase.runtime.storage import save_mask, save_tensors, save_weights
 from earlyphase.runtime.tickets import save_trained
 from earlyphase.study import demand, planning
+from earlyphase.study.configuration import read_files, read_yaml
 from earlyphase.study.jobs import job, jobs, spec
 from earlyphase.study.planning import Plan, Speed, longest_chain
-from earlyphase.study.study import read_study
+from earlyphase.study.rules import read_rules
+from earlyphase.study.study import Study, read_study
 from test_workflow import ROOT, Project
 
 SMOKE = read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
@@ -98,18 +100,36 @@ def test_the_longest_chain_is_the_longest_of_all_paths(seed):
     assert longest_chain(seconds, needs) == longest
 
 
-def test_the_longest_chain_of_the_paper_is_a_ticket_that_is_pretrained():
-    """Dense to the end, fifteen rounds of k = 500, a pretraining, a training: as its files name one another."""
-    plan = Plan.of(PAPER, speeds(PAPER))
-    rules = [one.rule for one in plan.chain]
-    assert rules == [
-        "data", "dense", "checkpoint", *["imp_round"] * 15, "pretrain_ticket", "train_ticket", "collect", "figure",
-        "report",
-    ]  # fmt: skip
-    steps = 62_560 + 15 * (62_560 - 500) + 15_640 + 62_560
-    assert sum(len(planning.iterations_of(PAPER, one)) for one in plan.chain) == steps
+def in_resnet20():
+    """The paper's preset, of ResNet-20 alone."""
+    config = read_files([ROOT / "config.yaml", ROOT / "presets/paper.yaml"])
+    config["runs"] = config["runs"][:1]
+    return Study(config, read_yaml(ROOT / "config.schema.yaml"), read_rules(ROOT / "rules"))
+
+
+CHAINS = {
+    "a ticket of k = 500 that is pretrained": (
+        in_resnet20(),
+        ["data", "dense", "checkpoint", *["imp_round"] * 15, "pretrain_ticket", "train_ticket"],
+        62_560 + 15 * (62_560 - 500) + 15_640 + 62_560,
+    ),
+    "fifteen rounds of VGG-13 after its longest pretraining": (
+        PAPER,
+        ["data", "pretrain", "dense", "checkpoint", *["imp_round"] * 15],
+        31_280 + 125_120 + 15 * 125_120,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_longest_chain_of_the_paper(name):
+    """As its files name one another."""
+    study, rules, steps = CHAINS[name]
+    plan = Plan.of(study, speeds(study))
+    assert [one.rule for one in plan.chain] == [*rules, "collect", "figure", "report"]
+    assert sum(len(planning.iterations_of(study, one)) for one in plan.chain) == steps
     for before, after in itertools.pairwise(plan.chain):
-        assert before in planning.needed_jobs(PAPER, list(plan.seconds))[after]
+        assert before in planning.needed_jobs(study, list(plan.seconds))[after]
 
 
 # Iterations and evaluations

@@ -215,7 +215,7 @@ def test_watching_ends_with_the_study_though_nobody_asked_for_the_report(watch, 
     monkeypatch.setattr(status_command.time, "sleep", lambda seconds: finish(last))
     said = watch()
     assert said.count(status_command.CLEAR) == 2
-    assert f"jobs: {len(others) + 1} done, 1 missing" in said.split(status_command.CLEAR)[-1]
+    assert f"jobs: {len(others) + 1} done\nreport: missing" in said.split(status_command.CLEAR)[-1]
 
 
 def test_a_person_may_stop_watching(watch, monkeypatch):

@@ -66,8 +66,12 @@ def show(study: Study, states: dict[Job, State]) -> None:
     for one, state in states.items():
         if state.name in ("running", "resumable", "failed"):
             print(f"{state.name}: {one.outputs[0]}{details(study, one, state)}")
-    counts = {name: sum(state.name == name for state in states.values()) for name in MARKS}
+    asked = [state for one, state in states.items() if one.rule != "report"]
+    counts = {name: sum(state.name == name for state in asked) for name in MARKS}
     print(f"jobs: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}")
+    for one, state in states.items():
+        if one.rule == "report" and state.name != "done":
+            print(f"report: {state.name}; it is a target of its own, snakemake report --cores all")
     print(f"training: {in_words(left_of(study, states), states)}")
     for sentence in left_out(study):
         print(f"note: {sentence}")

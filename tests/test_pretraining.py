@@ -669,6 +669,19 @@ def texts(picture):
     return [text.get_text() for legend in picture.legends for text in legend.get_texts()]
 
 
+def test_the_legend_has_durations_in_their_order_whatever_the_panels_begin_with():
+    first = {
+        ("random_labels", 480): 0.0,
+        ("rotation", 48): 0.0,
+        ("rotation", 480): 2.0,
+        ("rotation", 1000): 2.0,
+    }
+    panels = [{"random_labels": "random labels"}, {"rotation": "rotation"}]
+    picture, _ = figure["pretraining"](tables(first), panels=panels)
+    lengths = [text for text in texts(picture) if "iterations first" in text]
+    assert [text.split(" ")[0] for text in lengths] == ["48", "480", "1,000"]
+
+
 def test_figure_9_shows_a_panel_a_task_and_what_each_curve_has_seen():
     first = {
         ("rotation", 48): 0.5,

@@ -146,7 +146,8 @@ def draw_panels(
         if ax is not axes[0]:
             ax.sharey(axes[0])
         ax.set_title(f"{model}, {dataset}: {drawable(titles[panel])}", loc="left")
-    add_legend(figure, axes, "Start of training", above=True)
+    pretrained = points[points["kind"] == AFTER].sort_values("total_iterations", kind="stable")
+    add_legend(figure, axes, "Start of training", above=True, order=list(pretrained["curve"].unique()))
     return figure
 
 

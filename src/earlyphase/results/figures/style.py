@@ -4,6 +4,7 @@ Figures are drawn on the object interface of matplotlib, since pyplot costs star
 state.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
 from textwrap import fill
@@ -93,12 +94,14 @@ def curve_styles(labels: list[str]) -> dict[str, dict]:
     }
 
 
-def add_legend(figure: Figure, axes: list[Axes], title: str, *, above: bool = False) -> None:
+def add_legend(
+    figure: Figure, axes: list[Axes], title: str, *, above: bool = False, order: Sequence[str] = ()
+) -> None:
     """Put one legend for all panels outside the data.
 
     It stands right of a single panel, the last curve on top as it mostly is in the data; else, and where
     `above` says so, above. The figure grows by what labels of several lines need. Without labels there is
-    no legend.
+    no legend. Labels stand as they are drawn, those in `order` after the others and in that order.
     """
     entries = {}
     for ax in axes:
@@ -106,6 +109,8 @@ def add_legend(figure: Figure, axes: list[Axes], title: str, *, above: bool = Fa
         entries |= dict(zip(labels, handles, strict=True))
     if not entries:
         return
+    first = [label for label in entries if label not in order]
+    entries = {label: entries[label] for label in [*first, *filter(entries.get, order)]}
     if len(axes) == 1 and not above:
         entries, place = dict(reversed(entries.items())), {"loc": "outside right upper"}
         needed = 0.8 + LINE_INCHES * sum(map(lines_of, entries))

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from test_workflow import NONE_PRETRAINED, ROOT, Project
+from test_workflow import NONE_PRETRAINED, ROOT, Project, chains_and_rounds
 
 # Laid over an example: one seed, few images, little after the iteration 100 that it rewinds to, and nothing besides.
 SHORT = {
@@ -89,9 +89,9 @@ def test_the_claims_of_the_page_are_judged(extended):
 
     rows = read_csv(extended.folder / OUTCOMES[1], keep_default_na=False).set_index("id")
     assert list(rows.index[-2:]) == ["F1", "F2"]
-    assert rows.loc["F2", "statement"] == "Powers of 64 cost less than 5 points more than powers of 2"
+    assert rows.loc["F2", "statement"] == "Coarse rounding costs less than 5 points more than fine rounding"
     assert rows.loc["F2", "test"].startswith("below 5 points; rounded_2 minus rounded_64: ")
-    runs = extended.folder / f"results/perturbed/{DENSE}/magnitude/it100/round3"
+    runs = extended.folder / f"results/perturbed/{DENSE}/magnitude/it100/round5"
     fine, rough = (
         100 * read_csv(runs / f"{name}.csv")["accuracy"].iloc[-1] for name in ("rounded_2", "rounded_64")
     )
@@ -109,7 +109,8 @@ def test_the_command_of_the_page_plans_on_the_default_study(extended):
     with patch.object(extended, "configuration", [first, second]):
         mine = extended.planned(target, *options)
     example = yaml.safe_load((extended.folder / first).read_text())
-    assert mine["imp_round"] == len(example["seeds"]) * 2 * example["rounds"]
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | example
+    assert mine["imp_round"] == chains_and_rounds(config)
     assert mine["perturb"] == len(example["seeds"]) * 2 * 4
 
 

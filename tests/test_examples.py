@@ -10,6 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import yaml
+from pandas import read_csv
 
 from test_documentation import SHORT, blocks, written
 from test_workflow import ROOT, Project
@@ -17,7 +18,16 @@ from test_workflow import ROOT, Project
 EXAMPLES = ["perturbation", "network", "task", "data-set", "figure"]
 # What is laid over each example besides.
 SMALLER = {
-    "perturbation": {},
+    "perturbation": {
+        "rounds": 2,
+        "perturbed": [
+            {
+                "rewind_iterations": [100],
+                "rounds": [2],
+                "perturbations": ["rounded_2", "rounded_8", "rounded_64", "shuffle_layers_signs_k"],
+            }
+        ],
+    },
     "network": {"rounds": 1},
     "task": {"pretrained": [{"pretraining": ["parity", "supervised"], "iterations": [8], "rounds": 1}], "rounds": 1},
     "data-set": {"rounds": 1, "datasets": {"gratings": {"train": 512, "test": 200}}},
@@ -39,19 +49,9 @@ def example(request, tmp_path_factory):
     return SimpleNamespace(name=request.param, project=project, picture=picture, options=options)
 
 
-def points_of(example):
-    """The numbers that the picture shows."""
-    from pandas import read_csv
-
-    return read_csv((example.project.folder / example.picture).with_suffix(".csv"))
-
-
-def last_accuracy(folder):
+def last_accuracy(folder, file="metrics.csv"):
     """Of a run, from the table of its evaluations."""
-    from pandas import read_csv
-
-    (table,) = folder.glob("metrics.csv")
-    return read_csv(table)["accuracy"].iloc[-1]
+    return read_csv(folder / file)["accuracy"].iloc[-1]
 
 
 def test_the_picture_is_drawn(example):
@@ -64,19 +64,17 @@ def test_the_picture_is_drawn(example):
 
 def test_the_picture_shows_what_the_study_found(example):
     """Against the tables of single runs, which no figure has passed through."""
-    points, results = points_of(example), example.project.folder / "results"
+    results = example.project.folder / "results"
+    points = read_csv((example.project.folder / example.picture).with_suffix(".csv"))
     network = "gratings/resnet8" if example.name == "data-set" else "photo_digits/resnet8"
     chain = results / f"imp/{network}/seed0/supervised/magnitude"
     match example.name:
         case "perturbation":
-            assert {"powers of 2", "powers of 8", "powers of 64", "shuffled in layers, signs of k"} < {
-                *points["curve"]
-            }
-            shown = points[(points["curve"] == "powers of 8") & (points["round"] == 5)]["mean"].item()
-            (run,) = results.glob(f"perturbed/{network}/**/round5/rounded_8.csv")
-            from pandas import read_csv
-
-            assert shown == read_csv(run)["accuracy"].iloc[-1]
+            labels = {"powers of 2", "powers of 8", "powers of 64", "shuffled in layers, signs of k"}
+            assert labels < set(points["curve"])
+            shown = points[(points["curve"] == "powers of 8") & (points["round"] == 2)]["mean"].item()
+            run = results / f"perturbed/{network}/seed0/supervised/magnitude/it100/round2"
+            assert shown == last_accuracy(run, "rounded_8.csv")
         case "network" | "data-set":
             assert set(points["model"]) == (
                 {"resnet8", "straight8"} if example.name == "network" else {"resnet8"}

@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 
@@ -126,6 +127,42 @@ def test_a_variation_looked_up_by_name_counts_where_it_is_named(package):
 def test_a_root_that_does_not_exist_is_refused(package):
     with pytest.raises(InvalidInput, match="defines no 'gone'"):
         provenance.fingerprint("core.science.gone")
+
+
+# What Python 3.11 writes for these; 3.12 adds `type_params`, and 3.13 leaves out empty lists.
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            "def f(x, *, y=None): return",
+            "FunctionDef(name='f', args=arguments(posonlyargs=[], args=[arg(arg='x')], kwonlyargs=[arg(arg='y')], "
+            "kw_defaults=[Constant(value=None)], defaults=[]), body=[Return()], decorator_list=[])",
+        ),
+        (
+            "class C(B): limit = None",
+            "ClassDef(name='C', bases=[Name(id='B', ctx=Load())], keywords=[], "
+            "body=[Assign(targets=[Name(id='limit', ctx=Store())], value=Constant(value=None))], decorator_list=[])",
+        ),
+        (
+            "{**x, 'a': ...}",
+            "Expr(value=Dict(keys=[None, Constant(value='a')], "
+            "values=[Name(id='x', ctx=Load()), Constant(value=Ellipsis)]))",
+        ),
+        (
+            "f'{x:>{w}} a' 'b'",
+            "Expr(value=JoinedStr(values=[FormattedValue(value=Name(id='x', ctx=Load()), conversion=-1, "
+            "format_spec=JoinedStr(values=[Constant(value='>'), FormattedValue(value=Name(id='w', ctx=Load()), "
+            "conversion=-1)])), Constant(value=' ab')]))",
+        ),
+        (
+            "match x:\n    case None: import a",
+            "Match(subject=Name(id='x', ctx=Load()), cases=[match_case(pattern=MatchSingleton(value=None), "
+            "body=[Import(names=[alias(name='a')])])])",
+        ),
+    ],
+)
+def test_the_text_that_is_hashed_is_that_of_python_3_11(source, text):
+    assert provenance._text(ast.parse(source).body[0]) == text
 
 
 def test_code_that_changed_after_planning_is_refused(package):

@@ -26,6 +26,7 @@ FOLLOWED = ("commands", "core", "datasets", "results", "plugins", "sentences")
 LOOSE = "(loose)"  # the name of what runs and defines nothing
 DATA = ".yaml"  # in place of a definition: a file beside the module, of which entries are followed
 TEXTS = (".j2", ".css", ".js")  # likewise, of which the whole is
+NEWER_FIELDS = ("type_params", "is_lazy")  # of syntax trees, since Python 3.12 and 3.15; empty where unused
 FOR_PROGRAMMERS = re.compile(r"^(?:Args|Returns|Raises|Source):", re.MULTILINE)  # sections of a docstring
 Name = tuple[str, str]  # module below the package, definition in it
 
@@ -238,8 +239,23 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
                     outside.add(f"{name}: {origin[1]}")
                 elif origin[1] != "*":
                     needed.append(origin)
-    text = [ast.dump(statement) for statement in statements]
-    return "\n".join([*text, *sorted(outside)]), needed
+    return "\n".join([*map(_text, statements), *sorted(outside)]), needed
+
+
+def _text(node: object) -> str:
+    """A syntax tree as `ast.dump` of Python 3.11 writes it: that of another Python writes it otherwise."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: getattr(node, name, None) for name in node._fields}
+    said = (
+        f"{name}={_text(value)}"
+        for name, value in fields.items()
+        if (value or name not in NEWER_FIELDS)
+        and (value is not None or getattr(type(node), name, ...) is not None)  # optional, and not there
+    )
+    return f"{type(node).__name__}({', '.join(said)})"
 
 
 def _strip_docstrings(tree: ast.Module) -> ast.Module:

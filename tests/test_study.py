@@ -1,23 +1,28 @@
 import copy
+import inspect
 import re
 import tomllib
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 import yaml
 
 from earlyphase.core.branches import branch
+from earlyphase.core.criteria import criterion
 from earlyphase.core.networks import network
 from earlyphase.core.schedules import sampled_iterations
 from earlyphase.core.tasks import task
 from earlyphase.datasets import dataset
 from earlyphase.errors import InvalidInput
+from earlyphase.registry import measure
+from earlyphase.results import claims  # noqa: F401  registers the measures
 from earlyphase.results.figures import figure
 from earlyphase.study.configuration import read_files
 from earlyphase.study.jobs import inputs, jobs, spec
 from earlyphase.study.rules import read_rules
-from earlyphase.study.signatures import registered
+from earlyphase.study.signatures import registered, schema_of
 from earlyphase.study.stages import figures, left_out, tables_of
 from earlyphase.study.study import Study, read_study
 
@@ -238,10 +243,9 @@ def test_a_short_study_looks_at_its_first_epoch_and_at_the_spans_of_its_window(p
 
 
 def test_functions_read_from_the_source_are_those_registered():
-    import inspect
-
     registries = {
         "datasets": dataset, "models": network, "figures": figure, "perturbations": branch, "tasks": task,
+        "criteria": criterion, "measures": measure,
     }  # fmt: skip
     for section, registry in registries.items():
         found = registered(section)
@@ -250,7 +254,8 @@ def test_functions_read_from_the_source_are_those_registered():
             keywords = [
                 p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
             ]
-            assert set(found[name].schema) == {p.name for p in keywords}
+            types = get_type_hints(function, include_extras=True)
+            assert found[name].schema == {p.name: schema_of(types[p.name]) for p in keywords}
             assert found[name].required == {p.name for p in keywords if p.default is p.empty}
             assert found[name].defaults == {p.name: p.default for p in keywords if p.default is not p.empty}
             assert all(found[name].schema.values()), f"{name}: an annotation that says nothing"

@@ -113,7 +113,7 @@ def _evaluated(annotation: ast.expr | None, module: str) -> object:
     scope = {name: KNOWN.get(name, getattr(builtins, name, None)) for name in names}
     scope |= {name: _alias(name, module) for name, known in scope.items() if known is None}
     try:
-        return eval(ast.unparse(annotation), {"__builtins__": {}}, scope)
+        return eval(ast.unparse(annotation), scope)
     except Exception:  # whatever else an annotation may be: it states no type that is known here
         return object
 

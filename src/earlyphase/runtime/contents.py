@@ -67,7 +67,10 @@ def located(path: str | Path) -> Path:
     with suppress(RuntimeError):  # ~nobody: then it is a name like any other
         place = place.expanduser()
     try:
-        exists = place.exists()
+        place.stat()  # `exists` says no since Python 3.14 where it cannot look
+        exists = True
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a name with a zero in it
+        exists = False
     except OSError as error:
         raise InvalidInput(f"{place} cannot be read: {error.strerror}") from None
     if not exists:

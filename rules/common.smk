@@ -47,9 +47,12 @@ TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if i
 # jobs start here than there are cores, or places in a queue (`jobs`), so there is no such limit.
 onstart:
     workflow.scheduler.job_rate_limiter = None
-    if terminal := foot.of(workflow, STUDY, logger):
-        terminal.start()
-        TERMINALS.append(terminal)
+    try:
+        if terminal := foot.of(workflow, STUDY, logger):
+            terminal.start()
+            TERMINALS.append(terminal)
+    except Exception as error:  # a study goes on without
+        logger.debug(f"no line at the foot of the terminal: {error}")
 
 
 onsuccess:

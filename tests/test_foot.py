@@ -59,6 +59,15 @@ def test_words_on_single_jobs_are_dropped_and_all_others_pass(project):
     assert project.tell("error", "no space left")
 
 
+def test_events_that_another_snakemake_puts_otherwise_pass_and_break_nothing(project):
+    assert project.tell("job_info", jobid=1)  # without message, rule and log
+    assert not project.tell("job_finished", job_id=99)
+    assert not project.tell("job_finished")
+    malformed = logging.makeLogRecord({"msg": "%d jobs", "args": ("many",)})
+    assert project.foot.filter(malformed)
+    assert project.foot.line() == "0 of 4 jobs, 0% of the iterations"
+
+
 def test_the_line_counts_jobs_iterations_and_failures_and_names_what_runs(project):
     assert project.foot.line() == "0 of 4 jobs, 0% of the iterations"
     project.start(1, "Train net on data, seed 0")
@@ -100,6 +109,8 @@ def test_the_time_left_follows_from_what_finished_jobs_took(project):
     project.finish(2, 10)
     assert project.foot.seconds_left() == pytest.approx(5 / 2)
     project.start(3, "")
+    project.clock.now = 12
+    assert project.foot.seconds_left() == pytest.approx(3 / (20 / 12))  # 2 s of its 5 are done
     project.finish(3, 30)  # its own kind took longer, but none of that kind is left
     assert project.foot.seconds_left() is None  # a figure: not known
     assert "left" not in project.foot.line()
@@ -144,7 +155,8 @@ class Workflow:
         def needrun_jobs():
             return []
 
-    def __init__(self, **settings):
+    def __init__(self, local_exec=True, **settings):
+        self.local_exec = local_exec
         usual = {"quiet": None, "verbose": False, "printshellcmds": False}
         self.output_settings = type("Settings", (), usual | settings)
 
@@ -160,6 +172,7 @@ class Nothing:
         ({}, io.StringIO(), {}, False),  # a pipe, or a file
         ({"quiet": {"all"}}, Screen(), {}, False),
         ({"verbose": True}, Screen(), {}, False),
+        ({"local_exec": False}, Screen(), {}, False),  # on a cluster
         ({"printshellcmds": True}, Screen(), {}, False),
         ({}, Screen(), {"EARLYPHASE_FOOT": "0"}, False),
     ],
@@ -173,3 +186,23 @@ def test_it_is_drawn_on_terminals_alone_and_where_nothing_else_was_asked_for(
     assert foot.of(Workflow(**settings), Nothing(), logger) is None  # another logger writes
     logger.addHandler(handler_on(stream))
     assert (foot.of(Workflow(**settings), Nothing(), logger) is not None) == drawn
+
+
+def test_a_drawing_that_fails_is_followed_by_the_next(project, monkeypatch):
+    monkeypatch.setattr(foot, "EVERY", 0.01)
+    calls = []
+
+    def line():
+        calls.append(1)
+        if len(calls) == 1:
+            raise TypeError("on purpose")
+        return "there"
+
+    monkeypatch.setattr(project.foot, "line", line)
+    screen = Screen()
+    terminal = Terminal(handler_on(screen), project.foot)
+    terminal.start()
+    while "there" not in screen.getvalue():
+        pass
+    terminal.stop()
+    assert "purpose" not in screen.getvalue()

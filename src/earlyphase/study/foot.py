@@ -1,7 +1,8 @@
 """The line at the foot of a terminal that says how far Snakemake is, in place of its words on every job.
 
 It follows Snakemake's log events, and reads the logs of the jobs that run. Snakemake's own log file keeps
-every word.
+every word. Nothing that goes wrong here stops a study: another Snakemake may put its events otherwise, and
+then its words are shown as they are.
 """
 
 import logging
@@ -20,7 +21,8 @@ from earlyphase.study.status import last_lines
 from earlyphase.study.study import Study
 
 VARIABLE = "EARLYPHASE_FOOT"  # of the environment; 0 leaves Snakemake's own words
-EVERY = 1.0  # seconds between two drawings
+EVERY = 1.0  # seconds between two drawings, or
+EASE = 50  # times as long as a drawing takes, if that is more
 MOST = 8  # running jobs whose logs are read
 ERASE = "\r\x1b[K"  # back to the start of the line, and nothing on it
 CHATTER = {"job_info", "group_info", "shellcmd", "job_started", "job_finished", "progress"}
@@ -65,8 +67,11 @@ class Foot(logging.Filter):
         """Count what a record says; whether it is to be shown."""
         event = getattr(record, "event", None)
         name = str(getattr(event, "value", event))
-        self._count(name, record)
-        return name not in CHATTER and record.getMessage() != SELECTING
+        try:
+            self._count(name, record)
+        except Exception:
+            return True
+        return name not in CHATTER and record.msg != SELECTING
 
     def _count(self, event: str, record: logging.LogRecord) -> None:
         if event == "job_info":
@@ -106,7 +111,8 @@ class Foot(logging.Filter):
         """Seconds to the end, as finished jobs went; None before any has finished, or when nothing is left.
 
         A job takes what those of its rule took, in proportion to iterations where it trains; before any of
-        its rule has finished, what an iteration took elsewhere. As many run side by side as until now.
+        its rule has finished, what an iteration took elsewhere. Of one that runs the time that it has run is
+        done. As many run side by side as until now, if there are as many.
         """
         if not self._finished:
             return None
@@ -124,9 +130,12 @@ class Foot(logging.Filter):
         for number in self._planned.keys() - self._finished.keys():
             job = self._planned[number]
             known = took[job.rule] / work[job.rule] if job.rule in work else elsewhere * bool(job.iterations)
-            left += known * (job.iterations or 1)
+            running = self._running.get(number)
+            left += max(
+                0.0, known * (job.iterations or 1) - (self._clock() - running.since if running else 0)
+            )
         at_once = sum(took.values()) / max(self._clock() - self._began, 1e-9)
-        return left / max(1.0, at_once) if left else None
+        return left / max(1.0, min(at_once, len(self._planned) - len(self._finished))) if left else None
 
 
 class Terminal:
@@ -154,12 +163,15 @@ class Terminal:
         self._emit(record)
 
     def _draw_on(self) -> None:
-        while not self._ended.wait(EVERY):
+        pause = EVERY
+        while not self._ended.wait(pause):
+            began = time.monotonic()
             try:
                 width = shutil.get_terminal_size().columns
                 text = self._foot.line()
-            except (OSError, ValueError, KeyError, RuntimeError):  # of jobs that end at this moment
+            except Exception:  # of jobs that end at this moment, or worse: there is a next time
                 continue
+            pause = max(EVERY, EASE * (time.monotonic() - began))
             with_end = text if len(text) < width else f"{text[: width - 2]}…"
             if not self._ended.is_set():
                 self._write(ERASE + with_end)
@@ -178,12 +190,15 @@ class Terminal:
 def of(workflow: Any, study: Study, logger: logging.Logger) -> Terminal | None:
     """The foot of the terminal that Snakemake writes to; None where it is none, or was told how to write.
 
+    There is none where jobs run elsewhere, since what is submitted to a queue does not run yet.
+
     Args:
         workflow: Snakemake's, when it starts.
         logger: Snakemake's.
     """
     chosen = workflow.output_settings
     told = chosen.quiet or chosen.verbose or chosen.printshellcmds or os.environ.get(VARIABLE) == "0"
+    told = told or not workflow.local_exec
     handler = next((one for one in logger.handlers if one.name == "DefaultStreamHandler"), None)
     if told or not isinstance(handler, logging.StreamHandler) or not handler.stream.isatty():
         return None

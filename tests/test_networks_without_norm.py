@@ -1,12 +1,28 @@
-"""A network without batch norm, and one without convolutions, through the whole workflow."""
+"""A network without batch norm, and one without convolutions: through the whole workflow, and what differs."""
+
+import json
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import yaml
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from earlyphase.core.branches import Ticket, shuffle
+from earlyphase.core.curvature import SampleLoss
+from earlyphase.core.networks import network
+from earlyphase.core.networks.resnet import ResNet
+from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
+from earlyphase.core.stability import estimate_statistics
+from earlyphase.errors import InvalidInput
+from earlyphase.results.claims.catalogue import catalogue
 from earlyphase.runtime.storage import load_mask, read_bytes
 from earlyphase.runtime.tickets import load_trained
-from earlyphase.study.study import read_study
+from earlyphase.study.jobs import jobs
+from earlyphase.study.signatures import registered
+from earlyphase.study.study import NARROWED, Study, check_size, read_study
 from test_workflow import ROOT, SMOKE, Project
 
 CONFIGURATION = {
@@ -55,11 +71,22 @@ def study(project):
     return read_study([ROOT / "config.yaml", project.folder / "smoke.yaml"], ROOT)
 
 
+@pytest.fixture(scope="module")
+def status(project):
+    return project.command("status")
+
+
 def table(project, model, name):
     return pd.read_csv(project.folder / f"results/tables/synthetic/{model}/{name}.csv")
 
 
-def test_every_figure_is_drawn_of_both_and_the_page_shows_them(project, study):
+def test_every_job_leaves_what_it_promises(project, study):
+    promised = [path for one in jobs(study) for path in one.outputs]
+    assert len(promised) > 300
+    assert [path for path in promised if not (project.folder / path).exists()] == []
+
+
+def test_every_figure_is_drawn_of_both_and_the_page_shows_them(project, study, status):
     page = read_bytes(project.folder / "results/report.html").decode()
     for run in study.runs:
         drawn = {
@@ -67,7 +94,7 @@ def test_every_figure_is_drawn_of_both_and_the_page_shows_them(project, study):
         }
         assert len(drawn) >= 16
         assert set(run.figures) - drawn == {
-            name for name in run.figures if f"figure {name} is left out" in project.command("status")
+            name for name in run.figures if f"{run}: figure {name} is left out" in status
         }
         assert f"{run.model} on synthetic" in page
 
@@ -105,26 +132,60 @@ def test_pruned_weights_are_zero_and_the_rest_is_trained(project, model):
         )
 
 
-def test_what_makes_no_sense_is_left_out_and_says_why(project):
-    said = project.command("status")
+@pytest.mark.parametrize("model", ["lenet", "conv"])
+def test_figures_do_not_speak_of_statistics(project, model):
+    for name in ("subspace", "stability", "controls"):
+        picture = (project.folder / f"results/figures/synthetic/{model}/{name}.svg").read_text()
+        assert "synthetic" in picture  # text is kept as text
+        assert "statistics" not in picture
+        assert "batch norm of" not in picture
+
+
+@pytest.mark.parametrize("model", ["lenet", "conv"])
+def test_sparse_layers_give_the_same_outputs_and_leave_zeros_out(project, model):
+    found = table(project, model, "inference")
+    assert set(found["form"]) == {"as pruned"}
+    assert found["deviation"].max() < 1e-5
+    once = found.drop_duplicates(["round", "runtime"])
+    dense, ticket = (once[once["round"] == number].set_index("runtime") for number in (0, 2))
+    executed = ticket["executed_multiply_adds"] / dense["executed_multiply_adds"]
+    assert executed["torch"] == executed["onnxruntime"] == 1
+    assert executed["torch_csr"] == executed["scipy"] < 0.65
+    if model == "lenet":  # each weight of a linear layer is used once
+        assert executed["scipy"] == pytest.approx(ticket["density"].iloc[0])
+
+
+def test_what_makes_no_sense_is_left_out_and_says_why(project, status):
+    said = status
+    assert [line for line in said.splitlines() if line.startswith("note: ")] == [
+        line for line in project.snakemake("-n", "figures").splitlines() if line.startswith("note: ")
+    ]
     for name in ("shuffle_kernels", "noise_as_shuffle_kernels"):
         assert f"note: lenet on synthetic: perturbation {name} is left out" in said
         assert f"note: conv on synthetic: perturbation {name} is left out" not in said
     assert "needs convolutions, which lenet_300_100 has not" in said
+    for model, function in (("lenet", "lenet_300_100"), ("conv", "conv")):
+        without = f"note: {model} on synthetic: "
+        why = f"batch_norm_from_0 needs batch norm, which {function} has not"
+        assert f"{without}perturbation batch_norm_from_0 is left out: {why}" in said
+        assert f"{without}inference without emptied channels is left out" in said
     applied = {model: set(table(project, model, "perturbed")["perturbation"]) for model in ("lenet", "conv")}
     assert applied["conv"] - applied["lenet"] == {"shuffle_kernels", "noise_as_shuffle_kernels"}
-    assert applied["lenet"] < applied["conv"] == set(CONFIGURATION["perturbed"][0]["perturbations"])
+    asked = set(CONFIGURATION["perturbed"][0]["perturbations"])
+    assert applied["lenet"] < applied["conv"] == asked - {"batch_norm_from_0"}
 
 
 @pytest.mark.parametrize("model", ["lenet", "conv"])
-def test_without_batch_norm_curvature_is_measured_once_and_counts_in_both_readings(project, model):
+def test_without_batch_norm_curvature_is_measured_once_and_its_claim_has_one_row(project, status, model):
     found = table(project, model, "curvature")
     assert set(found["statistics"]) == {"none"}
     assert not found.duplicated(["seed", "iteration"]).any()
-    assert f"note: {model} on synthetic: curvature is measured once" in project.command("status")
-    claims = pd.read_csv(project.folder / "results/claims.csv")
-    readings = claims[(claims["id"] == "C1") & (claims["model"] == model)]
-    assert len(readings) == 2 and readings["ours"].nunique() == 1 and readings["n"].eq(1).all()
+    assert f"note: {model} on synthetic: curvature is measured once" in status
+    claims = pd.read_csv(project.folder / "results/claims.csv", keep_default_na=False)
+    (row,) = claims[(claims["id"] == "C1") & (claims["model"] == model)].to_dict("records")
+    assert (row["reading"], row["n"]) == ("", 1)
+    shares = 100 * found.loc[found["iteration"] > 0, "gradient_share"]
+    assert row["ours"] in [f"{share:+.2f} %" for share in shares]
     assert table(project, model, "lines")["sample"].eq(0).all()  # no statistics to estimate on a line
 
 
@@ -135,3 +196,85 @@ def test_renamed_channels_train_like_the_ticket(project, model):
     ticket, renamed = found["rewind"], found["permuted_channels"]
     assert np.allclose(renamed, ticket, rtol=0.02)
     assert not np.allclose(found["shuffle_layers"], ticket, rtol=0.02)
+
+
+# Its parts
+
+
+def made(model, seed=0):
+    """A network at iteration 0, for images of 3 channels, 8x8 pixels, and 4 classes."""
+    entry = dict(CONFIGURATION["models"][model])
+    built = network.named(entry.pop("function"))(3, 4, **entry)
+    load_state(built, initial_state(built, seed))
+    return built
+
+
+def sample(rng, size=12):
+    images = rng.normal(size=(size, 3, 8, 8)).astype(np.float32)
+    return torch.from_numpy(images), torch.from_numpy(rng.integers(0, 4, size))
+
+
+@pytest.mark.parametrize("model", ["lenet", "conv"])
+def test_all_kinds_of_statistics_are_one_without_batch_norm(model, rng):
+    images = sample(rng)
+    first, *others = (
+        SampleLoss(made(model), images, statistics=kind) for kind in ("none", "running", "sample", "batch")
+    )
+    direction = rng.normal(size=len(first.gradient))
+    product = first.product(direction)
+    assert np.linalg.norm(product) > 0
+    for other in others:
+        assert other.value == first.value
+        assert np.array_equal(other.gradient, first.gradient)
+        assert np.array_equal(other.product(direction), product)
+
+
+@pytest.mark.parametrize("model", ["lenet", "conv"])
+def test_estimating_statistics_changes_nothing_without_batch_norm(model, rng):
+    one = made(model)
+    before = state_of(one)
+    estimate_statistics(one, sample(rng)[0], nullcontext)
+    assert all(np.array_equal(array, before[name]) for name, array in state_of(one).items())
+
+
+@pytest.mark.parametrize("name", sorted(registered("models")))
+def test_a_network_lacks_what_it_says_and_nothing_else(name):
+    given = {"depth": {"vgg": 13, "wide_resnet": 10, "conv": 2}.get(name, 8), "width": 2}
+    described = registered("models")[name]
+    one = network.named(name)(3, 4, **{key: value for key, value in given.items() if key in described.schema})
+    lacks, layers = described.facts.get("lacks", ()), list(one.modules())
+    assert ("batch norm" in lacks) != any(isinstance(layer, _BatchNorm) for layer in layers)
+    assert ("convolutions" in lacks) != any(isinstance(layer, torch.nn.Conv2d) for layer in layers)
+    assert (name in NARROWED) == isinstance(one, ResNet)
+
+
+def test_a_shuffle_within_kernels_moves_nothing_in_linear_layers():
+    state, names = initial_state(made("conv"), 0), prunable_names(made("conv"))
+    mask = {name: np.ones(state[name].shape, bool) for name in names}
+    shuffled = shuffle(Ticket(state, state, state, mask, 4, 1), 0, scope="kernel").weights
+    unmoved = {name for name in names if np.array_equal(shuffled[name], state[name])}
+    assert unmoved == {name for name in names if state[name].ndim == 2} != set(names)
+
+
+def test_readings_of_batch_norm_are_one_in_a_network_without_it():
+    claims = {claim.id: claim for claim in catalogue()}
+    assert list(claims["C1"].criteria("short", ["batch norm"])) == [""]
+    assert list(claims["C1"].criteria("short", [])) == ["running statistics", "sample statistics"]
+    assert tuple(claims["P1"].criteria("short", ["batch norm"])) == claims["P1"].readings
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_a_network_for_images_of_another_size_is_refused(study, size):
+    config = json.loads(json.dumps(study.config))
+    config["datasets"]["synthetic"]["size"] = size
+    said = rf"models.lenet.size is 8, but the images of synthetic are {size}x{size} pixels; {size} is right"
+    with pytest.raises(InvalidInput, match=said):
+        Study(config, yaml.safe_load((ROOT / "config.schema.yaml").read_text()))
+
+
+def test_a_network_for_square_images_is_refused_others(study, monkeypatch):
+    monkeypatch.setattr("earlyphase.study.study.size_of_images", lambda entry: (8, 12))
+    with pytest.raises(InvalidInput, match="8x12 pixels; lenet_300_100 needs square ones"):
+        check_size(study.config, study.runs[0])
+    monkeypatch.setattr("earlyphase.study.study.size_of_images", lambda entry: None)
+    check_size(study.config, study.runs[0])  # not known before the images are read

@@ -111,7 +111,7 @@ def rewind_to_0(ticket: Ticket, seed: int) -> Ticket:
     return _with_kept(replace(ticket, weights=ticket.initial, iteration=0), ticket.initial)
 
 
-@branch
+@branch(needs="batch norm")
 def batch_norm_from_0(ticket: Ticket, seed: int) -> Ticket:
     """Keep the weights of k; take all that is not prunable (batch norm, biases) from iteration 0."""
     return _with_kept(replace(ticket, weights=ticket.initial), ticket.weights)

@@ -152,9 +152,9 @@ class SampleLoss:
     * "sample": eval mode, with averages over the sample at these very weights.
     * "batch": train mode, the sample being one batch, so that the statistics depend on the weights: the
       function that SGD descends, in which the length of a convolution's weights does not matter.
+    * "none": of a network without batch norm, in which the other three are one and the same function.
 
-    The last two agree in the loss, and differ in its derivatives. A network without batch norm has
-    statistics "none".
+    "sample" and "batch" agree in the loss, and differ in its derivatives.
 
     Attributes:
         value: the loss.

@@ -163,8 +163,9 @@ def fisher_seconds(study: Study, one: Job, speed: Speed) -> float:
 
 def inference_seconds(study: Study, one: Job, speed: Speed) -> float:
     """Seconds of all turns: two calls before them, then turns of a least length or of one call."""
-    chosen = study.run(one.names).inference
-    networks = 1 + 2 * len(chosen["rounds"])  # as pruned, and without its emptied channels
+    run = study.run(one.names)
+    chosen, forms = run.inference, 1 + study.narrowed(run)  # as pruned, and without its emptied channels
+    networks = 1 + forms * len(chosen["rounds"])
     calls = [size * speed.evaluation for size in chosen["batch_sizes"]]
     turns = sum(chosen["turns"] * max(chosen["least_seconds"], call) + 2 * call for call in calls)
     return networks * RUNTIMES * turns + speed.start

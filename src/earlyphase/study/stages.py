@@ -358,9 +358,10 @@ def of_claims(study: Study, names: Names) -> dict:
     sources = {table: path.replace("{table}", table) for table in all_tables() if table in there}
     own = {name: study.claims.get(name) for name in study.config["claims"]}
     functions = {run.model: study.config["models"][run.model]["function"] for run in study.runs}
+    lacks = {run.model: lacking for run in study.runs if (lacking := sorted(study.network(run)[1]))}
     return {
         "full_scale": study.config["full_scale"], "claims": own, "sources": sources, "functions": functions,
-    }  # fmt: skip
+    } | ({"lacks": lacks} if lacks else {})  # fmt: skip
 
 
 def of_report(study: Study, names: Names) -> dict:

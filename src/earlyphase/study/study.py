@@ -35,6 +35,7 @@ from earlyphase.study.run import Run
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
 CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
+NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 
 
@@ -87,6 +88,7 @@ class Study:
             for task in self._pretraining_tasks(run):
                 check_task(self.config, run.dataset, task)
             check_figures(run, list(self.config["perturbations"]))
+            check_size(self.config, run)
             self._leave_out_perturbations(run)
             self._leave_out_statistics(run)
             self._leave_out_tickets(run)
@@ -160,6 +162,15 @@ class Study:
         entries = entries_of(self.config[section][name])
         return [(one["function"], registered(section)[one["function"]]) for one in entries]
 
+    def network(self, run: Run) -> tuple[str, tuple[str, ...]]:
+        """The function that makes the networks of a run, and what it says that they have not."""
+        ((name, described),) = self.functions("models", run.model)
+        return name, described.facts.get("lacks", ())
+
+    def narrowed(self, run: Run) -> bool:
+        """Whether inference is also measured of a run's tickets without their emptied channels."""
+        return self.network(run)[0] in NARROWED
+
     def starts_at(self, perturbation: str, k: int) -> int:
         """Iteration at which a branch begins to train: k, unless a function of it says otherwise."""
         clocks = [one.facts.get("clock") for _, one in self.functions("perturbations", perturbation)]
@@ -167,8 +178,7 @@ class Study:
 
     def _leave_out_perturbations(self, run: Run) -> None:
         """Leave out branches that the network of a run cannot have, and say so."""
-        ((network, described),) = self.functions("models", run.model)
-        lacks = described.facts.get("lacks", ())
+        network, lacks = self.network(run)
         unknown = {
             name: reason
             for name, entry in self.config["perturbations"].items()
@@ -190,8 +200,8 @@ class Study:
 
     def _leave_out_statistics(self, run: Run) -> None:
         """Measure curvature once where a network has no batch norm that could have several statistics."""
-        ((network, described),) = self.functions("models", run.model)
-        if "batch norm" in described.facts.get("lacks", ()):
+        network, lacks = self.network(run)
+        if "batch norm" in lacks:
             if run.curvature["iterations"] and len(run.curvature["statistics"]) > 1:
                 self.left_out.append(
                     f"{run}: curvature is measured once and not under each of "
@@ -212,6 +222,11 @@ class Study:
                         f"the run computes {', '.join(map(str, known))}"
                     )
             setattr(run, section, chosen | kept)
+        if run.inference["rewind_iterations"] and run.inference["rounds"] and not self.narrowed(run):
+            self.left_out.append(
+                f"{run}: inference without emptied channels is left out: they can be removed from "
+                f"networks of {', '.join(NARROWED)}, not of {self.network(run)[0]}"
+            )
 
     def contents(self, dataset: str) -> dict[str, str]:
         """Digest of the files that a data set is made of, where its function says that it reads any.
@@ -311,14 +326,19 @@ def check_runs(config: dict) -> None:
         raise InvalidInput("configuration: runs names the same network on the same data set twice")
 
 
-def check_task(config: dict, dataset: str, task: str) -> None:
-    """Raise `InvalidInput` where a data set is known to have images of a size that a task cannot work on."""
-    entry = config["datasets"][dataset]
+def size_of_images(entry: dict) -> tuple[int, int] | None:
+    """Height and width in pixels of the images of a configured data set; None where these are not known."""
     described = registered("datasets")[entry["function"]]
     known = described.facts | described.defaults | entry
     height, width = (known.get(side, known.get("size")) for side in ("height", "width"))
-    if height is None or width is None:
+    return None if height is None or width is None else (height, width)
+
+
+def check_task(config: dict, dataset: str, task: str) -> None:
+    """Raise `InvalidInput` where a data set is known to have images of a size that a task cannot work on."""
+    if (known := size_of_images(config["datasets"][dataset])) is None:
         return
+    height, width = known
     where = f"configuration: task {task} on {dataset}"
     for one in entries_of(config["tasks"][task]):
         function = registered("tasks")[one["function"]]
@@ -344,6 +364,22 @@ def check_training(run: Run) -> None:
                 f"configuration: rewind_iterations has {k}, but {run} trains for "
                 f"{end} iterations; k must be smaller"
             )
+
+
+def check_size(config: dict, run: Run) -> None:
+    """Raise `InvalidInput` where a network is made for images of another size than the data set has."""
+    entry = config["models"][run.model]
+    network = registered("models")[entry["function"]]
+    argument, known = network.facts.get("fits"), size_of_images(config["datasets"][run.dataset])
+    if argument is None or known is None:
+        return
+    (height, width), size = known, (network.defaults | entry)[argument]
+    if not height == width == size:
+        right = f"{height} is right" if height == width else f"{entry['function']} needs square ones"
+        raise InvalidInput(
+            f"configuration: models.{run.model}.{argument} is {size}, but the images of {run.dataset} are "
+            f"{height}x{width} pixels; {right}"
+        )
 
 
 def check_validation(config: dict, run: Run) -> None:
@@ -458,15 +494,18 @@ def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence
 
     Args:
         entry: of the perturbation: its function and arguments.
-        facts: what its decorator says: `networks` that it knows, alone; `needs`, argument -> value -> what a
-            network must have for it.
+        facts: what its decorator says: `networks` that it knows, alone; `needs`, what a network must have for
+            it, or argument -> value -> that.
         network: the function that makes the network.
         lacks: what that says its networks have not.
     """
     function = entry["function"]
     if network not in facts.get("networks", (network,)):
         return f"{function} knows {', '.join(facts['networks'])}, not {network}"
-    for argument, needs in facts.get("needs", {}).items():
+    needed = facts.get("needs", {})
+    if needed in lacks:
+        return f"{function} needs {needed}, which {network} has not"
+    for argument, needs in {} if isinstance(needed, str) else needed.items():
         if (need := needs.get(entry.get(argument))) in lacks:
             return f"{function} with {argument} {entry[argument]} needs {need}, which {network} has not"
     return ""

@@ -10,7 +10,7 @@ Size = Annotated[int, {"minimum": 2, "description": "height and width of an imag
 Positive = Annotated[int, {"minimum": 1}]
 
 
-@network(lacks=("batch norm", "convolutions"))
+@network(lacks=("batch norm", "convolutions"), fits="size")
 def lenet_300_100(channels: int, classes: int, *, size: Size = 28) -> nn.Module:
     """Two hidden layers of 300 and 100 units; no convolution, no batch norm.
 
@@ -22,7 +22,7 @@ def lenet_300_100(channels: int, classes: int, *, size: Size = 28) -> nn.Module:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(100, classes))
 
 
-@network(lacks=("batch norm",))
+@network(lacks=("batch norm",), fits="size")
 def conv(
     channels: int, classes: int, *, depth: Literal[2, 4, 6], width: Positive = 64, size: Size = 32
 ) -> nn.Module:

@@ -36,7 +36,8 @@ def judge_with_contrasts(tables: Tables, study: dict) -> tuple[DataFrame, DataFr
         tables: name -> collected table, a row per evaluation.
         study: `full_scale`, whether network, data and length are the paper's; `sources`, optional,
             table name -> the file it came from, with {dataset} and {model} in it; `claims`, optional, see
-            `catalogue`; `functions`, optional, model -> the registered function that makes its networks.
+            `catalogue`; `functions`, optional, model -> the registered function that makes its networks;
+            `lacks`, optional, model -> what these have not: "batch norm", "convolutions".
 
     Returns:
         A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to
@@ -58,7 +59,8 @@ def judge_with_contrasts(tables: Tables, study: dict) -> tuple[DataFrame, DataFr
         first.append((claim.id, test))
         for network, own in of_each.items():
             source = source_of(claim.tables, study.get("sources", {}), network)
-            for reading, criterion in getattr(claim, scale).items():
+            lacks = study.get("lacks", {}).get(network[1], ())
+            for reading, criterion in claim.criteria(scale, lacks).items():
                 name = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, network, strict=True))
                 said = {"statement": claim.statement, "paper": claim.paper}
                 function = study.get("functions", {}).get(network[1])

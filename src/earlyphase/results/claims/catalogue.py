@@ -51,6 +51,7 @@ def claim_of(name: str, entry: dict) -> Claim:
         *criteria,
         *tests,
         entry.get("networks", {}),
+        entry.get("readings_of"),
     )
 
 

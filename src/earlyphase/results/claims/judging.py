@@ -103,6 +103,7 @@ class Claim:
         full_test: what `full` tests, as data; None where it tests nothing. Claims that share it are one test.
         short_test: likewise.
         networks: `only`, or all `but`: functions of the networks that the claim is about; {} for all.
+        readings_of: what the readings tell apart, such as "batch norm"; None where any network does.
     """
 
     id: str
@@ -116,11 +117,21 @@ class Claim:
     full_test: object
     short_test: object
     networks: Mapping[str, Sequence[str]]
+    readings_of: str | None = None
 
     def applies_to(self, network: str | None) -> bool:
         """Whether it is about networks made by this function; about one that is not known it is."""
         only, but = self.networks.get("only"), self.networks.get("but", ())
         return network is None or (network not in but and (only is None or network in only))
+
+    def criteria(self, scale: str, lacks: Sequence[str]) -> Mapping[str, Criterion]:
+        """The criterion of the scale, "full" or "short", in each reading that a network tells apart.
+
+        Args:
+            lacks: what the network has not; of a claim whose readings are of that, the first stands for all.
+        """
+        criteria: Mapping[str, Criterion] = getattr(self, scale)
+        return {"": next(iter(criteria.values()))} if self.readings_of in lacks else criteria
 
     @property
     def readings(self) -> tuple[str, ...]:

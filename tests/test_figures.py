@@ -379,6 +379,15 @@ def test_few_points_have_no_correlation(names):
     figure, points = effective_std(with_perturbed(names=names), round=6, families=FAMILIES)
     assert points["r"].isna().all()
     assert "needs three points" in figure.axes[0].texts[0].get_text()
+
+
+def test_points_of_one_accuracy_have_no_correlation_however_many():
+    names = ("shuffle_layers", "noise_1", "noise_2")
+    tables = with_perturbed(names=names)
+    tables["perturbed"] = tables["perturbed"].assign(accuracy=1.0)
+    figure, points = effective_std(tables, round=6, families=[{"some": list(names)}])
+    assert len(points) >= 3 and points["r"].isna().all()
+    assert "no r: sizes or accuracies are all equal" in figure.axes[0].texts[0].get_text()
     assert render(figure, "png")
 
 

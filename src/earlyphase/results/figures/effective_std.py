@@ -143,11 +143,10 @@ def accuracy_by_size(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> No
     ax.plot(ends["effective_std"], 100 * ends["fitted"], color="0.5", linewidth=0.8, zorder=1.5)
     ax.margins(x=0.12, y=0.12)
     r, p = points[["r", "p"]].iloc[0]
-    fit = (
-        "r needs three points"
-        if np.isnan(r)
-        else f"Pearson r = {r:.2f}, {p_value(p)}".replace("-", "\N{MINUS SIGN}")
-    )
+    if np.isnan(r):
+        fit = "r needs three points" if len(drawn) < 3 else "no r: sizes or accuracies are all equal"
+    else:
+        fit = f"Pearson r = {r:.2f}, {p_value(p)}".replace("-", "\N{MINUS SIGN}")
     side = "left" if r > 0 else "right"  # where a line of that slope leaves room
     ax.text(
         0.02 if side == "left" else 0.98, 0.98, f"{fit}\n{len(drawn)} perturbations", va="top", ha=side,

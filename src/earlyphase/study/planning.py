@@ -17,7 +17,7 @@ from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, kept_iterations
 from earlyphase.study.study import Study
 
-WATCHING = 1.08  # telemetry's time over that of the training that it watches; benchmarks/telemetry.py
+WATCHED = 0.2  # iterations that a sample of telemetry takes as long as; 0.14 to 0.26 in benchmarks/telemetry.py
 PRODUCTS = 60  # with the Hessian, of an eigen-solve of one kind of statistics; 32 to 64 in the default study
 PRODUCT = 9  # ways forward that a product takes as long as: three forward and back
 RUNTIMES = 4  # a network is timed under, on average; five as pruned, two without its emptied channels
@@ -110,11 +110,15 @@ def evaluations_of(study: Study, one: Job) -> int:
         return 1
     run = study.run(one.names)
     if one.rule == "telemetry":
-        times = sampled_iterations(run.telemetry["evaluations"], run.iterations)
-        return sum(time <= span.stop for time in times)
+        return watched(run, "evaluations", span)
     every = run.training["evaluate_every"]
     at_cadence = span.stop // every - (span.start - 1) // every
     return at_cadence + (span.stop % every != 0)
+
+
+def watched(run: Run, kind: str, span: range) -> int:
+    """How often telemetry evaluates (kind "evaluations") or takes a sample ("schedule") in a span."""
+    return sum(time <= span.stop for time in sampled_iterations(run.telemetry[kind], run.iterations))
 
 
 # Seconds
@@ -131,9 +135,11 @@ def training_seconds(study: Study, one: Job, speed: Speed) -> float:
     """Seconds of iterations and evaluations."""
     run = study.run(one.names)
     tested = images_of(study.config["datasets"][run.dataset])["test"] + run.training["validation"]
-    batches = mini_batches(study, one.rule, one.names, iterations_of(study, one))
-    steps = batches * speed.step * (WATCHING if one.rule == "telemetry" else 1)
-    return steps + evaluations_of(study, one) * tested * speed.evaluation
+    span = iterations_of(study, one)
+    steps: float = mini_batches(study, one.rule, one.names, span)
+    if one.rule == "telemetry":
+        steps += WATCHED * watched(run, "schedule", span)
+    return steps * speed.step + evaluations_of(study, one) * tested * speed.evaluation
 
 
 def stability_seconds(study: Study, one: Job, speed: Speed) -> float:

@@ -20,9 +20,10 @@ from earlyphase.errors import InvalidInput
 from earlyphase.results.claims.catalogue import catalogue
 from earlyphase.runtime.storage import load_mask, read_bytes
 from earlyphase.runtime.tickets import load_trained
+from earlyphase.study.contradictions import of_size
 from earlyphase.study.jobs import jobs
 from earlyphase.study.signatures import registered
-from earlyphase.study.study import NARROWED, Study, check_size, read_study
+from earlyphase.study.study import NARROWED, Study, read_study
 from test_workflow import ROOT, SMOKE, Project
 
 CONFIGURATION = {
@@ -273,8 +274,8 @@ def test_a_network_for_images_of_another_size_is_refused(study, size):
 
 
 def test_a_network_for_square_images_is_refused_others(study, monkeypatch):
-    monkeypatch.setattr("earlyphase.study.study.size_of_images", lambda entry: (8, 12))
-    with pytest.raises(InvalidInput, match="8x12 pixels; lenet_300_100 needs square ones"):
-        check_size(study.config, study.runs[0])
-    monkeypatch.setattr("earlyphase.study.study.size_of_images", lambda entry: None)
-    check_size(study.config, study.runs[0])  # not known before the images are read
+    monkeypatch.setattr("earlyphase.study.contradictions.size_of_images", lambda entry: (8, 12))
+    (problem,) = of_size(study.runs[0], study.config)
+    assert problem.endswith("8x12 pixels; lenet_300_100 needs square ones")
+    monkeypatch.setattr("earlyphase.study.contradictions.size_of_images", lambda entry: None)
+    assert not list(of_size(study.runs[0], study.config))  # not known before the images are read

@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import re
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -110,6 +111,32 @@ def test_the_time_that_is_left_is_right_for_every_stage_that_trains(status, rule
 
 def test_an_empty_folder_has_everything_missing(status):
     assert re.search(r"jobs: \d+ missing\n", status())  # and nothing in another state
+
+
+def test_chains_stand_in_the_order_of_their_iterations(status):
+    said = status(rewind_iterations=[0, 2, 10, 3], perturbed=[], sparse_pretraining=[], pretrained=[])
+    ks = [int(k) for k in re.findall(r"seed 0 +k (\d+)", said)]
+    assert ks == [0, 2, 3, 10]
+
+
+def test_before_a_study_no_space_is_used(status):
+    assert status().endswith("space: none yet\n")
+
+
+def test_a_reader_that_stops_early_gets_no_traceback(tmp_path):
+    """As `head -1` does: the pipe is closed while most is still to be printed."""
+    options = ["--snakefile", ROOT / "Snakefile", "--configfile", ROOT / "tests/smoke.yaml"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "earlyphase", "status", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    with process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 def test_five_thousand_rounds_take_less_than_two_seconds(status):

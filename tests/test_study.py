@@ -173,6 +173,32 @@ def test_a_bad_value_is_refused_by_name(path, value, message):
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
+def test_everything_that_a_smaller_study_contradicts_is_said_at_once():
+    smaller = CONFIG | {"rounds": 2, "rewind_iterations": [0, 50]}
+    smaller["training"] = CONFIG["training"] | {"iterations": 100}
+    with pytest.raises(InvalidInput) as refused:
+        Study(smaller, SCHEMA)
+    said = str(refused.value)
+    places = ["training of", "curvature.iterations", "pretrained.0.rounds"]
+    for section in ("perturbed", "sparse_pretraining"):
+        for index in range(len(CONFIG[section])):
+            places += [f"{section}.{index}.rewind_iterations has", f"{section}.{index}.rounds has"]
+    assert [place for place in places if said.count(place) != 1] == []
+    mended = smaller | {key: [] for key in ("perturbed", "sparse_pretraining", "pretrained")}
+    mended["training"] = smaller["training"] | {"milestones": [50]}
+    for section, key in (("curvature", "iterations"), ("fisher", "iterations"), ("stability", "dense")):
+        mended[section] = CONFIG[section] | {key: [0]}
+    Study(mended, SCHEMA)
+
+
+def test_a_problem_of_several_runs_is_said_once():
+    config = changed("figures.noise.show", [{"nois_1": "noise"}])
+    config["runs"] = [{"dataset": "photo_digits", "model": name} for name in ("resnet8", "resnet20")]
+    with pytest.raises(InvalidInput) as refused:
+        Study(config, SCHEMA)
+    assert str(refused.value).count("figures.noise shows 'nois_1'") == 1
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -36,9 +37,12 @@ def main(words: list[str]) -> int:
     args = parser.parse_args(words)
     try:
         module.run(args)
+        sys.stdout.flush()
     except InvalidInput as error:
         print(f"earlyphase {chosen}: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # who reads, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print goes nowhere
     return 0
 
 

@@ -164,6 +164,23 @@ def entries_of(entry: dict | list[dict]) -> list[dict]:
     return entry if isinstance(entry, list) else [entry]
 
 
+def shown_by(figure: dict) -> set[str]:
+    """Perturbations that an entry of `figures` shows."""
+    shown = {name for labelled in figure.get("show", []) for name in labelled}
+    families = (names for labelled in figure.get("families", []) for names in labelled.values())
+    return shown | {name for names in families for name in names}
+
+
+def tickets_of(figure: dict) -> set[str]:
+    """Perturbations of tickets that were pretrained, which an entry of `figures` shows."""
+    return {name for labelled in figure.get("tickets", []) for name in labelled}
+
+
+def panels_of(figure: dict) -> set[str]:
+    """Pretrainings that an entry of `figures` shows, a panel each."""
+    return {name for labelled in figure.get("panels", []) for name in labelled}
+
+
 def not_finite(value: object, key: str = "") -> Iterator[tuple[str, float]]:
     """Find NaN and infinities, which the bounds of a JSON schema let pass: key and value."""
     if isinstance(value, float) and not math.isfinite(value):

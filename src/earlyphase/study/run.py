@@ -5,6 +5,7 @@ from functools import cached_property
 from earlyphase.core.schedules import as_iterations, sampled_iterations
 from earlyphase.study.configuration import overlaid
 
+CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
 OWN = (  # settings that may be said for all runs, or within one
     "seeds", "rewind_iterations", "rounds", "prune_fraction", "pruned_by", "training", "perturbed",
     "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "stability", "inference",

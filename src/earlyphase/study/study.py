@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from earlyphase.core.schedules import as_iterations, sampled_iterations
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
 from earlyphase.runtime.plugins import announce
@@ -14,18 +13,15 @@ from earlyphase.study.claims import claims_of, measures_in
 from earlyphase.study.configuration import (
     bound,
     checked,
-    closest,
     entries_of,
     plugins_of,
     read_files,
     read_yaml,
 )
-from earlyphase.study.deficits import check_critical_periods, check_milestones, deficits_named
+from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.pretraining import (
     Pretraining,
-    check_pretrained,
-    check_tasks,
     named_by,
     pretraining_in,
     pretraining_of,
@@ -34,7 +30,6 @@ from earlyphase.study.rules import Rule, read_rules
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
-CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
 NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 
@@ -66,29 +61,15 @@ class Study:
         self._definitions = schema["$defs"]
         self.rules, self.citation = rules or {}, citation or {}
         self.left_out: list[str] = []
-        check_runs(self.config)
-        check_tasks(self.config)
+        refuse(of_names(self.config))
         self.runs = [Run(self.config, entry) for entry in self.config["runs"]]
         for index, run in enumerate(self.runs):
             for name in self.config["runs"][index].get("figures", {}).keys() & run.figures.keys():
                 place = f"runs.{index}.figures.{name}"
                 run.figures[name] = bound("figures", place, run.figures[name])
         self._runs = {(run.dataset, run.model): run for run in self.runs}
+        refuse(problem for run in self.runs for problem in of_run(run, self.config))
         for run in self.runs:
-            check_training(run)
-            check_task(self.config, run.dataset, run.task)
-            check_times(run)
-            check_validation(self.config, run)
-            check_pruned_by(run, list(self.config["criteria"]))
-            check_perturbed(run, list(self.config["perturbations"]))
-            check_critical_periods(run, self.config)
-            for name in deficits_named(run):
-                check_task(self.config, run.dataset, name)
-            check_pretrained(run, self.config)
-            for task in self._pretraining_tasks(run):
-                check_task(self.config, run.dataset, task)
-            check_figures(run, list(self.config["perturbations"]))
-            check_size(self.config, run)
             self._leave_out_perturbations(run)
             self._leave_out_statistics(run)
             self._leave_out_tickets(run)
@@ -150,12 +131,6 @@ class Study:
             for entry in run.pretrained
             for named in named_by(entry)
         ]
-
-    def _pretraining_tasks(self, run: Run) -> list[str]:
-        """Tasks that networks of a run learn first."""
-        entries = [*run.pretrained, *run.sparse_pretraining]
-        names = dict.fromkeys(name for entry in entries for name in entry["pretraining"])
-        return [self.config["pretraining"][name]["task"] for name in names]
 
     def functions(self, section: str, name: str) -> list[tuple[str, Registered]]:
         """The functions that an entry names, each with what is registered of it."""
@@ -292,189 +267,12 @@ def digest_of_files(entry: dict, name: str) -> str | None:
     return argument and _looked_over(entry[argument], name)
 
 
-def shown_by(figure: dict) -> set[str]:
-    """Perturbations that an entry of `figures` shows."""
-    shown = {name for labelled in figure.get("show", []) for name in labelled}
-    families = (names for labelled in figure.get("families", []) for names in labelled.values())
-    return shown | {name for names in families for name in names}
-
-
-def tickets_of(figure: dict) -> set[str]:
-    """Perturbations of tickets that were pretrained, which an entry of `figures` shows."""
-    return {name for labelled in figure.get("tickets", []) for name in labelled}
-
-
 def perturbs(run: Run, names: set[str], rounds: set[int] | None) -> bool:
     """Whether a run perturbs tickets by any of some names, in any of some rounds (None: of all)."""
     return any(
         names & set(entry["perturbations"]) and (rounds is None or rounds & set(entry["rounds"]))
         for entry in run.perturbed
     )
-
-
-def check_runs(config: dict) -> None:
-    """Raise `InvalidInput` where a run names what is not configured, or stands there twice."""
-    for index, run in enumerate(config["runs"]):
-        for section, key in (("datasets", "dataset"), ("models", "model"), ("tasks", "task")):
-            if run.get(key, "supervised") not in config[section]:
-                raise InvalidInput(
-                    f"configuration: runs.{index}.{key} is {run[key]!r}, which is not under {section}"
-                    f"{closest(run[key], list(config[section]))} (known: {', '.join(config[section])})"
-                )
-    pairs = [(run["dataset"], run["model"]) for run in config["runs"]]
-    if len(set(pairs)) < len(pairs):
-        raise InvalidInput("configuration: runs names the same network on the same data set twice")
-
-
-def size_of_images(entry: dict) -> tuple[int, int] | None:
-    """Height and width in pixels of the images of a configured data set; None where these are not known."""
-    described = registered("datasets")[entry["function"]]
-    known = described.facts | described.defaults | entry
-    height, width = (known.get(side, known.get("size")) for side in ("height", "width"))
-    return None if height is None or width is None else (height, width)
-
-
-def check_task(config: dict, dataset: str, task: str) -> None:
-    """Raise `InvalidInput` where a data set is known to have images of a size that a task cannot work on."""
-    if (known := size_of_images(config["datasets"][dataset])) is None:
-        return
-    height, width = known
-    where = f"configuration: task {task} on {dataset}"
-    for one in entries_of(config["tasks"][task]):
-        function = registered("tasks")[one["function"]]
-        if function.facts.get("square") and height != width:
-            raise InvalidInput(
-                f"{where}: {one['function']} needs square images, but they are {height}x{width} pixels"
-            )
-        argument = function.facts.get("least_size")
-        if argument and min(height, width) < (least := (function.defaults | one)[argument]):
-            raise InvalidInput(
-                f"{where}: {argument} of {one['function']} is {least}, but the images are {height}x{width} "
-                f"pixels; it must not be above {min(height, width)}"
-            )
-
-
-def check_training(run: Run) -> None:
-    """Raise `InvalidInput` where times contradict each other."""
-    end = run.iterations
-    check_milestones(f"configuration: training of {run}", run.training["milestones"], end)
-    for k in run.rewind_iterations:
-        if k >= end:
-            raise InvalidInput(
-                f"configuration: rewind_iterations has {k}, but {run} trains for "
-                f"{end} iterations; k must be smaller"
-            )
-
-
-def check_size(config: dict, run: Run) -> None:
-    """Raise `InvalidInput` where a network is made for images of another size than the data set has."""
-    entry = config["models"][run.model]
-    network = registered("models")[entry["function"]]
-    argument, known = network.facts.get("fits"), size_of_images(config["datasets"][run.dataset])
-    if argument is None or known is None:
-        return
-    (height, width), size = known, (network.defaults | entry)[argument]
-    if not height == width == size:
-        right = f"{height} is right" if height == width else f"{entry['function']} needs square ones"
-        raise InvalidInput(
-            f"configuration: models.{run.model}.{argument} is {size}, but the images of {run.dataset} are "
-            f"{height}x{width} pixels; {right}"
-        )
-
-
-def check_validation(config: dict, run: Run) -> None:
-    """Raise `InvalidInput` where a data set is known to have too few images to hold so many out."""
-    held_out = run.training["validation"]
-    entry = config["datasets"][run.dataset]
-    described = registered("datasets")[entry["function"]]
-    there = (described.facts | described.defaults | entry).get("train")
-    if held_out and there is not None and there - held_out < run.training["batch_size"]:
-        raise InvalidInput(
-            f"configuration: training of {run}: validation is {held_out}, but there are {there} training "
-            f"images and a mini-batch takes {run.training['batch_size']}; it must not be above "
-            f"{max(there - run.training['batch_size'], 0)}"
-        )
-
-
-def check_pruned_by(run: Run, known: list[str]) -> None:
-    """Raise `InvalidInput` where a chain prunes by an unknown criterion or rewinds to a state not kept."""
-    if CRITERION not in known:
-        raise InvalidInput(f"configuration: criteria lacks {CRITERION}, by which tickets are found")
-    for index, entry in enumerate(run.pruned_by):
-        where = f"configuration: pruned_by.{index}"
-        for name in entry["criteria"]:
-            if name not in known:
-                raise InvalidInput(
-                    f"{where}.criteria has {name!r}, which is not under criteria"
-                    f"{closest(name, known)} (known: {', '.join(known)})"
-                )
-            if name == CRITERION:
-                raise InvalidInput(
-                    f"{where}.criteria has {CRITERION!r}, by which every run prunes; name others only"
-                )
-        for k in entry.get("rewind_iterations", []):
-            if k not in run.rewind_iterations:
-                raise InvalidInput(
-                    f"{where}.rewind_iterations has {k}, but {run} keeps "
-                    f"{', '.join(map(str, run.rewind_iterations))} only (`pruned_by: []` prunes by no other)"
-                )
-
-
-def check_times(run: Run) -> None:
-    """Raise `InvalidInput` where a run is to be looked at in an order or at a time that it does not have."""
-    for name in ("schedule", "evaluations"):
-        sampled_iterations(run.telemetry[name], run.iterations, f"configuration: telemetry.{name}")
-    check_parting(run)
-    for name, measured in (("curvature", run.curvature), ("fisher", run.fisher)):
-        for time in measured["iterations"]:
-            if as_iterations(time, run.iterations) > run.iterations:
-                raise InvalidInput(
-                    f"configuration: {name}.iterations has {time}, but {run} trains for {run.iterations} "
-                    "iterations; an integer is iterations, a number with a point a fraction"
-                )
-
-
-def check_parting(run: Run) -> None:
-    """Raise `InvalidInput` where a second copy would have nothing to train for."""
-    for time in run.stability["dense"]:
-        if as_iterations(time, run.iterations) >= run.iterations:
-            raise InvalidInput(
-                f"configuration: stability.dense has {time}, but {run} trains for {run.iterations} "
-                "iterations; k must be smaller (an integer is iterations, a number with a point a fraction)"
-            )
-
-
-def check_perturbed(run: Run, known: list[str]) -> None:
-    """Raise `InvalidInput` where a perturbation is unknown, or needs a round that no chain computes."""
-    listed = [("perturbed", *numbered) for numbered in enumerate(run.perturbed)]
-    listed += [("sparse_pretraining", *numbered) for numbered in enumerate(run.sparse_pretraining)]
-    for section, index, entry in listed:
-        where = f"configuration: {section}.{index}"
-        for name in entry["perturbations"]:
-            if name not in known:
-                raise InvalidInput(
-                    f"{where}.perturbations has {name!r}, which is not under perturbations"
-                    f"{closest(name, known)} (known: {', '.join(known) or 'none'})"
-                )
-        computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
-        for key, known_values in computed.items():
-            for value in entry[key]:
-                if value not in known_values:
-                    raise InvalidInput(
-                        f"{where}.{key} has {value}, but {run} computes {', '.join(map(str, known_values))} "
-                        f"only (`{section}: []` perturbs nothing, and may be said within a run)"
-                    )
-
-
-def check_figures(run: Run, known: list[str]) -> None:
-    """Raise `InvalidInput` where a figure shows a perturbation that is not configured."""
-    for figure, entry in run.figures.items():
-        for name in shown_by(entry) | tickets_of(entry):
-            if name not in known:
-                raise InvalidInput(
-                    f"configuration: figures.{figure} shows {name!r}, which is not under perturbations"
-                    f"{closest(name, known)} (known: {', '.join(known) or 'none'})"
-                )
 
 
 def branches_of(entries: list[dict]) -> list[dict[str, list]]:

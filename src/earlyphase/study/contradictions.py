@@ -1,0 +1,294 @@
+"""What a configuration asks for and cannot have: every unknown name and impossible time, a sentence each.
+
+What a single value may be, the schema and the signatures of functions say. Here values are held against one
+another, so that one reading of the messages is enough to mend a configuration.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from earlyphase.core.schedules import as_iterations, sampled_iterations
+from earlyphase.errors import InvalidInput
+from earlyphase.study.configuration import closest, entries_of, panels_of, shown_by, tickets_of
+from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named
+from earlyphase.study.pretraining import named_by, pretraining_of
+from earlyphase.study.run import CRITERION, Run
+from earlyphase.study.signatures import registered
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise `InvalidInput` with all problems, each once, if there is any."""
+    if found := list(dict.fromkeys(problems)):
+        raise InvalidInput("configuration: " + "\n  ".join(found))
+
+
+def of_names(config: dict) -> Iterator[str]:
+    """Runs and pretrainings of what is not configured, and a run that stands there twice."""
+    for index, run in enumerate(config["runs"]):
+        for section, key in (("datasets", "dataset"), ("models", "model"), ("tasks", "task")):
+            if key in run:
+                yield from unknown(f"runs.{index}.{key} is", run[key], section, config[section])
+    pairs = [(run["dataset"], run["model"]) for run in config["runs"]]
+    if len(set(pairs)) < len(pairs):
+        yield "runs names the same network on the same data set twice"
+    for name, entry in config["pretraining"].items():
+        yield from unknown(f"pretraining.{name}.task is", entry["task"], "tasks", config["tasks"])
+    if CRITERION not in config["criteria"]:
+        yield f"criteria lacks {CRITERION}, by which tickets are found"
+
+
+def of_run(run: Run, config: dict) -> Iterator[str]:
+    """All that a run cannot have."""
+    yield from of_training(run)
+    yield from of_images(run, config)
+    yield from of_times(run)
+    yield from of_criteria(run, config)
+    yield from of_perturbations(run, config)
+    yield from of_critical_periods(run, config)
+    yield from of_pretraining(run, config)
+    yield from of_figures(run, config)
+
+
+def unknown(place: str, name: str, section: str, known: Iterable[str]) -> Iterator[str]:
+    """That a name is not under a section, and which one is close to it."""
+    if name not in (names := list(known)):
+        listed = ", ".join(names) or "none"
+        yield f"{place} {name!r}, which is not under {section}{closest(name, names)} (known: {listed})"
+
+
+def of_training(run: Run) -> Iterator[str]:
+    """Milestones and rewind iterations that lie past the end."""
+    end = run.iterations
+    yield from of_milestones(f"training of {run}", run.training["milestones"], end)
+    for k in run.rewind_iterations:
+        if k >= end:
+            yield f"rewind_iterations has {k}, but {run} trains for {end} iterations; k must be smaller"
+
+
+def of_milestones(where: str, milestones: list[int], end: int) -> Iterator[str]:
+    """Milestones that fall, or lie past the end."""
+    if milestones != sorted(set(milestones)):
+        yield f"{where}: milestones are {milestones}, but must increase"
+    elif milestones and milestones[-1] >= end:
+        yield f"{where}: milestone {milestones[-1]} is not before the end at iteration {end}"
+
+
+def of_images(run: Run, config: dict) -> Iterator[str]:
+    """A network or a task that images of this size do not fit, and more images held out than there are."""
+    yield from of_size(run, config)
+    yield from of_validation(run, config)
+    first = [
+        config["pretraining"][name]["task"]
+        for entry in (*run.pretrained, *run.sparse_pretraining)
+        for name in entry["pretraining"]
+        if name in config["pretraining"]
+    ]
+    for name in dict.fromkeys([run.task, *deficits_named(run), *first]):
+        if name in config["tasks"]:
+            yield from of_task(config, run.dataset, name)
+
+
+def size_of_images(entry: dict) -> tuple[int, int] | None:
+    """Height and width in pixels of the images of a configured data set; None where these are not known."""
+    described = registered("datasets")[entry["function"]]
+    known = described.facts | described.defaults | entry
+    height, width = (known.get(side, known.get("size")) for side in ("height", "width"))
+    return None if height is None or width is None else (height, width)
+
+
+def of_task(config: dict, dataset: str, task: str) -> Iterator[str]:
+    """Images, where their size is known, on which a task cannot work."""
+    if (known := size_of_images(config["datasets"][dataset])) is None:
+        return
+    height, width = known
+    where = f"task {task} on {dataset}"
+    for one in entries_of(config["tasks"][task]):
+        function = registered("tasks")[one["function"]]
+        if function.facts.get("square") and height != width:
+            yield f"{where}: {one['function']} needs square images, but they are {height}x{width} pixels"
+        argument = function.facts.get("least_size")
+        if argument and min(height, width) < (least := (function.defaults | one)[argument]):
+            yield (
+                f"{where}: {argument} of {one['function']} is {least}, but the images are {height}x{width} "
+                f"pixels; it must not be above {min(height, width)}"
+            )
+
+
+def of_size(run: Run, config: dict) -> Iterator[str]:
+    """A network that is made for images of another size than the data set has."""
+    entry = config["models"][run.model]
+    network = registered("models")[entry["function"]]
+    argument, known = network.facts.get("fits"), size_of_images(config["datasets"][run.dataset])
+    if argument is None or known is None:
+        return
+    (height, width), size = known, (network.defaults | entry)[argument]
+    if not height == width == size:
+        right = f"{height} is right" if height == width else f"{entry['function']} needs square ones"
+        yield (
+            f"models.{run.model}.{argument} is {size}, but the images of {run.dataset} are {height}x{width} "
+            f"pixels; {right}"
+        )
+
+
+def of_validation(run: Run, config: dict) -> Iterator[str]:
+    """So many images held out that too few are left, where it is known how many there are."""
+    held_out = run.training["validation"]
+    entry = config["datasets"][run.dataset]
+    described = registered("datasets")[entry["function"]]
+    there = (described.facts | described.defaults | entry).get("train")
+    if held_out and there is not None and there - held_out < run.training["batch_size"]:
+        yield (
+            f"training of {run}: validation is {held_out}, but there are {there} training images and a "
+            f"mini-batch takes {run.training['batch_size']}; it must not be above "
+            f"{max(there - run.training['batch_size'], 0)}"
+        )
+
+
+def of_times(run: Run) -> Iterator[str]:
+    """Times at which a run is to be looked at, or to part, that it does not have."""
+    for name in ("schedule", "evaluations"):
+        try:
+            sampled_iterations(run.telemetry[name], run.iterations, f"telemetry.{name}")
+        except InvalidInput as error:
+            yield str(error)
+    for time in run.stability["dense"]:
+        if as_iterations(time, run.iterations) >= run.iterations:
+            yield (
+                f"stability.dense has {time}, but {run} trains for {run.iterations} iterations; "
+                "k must be smaller (an integer is iterations, a number with a point a fraction)"
+            )
+    for name, measured in (("curvature", run.curvature), ("fisher", run.fisher)):
+        for time in measured["iterations"]:
+            if as_iterations(time, run.iterations) > run.iterations:
+                yield (
+                    f"{name}.iterations has {time}, but {run} trains for {run.iterations} iterations; "
+                    "an integer is iterations, a number with a point a fraction"
+                )
+
+
+def of_criteria(run: Run, config: dict) -> Iterator[str]:
+    """Chains that prune by an unknown criterion, or rewind to a state that is not kept."""
+    for index, entry in enumerate(run.pruned_by):
+        where = f"pruned_by.{index}"
+        for name in entry["criteria"]:
+            yield from unknown(f"{where}.criteria has", name, "criteria", config["criteria"])
+            if name == CRITERION:
+                yield f"{where}.criteria has {CRITERION!r}, by which every run prunes; name others only"
+        for k in entry.get("rewind_iterations", []):
+            if k not in run.rewind_iterations:
+                yield (
+                    f"{where}.rewind_iterations has {k}, but {run} keeps "
+                    f"{', '.join(map(str, run.rewind_iterations))} only (`pruned_by: []` prunes by no other)"
+                )
+
+
+def of_perturbations(run: Run, config: dict) -> Iterator[str]:
+    """Perturbations that are unknown, or of a round that no chain computes."""
+    computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
+    for section in ("perturbed", "sparse_pretraining"):
+        for index, entry in enumerate(getattr(run, section)):
+            where = f"{section}.{index}"
+            for name in entry["perturbations"]:
+                yield from unknown(
+                    f"{where}.perturbations has", name, "perturbations", config["perturbations"]
+                )
+            for key, known in computed.items():
+                if missing := [value for value in entry[key] if value not in known]:
+                    yield (
+                        f"{where}.{key} has {', '.join(map(str, missing))}, but {run} computes "
+                        f"{', '.join(map(str, known))} only (`{section}: []` perturbs nothing, and may be "
+                        "said within a run)"
+                    )
+
+
+def of_critical_periods(run: Run, config: dict) -> Iterator[str]:
+    """Deficits and regimes that are not known, and windows that do not fit."""
+    for index, entry in enumerate(run.critical_periods):
+        where = f"critical_periods.{index}"
+        yield from of_protocol(where, entry)
+        for name in entry.get("deficits", []):
+            yield from unknown(f"{where}.deficits has", name, "tasks", config["tasks"])
+            yield from of_deficit(f"{where}.deficits has {name!r}", config["tasks"].get(name, []))
+        yield from of_windows(where, entry, run)
+        for name in entry["regimes"]:
+            yield from unknown(f"{where}.regimes has", name, "regimes", [BASE, *config["regimes"]])
+            yield from of_regime(where, name, config["regimes"].get(name, {}), run, held="held" in entry)
+
+
+def of_protocol(where: str, entry: dict) -> Iterator[str]:
+    """An entry that is not exactly one of the protocols."""
+    found = [name for name in PROTOCOLS if name in entry]
+    if len(found) != 1:
+        yield f"{where} has {' and '.join(found) or 'none'} of removed_at, onsets and held; one is right"
+        return
+    needed = PROTOCOLS[found[0]]
+    for key in sorted(needed - entry.keys()):
+        yield f"{where} lacks {key}, which {found[0]} needs"
+    for key in sorted(entry.keys() - needed - {found[0], "regimes"}):
+        yield f"{where} has {key}, which {found[0]} does not use"
+
+
+def of_deficit(where: str, entry: dict | list[dict]) -> Iterator[str]:
+    """A task that has classes of its own, so that it is no deficit in another."""
+    for one in entries_of(entry):
+        if classes := registered("tasks")[one["function"]].facts.get("classes"):
+            yield f"{where}, whose {classes} classes are its own; a deficit keeps the classes of the data set"
+
+
+def of_windows(where: str, entry: dict, run: Run) -> Iterator[str]:
+    """Windows that are empty, or go on past the end of training."""
+    end = run.iterations
+    length = as_iterations(entry.get("length", 1), end)
+    windows = [
+        (onset, as_iterations(onset, end), as_iterations(onset, end) + length)
+        for onset in entry.get("onsets", [])
+    ]
+    windows += [(window, *(as_iterations(time, end) for time in window)) for window in entry.get("held", [])]
+    for said, first, last in windows:
+        if not first < last <= end:
+            yield (
+                f"{where} has {said}, a window of the iterations {first} to {last}, but {run} trains for "
+                f"{end}; a window must begin before it ends, and end with training at the latest"
+            )
+
+
+def of_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> Iterator[str]:
+    """A regime that cannot be that of a run, or cannot hold in a window."""
+    others = ", ".join(sorted(regime.keys() - TIMED))
+    if held and (name == BASE or others):
+        wrong = f"which changes {others or 'nothing'}"
+        yield (
+            f"{where}.regimes has {name!r}, {wrong}; what is held in a window must change only "
+            f"{', '.join(sorted(TIMED))}"
+        )
+    yield from of_milestones(f"regimes.{name} of {run}", regime.get("milestones", []), run.iterations)
+
+
+def of_pretraining(run: Run, config: dict) -> Iterator[str]:
+    """Beginnings of a run that are unknown or impossible."""
+    for section in ("pretrained", "sparse_pretraining"):
+        for index, entry in enumerate(getattr(run, section)):
+            place = f"{section}.{index}"
+            for name in entry["pretraining"]:
+                yield from unknown(f"{place}.pretraining has", name, "pretraining", config["pretraining"])
+            for name, iterations in named_by(entry):
+                if name not in config["pretraining"]:
+                    continue
+                if pretraining_of(config, name, iterations).start >= run.iterations:
+                    yield (
+                        f"{place}.iterations has {iterations}, but the clock of {name} goes on from there, "
+                        f"and {run} ends at iteration {run.iterations}; fewer or `clock: restarted` is right"
+                    )
+            if section == "pretrained" and entry.get("rounds", 1) > run.rounds:
+                yield (
+                    f"{place}.rounds is {entry['rounds']}, but {run} computes rounds 1 to {run.rounds} only, "
+                    "with which they are compared"
+                )
+
+
+def of_figures(run: Run, config: dict) -> Iterator[str]:
+    """Figures that show a perturbation or a pretraining that is not configured."""
+    for figure, entry in run.figures.items():
+        for name in sorted(shown_by(entry) | tickets_of(entry)):
+            yield from unknown(f"figures.{figure} shows", name, "perturbations", config["perturbations"])
+        for name in sorted(panels_of(entry)):
+            yield from unknown(f"figures.{figure}.panels has", name, "pretraining", config["pretraining"])

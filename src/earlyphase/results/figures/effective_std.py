@@ -26,7 +26,7 @@ from earlyphase.results.figures.tickets import nothing_to_show, results, rewind_
 from earlyphase.results.summaries import NETWORK, fit_line, perturbation_means
 
 MARKER = 6  # size of a point with its surroundings, in points of 1/72 inch
-LABEL = 5  # how often the area of another label counts; of thin things it counts once to three times
+LABEL = 5  # how often the area of another label counts; of thin things it counts once to six times
 FIRM = 30  # and that of markers, of the corner text, of lines to points and beyond the panel
 NEAR = 4  # distance of a label that needs no line to its point, likewise
 ANGLES = np.pi * np.arange(0, 2, 1 / 8)
@@ -205,17 +205,19 @@ def obstacles(ax: Axes, points: DataFrame, point: float) -> np.ndarray:
 
     What must stay readable or is thin is there several times, so that its area counts as often.
     """
-    x, y, spread, fitted = (points[name] for name in ("effective_std", "mean", "std", "fitted"))
-    centres, low, high, line = (
-        ax.transData.transform(np.column_stack([x, 100 * at])) for at in (y, y - spread, y + spread, fitted)
+    x, y, fitted = (points[name] for name in ("effective_std", "mean", "fitted"))
+    wide, high = points["effective_std_spread"].fillna(0), points["std"].fillna(0)
+    centres, left, right, low, top, line = (
+        ax.transData.transform(np.column_stack([at, 100 * by]))
+        for at, by in ((x, y), (x - wide, y), (x + wide, y), (x, y - high), (x, y + high), (x, fitted))
     )
     corner = [text.get_window_extent().extents for text in ax.texts]
-    half = np.array([point, 0])
-    bars = np.hstack([low - half, high + half])[spread.notna()]
+    upright, level = np.array([point, 0]), np.array([0, point])
+    bars = np.vstack([np.hstack([low - upright, top + upright]), np.hstack([left - level, right + level])])
     ends = line[[line[:, 0].argmin(), line[:, 0].argmax()]]
     line = boxes(np.linspace(*ends, 100 if np.isfinite(ends).all() else 0), 2 * point)
     markers = boxes(centres, MARKER * point)
-    return np.vstack([*FIRM * corner, *FIRM * [markers], *3 * [bars], line])
+    return np.vstack([*FIRM * corner, *FIRM * [markers], *6 * [bars], line])
 
 
 class Place(NamedTuple):

@@ -104,6 +104,9 @@ def either(names):
     return "|".join(sorted(names))
 
 
+REGIMES = ["base", *STUDY.config["regimes"]]
+
+
 wildcard_constraints:
     dataset=either(STUDY.config["datasets"]),
     model=either(STUDY.config["models"]),
@@ -123,7 +126,7 @@ wildcard_constraints:
     round=r"[1-9]\d*",
     table=either(stages.all_tables()),
     deficit=either(STUDY.config["tasks"]),
-    regime=rf"({either(['base', *STUDY.config['regimes']])})(-\d+-\d+)?",
+    regime=rf"({either(REGIMES)})(-\d+-\d+)?",
     first=r"\d+",
     end=r"\d+",
     stop=r"\d+",

@@ -466,7 +466,7 @@ EDITS = [
     ("a message of storage", "src/earlyphase/runtime/storage.py", "is damaged", "is broken", {}),
     ("how often progress is saved", "src/earlyphase/runtime/resume.py", "COST = 0.02", "COST = 0.01", {}),
     ("what a time limit asks for", "src/earlyphase/study/demand.py", "START = 4", "START = 5", {}),
-    ("a check of the configuration", "src/earlyphase/study/deficits.py", "but must increase", "but must rise", {}),
+    ("a check of the configuration", "src/earlyphase/study/contradictions.py", "but must increase", "but must rise", {}),
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
     ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", FROM_DENSE | FROM_DENSE_TABLES),
     ("a task that is learned first", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {"pretrain": 2, "dense": 2, "checkpoint": 4, "imp_round": 4, **SPARSE, **after("pretraining", "pretrained_dense", "pretrained_imp", *TICKETS[1:])}),

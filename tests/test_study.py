@@ -130,7 +130,7 @@ BAD = [
     ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
     ("telemetry.schedule", [[50, 1], [40, 1]], r"telemetry.schedule: \[40, 1\] does not follow iteration 50"),
     ("telemetry.schedule", [[50]], r"telemetry.schedule.0 is \[50\]"),
-    ("telemetry.schedule", [], r"telemetry.schedule is \[\].*pairs of \[until, every\]"),
+    ("telemetry.schedule", [[9]], r"telemetry.schedule.0 is \[9\]"),
     ("telemetry.evaluations", [[50, 0]], "telemetry.evaluations.0.1 is 0"),
     ("curvature.iterations", [0, 401], "curvature.iterations has 401, but resnet8 on photo_digits trains for 400"),
     ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),
@@ -372,6 +372,15 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
     assert any(
         "figure subspace is left out: the study makes no table curvature" in s for s in left_out(study)
     )
+
+
+def test_with_nothing_to_sample_there_is_no_telemetry_and_what_shows_it_is_left_out():
+    study = Study(changed("telemetry.schedule", []), SCHEMA, RULES)
+    (run,) = study.runs
+    made = {one.rule for one in jobs(study)}
+    assert "telemetry" not in made and "curvature" in made
+    assert not {"telemetry", "traces", "evaluations"} & set(tables_of(study, run))
+    assert any("figure telemetry is left out" in sentence for sentence in left_out(study))
 
 
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():

@@ -17,9 +17,7 @@ from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, kept_iterations
 from earlyphase.study.study import Study
 
-WATCHED = (
-    0.2  # iterations that a sample of telemetry takes as long as; 0.14 to 0.26 in benchmarks/telemetry.py
-)
+WATCHED = 0.2  # iterations that a sample of telemetry takes as long as, 0.14 to 0.26; benchmarks/telemetry.py
 PRODUCTS = 60  # with the Hessian, of an eigen-solve of one kind of statistics; 32 to 64 in the default study
 PRODUCT = 9  # ways forward that a product takes as long as: three forward and back
 RUNTIMES = 4  # a network is timed under, on average; five as pruned, two without its emptied channels

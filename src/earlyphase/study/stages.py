@@ -82,6 +82,11 @@ def each_seed(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds}]
 
 
+def watched_runs(study: Study, run: Run) -> list[Block]:
+    """One job for each replicate, if anything is to be sampled."""
+    return each_seed(study, run) if run.telemetry["schedule"] else []
+
+
 def checkpoints(study: Study, run: Run) -> list[Block]:
     """The states that the dense run keeps, and its end."""
     return [{"seed": run.seeds, "k": [*run.kept_iterations, run.iterations]}]
@@ -603,7 +608,7 @@ STAGES = {  # in the order of the graph
     ),
     "checkpoint": Stage(kept_states, of_training, to_checkpoint, looks_up=("models", "tasks")),
     "telemetry": Stage(
-        each_seed, of_telemetry, replay, looks_up=("models", "tasks"),
+        watched_runs, of_telemetry, replay, looks_up=("models", "tasks"),
         tables={"telemetry": "state", "traces": "traces", "evaluations": "evaluations"},
     ),
     "curvature": Stage(curvatures, of_curvature, looks_up=("models", "tasks"), tables={"curvature": "row"}),

@@ -163,6 +163,17 @@ def test_other_statistics_are_one_more_curve_and_in_no_mean(tables):
     assert "In a besides: the gradient and the subspace by sample statistics" in figure.get_supxlabel()
 
 
+@pytest.mark.parametrize("chance", [2e-3, 4e-5, 1e-7])
+def test_the_legend_of_the_shares_covers_none_however_large_the_network_is(tables, chance):
+    tables["curvature"] = tables["curvature"].assign(chance=chance, random_share=chance)
+    figure, _ = subspace(tables)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    top = ax.get_legend().get_window_extent().y1
+    lowest = min(ax.transData.transform((1, min(line.get_ydata())))[1] for line in ax.get_lines())
+    assert top < lowest
+
+
 def test_the_statistics_that_stand_first_are_shown_in_all_panels(tables):
     both = with_sample_statistics(tables)
     later = {name: both[name].iloc[::-1] for name in ("curvature", "pairs")}

@@ -31,6 +31,7 @@ LEAVES = (
     "logarithmic axis"
 )
 GRADIENT = "gradient_share"
+LINE = 0.078  # height of a line of the first panel's legend, as a share of the panel's
 COLUMNS = ["panel", "statistics", "curve", "iteration", "mean", "std", "n", "diverged"]
 
 
@@ -108,11 +109,17 @@ def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) ->
         parts.append(curve.assign(panel="share", curve=column, statistics=statistics))
     ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
     ax.set_yscale("log", nonpositive="clip")
-    ax.set_ylim(curvature["chance"].mean() / 10 ** (2.5 + len(others)), 1.5)  # room for the legend
+    entries = len(ax.get_legend_handles_labels()[1])
+    ax.set_ylim(bottom_with_room(curvature["chance"].mean() / 3, 1.5, LINE * entries), 1.5)
     ax.set_ylabel("Share, in [0, 1]")
     ax.legend(loc="lower right", handlelength=3)
     iteration_axis(ax, curvature["iteration"].max())
     return concat(parts)
+
+
+def bottom_with_room(lowest: float, top: float, room: float) -> float:
+    """Where a logarithmic axis begins that ends at `top` and leaves a share `room` of itself below `lowest`."""
+    return float(top * (lowest / top) ** (1 / (1 - room)))
 
 
 def looks(others: int) -> list[dict]:

@@ -118,7 +118,7 @@ def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) ->
 
 
 def bottom_with_room(lowest: float, top: float, room: float) -> float:
-    """Where a logarithmic axis begins that ends at `top` and leaves a share `room` of itself below `lowest`."""
+    """Where a logarithmic axis begins that ends at `top` and leaves the share `room` below `lowest`."""
     return float(top * (lowest / top) ** (1 / (1 - room)))
 
 

@@ -130,7 +130,6 @@ BAD = [
     ("execution.resume_interval", -1, "execution.resume_interval is -1.*seconds"),
     ("telemetry.schedule", [[50, 1], [40, 1]], r"telemetry.schedule: \[40, 1\] does not follow iteration 50"),
     ("telemetry.schedule", [[50]], r"telemetry.schedule.0 is \[50\]"),
-    ("telemetry.schedule", [[9]], r"telemetry.schedule.0 is \[9\]"),
     ("telemetry.evaluations", [[50, 0]], "telemetry.evaluations.0.1 is 0"),
     ("curvature.iterations", [0, 401], "curvature.iterations has 401, but resnet8 on photo_digits trains for 400"),
     ("curvature.iterations", [1.5], "curvature.iterations has 1.5"),

@@ -87,19 +87,18 @@ def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
     The others, of networks that were pretrained and of other criteria, are named at the end of their line.
     """
     usual = names_of(network)
-    chains: dict[tuple[str, str, int, int], dict[int, str]] = {}
+    chains: dict[tuple[str, ...], dict[int, str]] = {}
     for one, state in states.items():
         if one.rule == "imp_round" and all(one.names[name] == usual[name] for name in ("dataset", "model")):
-            seed, k = (int(one.names[name]) for name in ("seed", "k"))
-            of = (one.names["task"], one.names["criterion"], seed, k)
+            of = tuple(one.names[name] for name in ("task", "criterion", "seed", "k"))
             chains.setdefault(of, {})[int(one.names["round"])] = state.name
     print(network)
     print(f"  {'':15} dense  rounds 1 to {network.rounds}")
     own = (usual["task"], usual["criterion"])
     for (task, criterion, seed, k), rounds in sorted(
-        chains.items(), key=lambda chain: (chain[0][:2] != own, chain[0])
+        chains.items(), key=lambda chain: (chain[0][:2] != own, chain[0][:2], *map(int, chain[0][2:]))
     ):
-        dense = job(study, "dense", **usual | {"task": task, "seed": str(seed)})
+        dense = job(study, "dense", **usual | {"task": task, "seed": seed})
         marks = "".join(MARKS[rounds[number]] for number in sorted(rounds))
         other = "".join(f"  {name}" for name in (task, criterion) if name not in own)
         print(f"  seed {seed:<3} k {k:<5} {MARKS[states[dense].name]:^6} {marks}{other}")

@@ -12,7 +12,7 @@ from earlyphase.study.configuration import closest, entries_of, panels_of, shown
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named
 from earlyphase.study.pretraining import named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
-from earlyphase.study.signatures import registered
+from earlyphase.study.signatures import registered, stated
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -89,8 +89,7 @@ def of_images(run: Run, config: dict) -> Iterator[str]:
 
 def size_of_images(entry: dict) -> tuple[int, int] | None:
     """Height and width in pixels of the images of a configured data set; None where these are not known."""
-    described = registered("datasets")[entry["function"]]
-    known = described.facts | described.defaults | entry
+    known = stated("datasets", entry)
     height, width = (known.get(side, known.get("size")) for side in ("height", "width"))
     return None if height is None or width is None else (height, width)
 
@@ -132,9 +131,7 @@ def of_size(run: Run, config: dict) -> Iterator[str]:
 def of_validation(run: Run, config: dict) -> Iterator[str]:
     """So many images held out that too few are left, where it is known how many there are."""
     held_out = run.training["validation"]
-    entry = config["datasets"][run.dataset]
-    described = registered("datasets")[entry["function"]]
-    there = (described.facts | described.defaults | entry).get("train")
+    there = stated("datasets", config["datasets"][run.dataset]).get("train")
     if held_out and there is not None and there - held_out < run.training["batch_size"]:
         yield (
             f"training of {run}: validation is {held_out}, but there are {there} training images and a "

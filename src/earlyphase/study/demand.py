@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from earlyphase.core.work import LAYERS, Work, work_of
 from earlyphase.study.configuration import entries_of
-from earlyphase.study.signatures import registered
+from earlyphase.study.signatures import registered, stated
 from earlyphase.study.stages import STAGES, Names
 from earlyphase.study.study import Study
 
@@ -38,8 +38,7 @@ def images_of(entry: Mapping) -> dict[str, int]:
 
 def known_of(entry: Mapping) -> dict:
     """What is known of a configured data set; what its entry says comes before its function's defaults."""
-    described = registered("datasets")[entry["function"]]
-    return {**UNKNOWN, **described.facts, **described.defaults, **entry}
+    return UNKNOWN | stated("datasets", entry)
 
 
 def work_of_model(study: Study, dataset: str, model: str) -> Work:

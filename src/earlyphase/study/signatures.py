@@ -154,3 +154,9 @@ def schema_of(annotation: object) -> dict:
         case origin if origin is dict:
             return {"type": "object", "additionalProperties": schema_of(inner[1])}
     return {}
+
+
+def stated(section: str, entry: Mapping) -> dict[str, Any]:
+    """What is known of an entry: what it says, else its function's default, else what the decorator says."""
+    described = registered(section)[entry["function"]]
+    return {**described.facts, **described.defaults, **entry}

@@ -20,12 +20,7 @@ from earlyphase.study.configuration import (
 )
 from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
-from earlyphase.study.pretraining import (
-    Pretraining,
-    named_by,
-    pretraining_in,
-    pretraining_of,
-)
+from earlyphase.study.pretraining import Pretraining, named_by, pretraining_in, pretraining_of
 from earlyphase.study.rules import Rule, read_rules
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import SECTIONS, Registered, registered

@@ -1,11 +1,9 @@
-# The study, and input functions. No rules.
+# The study, input functions, and what all jobs have in common.
 import os
 import shlex
 import sys
 from pathlib import Path
 
-import snakemake.common
-import snakemake.rules
 from snakemake.exceptions import WorkflowError
 
 HOME = Path(workflow.basedir)
@@ -15,30 +13,28 @@ sys.path.insert(
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import machine, plugins
-from earlyphase.study import demand, fingerprints, foot, jobs, stages
-from earlyphase.study.configuration import plugins_of, read_yaml
-from earlyphase.study.rules import read_rules
-from earlyphase.study.study import Study, citation_in
+from earlyphase.stages import study_of
+from earlyphase.stages.dense import kept
+from earlyphase.stages.figure import left_out
+from earlyphase.study import fingerprints, foot, jobs, limits
+from earlyphase.study.configuration import plugins_of
 
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
-    STUDY = Study(
-        config,
-        read_yaml(HOME / "config.schema.yaml"),
-        read_rules(HOME / "rules"),
-        citation_in(HOME),
-    )
+    STUDY = study_of(config, HOME)
     jobs.check_outputs(STUDY)
     if workflow.is_main_process:
         for run in STUDY.runs:
             STUDY.contents(run.dataset)  # images that are not there stop the study here
         STUDY.claims  # so does a claim that cannot be judged
-        for sentence in stages.left_out(STUDY):
+        for sentence in left_out(STUDY):
             print(f"note: {sentence}", file=sys.stderr)
 except InvalidInput as error:
     raise WorkflowError(str(error))
 
 
+GPUS = int(machine.computes_on_gpu(STUDY.config["execution"]["device"]))
+CLOCK = limits.Clock(STUDY, gpu=bool(GPUS))
 TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if it does
 
 
@@ -48,7 +44,7 @@ TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if i
 onstart:
     workflow.scheduler.job_rate_limiter = None
     try:
-        if terminal := foot.of(workflow, STUDY, logger):
+        if terminal := foot.foot_of(workflow, STUDY, CLOCK, logger):
             terminal.start()
             TERMINALS.append(terminal)
     except Exception as error:  # a study goes on without
@@ -63,22 +59,6 @@ onsuccess:
 onerror:
     for terminal in TERMINALS:
         terminal.stop()
-
-
-# Snakemake inspects the signature of a function each time it calls one: a quarter of the time of planning.
-SIGNATURES = {}
-
-
-def parameters_of(function, inspect=snakemake.common.get_function_params):
-    """Parameters of a function, inspected once; methods of two objects have the same."""
-    key = getattr(function, "__func__", function)
-    if key not in SIGNATURES:
-        SIGNATURES[key] = inspect(function)
-    return SIGNATURES[key]
-
-
-snakemake.common.get_function_params = parameters_of
-snakemake.rules.get_function_params = parameters_of
 
 
 # `workflow.cores` raises where no number is given, as with --unlock, --report and --list-untracked.
@@ -124,7 +104,7 @@ wildcard_constraints:
     seed=r"\d+",
     k=r"\d+",
     round=r"[1-9]\d*",
-    table=either(stages.all_tables()),
+    table=either(jobs.all_tables(STUDY)),
     deficit=either(STUDY.config["tasks"]),
     regime=rf"({either(REGIMES)})(-\d+-\d+)?",
     first=r"\d+",
@@ -134,67 +114,112 @@ wildcard_constraints:
 
 def spec(rule):
     """What a job reads from the configuration: one JSON text, a function of the wildcards."""
-    return lambda wildcards: fingerprints.canonical(
-        jobs.spec(STUDY, rule, dict(wildcards))
-    )
+
+    def text(wildcards):
+        job = jobs.job_of(STUDY, rule, wildcards)
+        return fingerprints.canonical(job.stage.spec(job))
+
+    return text
 
 
 def code(rule):
     """Fingerprint of the code that a job runs."""
     return lambda wildcards: fingerprints.fingerprint(
-        *jobs.roots(STUDY, rule, dict(wildcards))
+        *jobs.job_of(STUDY, rule, wildcards).code_roots
     )
 
 
 def needs(rule, role):
     """Input function for what depends on the study or on the round before."""
-    return lambda wildcards: stages.STAGES[rule].needs(STUDY, dict(wildcards))[role]
 
+    def paths(wildcards):
+        job = jobs.job_of(STUDY, rule, wildcards)
+        return job.stage.inputs(job)[role]
 
-def gpus_of_a_job(device):
-    """Training jobs take one GPU each, where they are to use any."""
-    if device == "auto":
-        return int(machine.has_gpu())
-    return int(device == "cuda")
-
-
-GPUS = gpus_of_a_job(STUDY.config["execution"]["device"])
-
-
-def minutes(rule):
-    """Time limit of a training job; more with every attempt, and progress survives each."""
-    return lambda wildcards, attempt: demand.minutes(
-        STUDY, rule, wildcards, attempt, gpu=bool(GPUS)
-    )
-
-
-def megabytes(wildcards, attempt):
-    """Memory of a training job; more with every attempt."""
-    return demand.megabytes(STUDY, wildcards, attempt, gpu=bool(GPUS))
-
-
-# Snakemake does not compare params that depend on resources or output with those of an earlier run.
-# The next three are made so on purpose: none of them changes what a job computes.
-def execution(wildcards, resources):
-    """Options for where and how precisely to compute, and how often to save progress."""
-    chosen = STUDY.config["execution"]
-    device = "cuda" if resources.gpu else "cpu"
-    preload = "--preload" if chosen["preload"] else ""
-    options = f"--device {device} --precision {chosen['precision']}"
-    return f"{preload} {options} --resume-interval {chosen['resume_interval']}"
-
-
-def resume_file(wildcards, output):
-    """Progress of a job: undeclared, so that Snakemake does not delete it with the outputs."""
-    return f"{output[0]}.resume"
-
-
-def kept_iterations(wildcards, output):
-    """Iterations that the dense run keeps; one added later is made from the nearest before it."""
-    return stages.kept_iterations(STUDY, dict(wildcards))
+    return paths
 
 
 def configured_figures(wildcards):
     return [
-        path for job in jobs.jobs(STUDY) if job.rule == "figure" for path in job.outputs
+        path
+        for job in jobs.all_jobs(STUDY, rules=["figure"])
+        for path in job.outputs
     ]
+
+
+# Snakemake does not compare params that depend on resources or output with those of an earlier run.
+# The next three are made so on purpose: none of them changes what a job computes.
+def files(wildcards, input, output):
+    """Paths of a job by the names that its rule gives them, as JSON."""
+    named = {"inputs": dict(input.items()), "outputs": dict(output.items())}
+    return fingerprints.canonical(
+        {
+            part: {
+                role: paths if isinstance(paths, str) else list(paths)
+                for role, paths in roles.items()
+                if paths
+            }
+            for part, roles in named.items()
+        }
+    )
+
+
+def means(wildcards, output, resources):
+    """Options for where and how precisely to train, and where progress is kept, undeclared.
+
+    Snakemake would delete a declared file with the outputs.
+    """
+    chosen = STUDY.config["execution"]
+    preload = "--preload" if chosen["preload"] else ""
+    device = "cuda" if resources.gpu else "cpu"
+    return (
+        f"{preload} --device {device} --precision {chosen['precision']} "
+        f"--resume-interval {chosen['resume_interval']} --resume {shlex.quote(output[0])}.resume"
+    )
+
+
+def means_and_kept_iterations(wildcards, output, resources):
+    """The same, and iterations whose state a dense run keeps; one added later is made from the nearest before."""
+    job = jobs.job_of(STUDY, "dense", wildcards)
+    iterations = " ".join(map(str, kept(job)))
+    return f"{means(wildcards, output, resources)} --keep {iterations}"
+
+
+def minutes(wildcards, attempt, rulename):
+    """Time limit of a training job; more with every attempt, and progress survives each."""
+    return CLOCK.minutes(jobs.job_of(STUDY, rulename, wildcards), attempt)
+
+
+def megabytes(wildcards, attempt, rulename):
+    """Memory of a training job; more with every attempt."""
+    return limits.megabytes(
+        jobs.job_of(STUDY, rulename, wildcards), attempt, gpu=bool(GPUS)
+    )
+
+
+# What the rules of all stages inherit. Their command hands a job its spec, code and files on standard input, a line
+# each, because an argument of a command has a limit. An edit of this command redoes everything for everybody.
+rule job:
+    log:
+        "logs/{rule}.log",
+    conda:
+        "../envs/earlyphase.yaml"
+    params:
+        files=files,
+        means="",
+    shell:
+        "python -m earlyphase {rule} {params.means} "
+        "<<< {params.spec:q}$'\\n'{params.code:q}$'\\n'{params.files:q} > {log:q} 2>&1"
+
+
+# What the rules of stages that compute with a network inherit.
+use rule job as training with:
+    log:
+        "logs/{rule}.log",
+    threads: 1
+    resources:
+        gpu=GPUS,
+        mem_mb=megabytes,
+        runtime=minutes,
+    params:
+        means=means,

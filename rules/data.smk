@@ -1,11 +1,9 @@
-rule data:
+use rule job as data with:
     """Prepare a data set: images, labels and normalisation in one file of tensors."""
     output:
         data="results/data/{dataset}.safetensors",
     log:
         "logs/data/{dataset}.log",
-    conda:
-        "../envs/earlyphase.yaml"
     resources:
         mem="4GB",
     params:
@@ -13,6 +11,3 @@ rule data:
         code=code("data"),
     message:
         "Prepare {wildcards.dataset}"
-    shell:
-        "python -m earlyphase data --spec {params.spec:q} --code {params.code:q} --out {output.data:q} "
-        "> {log:q} 2>&1"

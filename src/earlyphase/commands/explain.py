@@ -2,18 +2,21 @@
 
 import argparse
 import ast
-import hashlib
 import json
-from base64 import urlsafe_b64encode
-from collections import Counter
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import closest
-from earlyphase.study.fingerprints import canonical, code_record, definitions, fingerprint
-from earlyphase.study.jobs import Job, inputs, jobs, roots, spec
-from earlyphase.study.study import Study
+from earlyphase.study.fingerprints import code_record, definitions
+from earlyphase.study.jobs import all_jobs
+
+PARAMS = re.compile(r"Params have changed since last execution:.*?\n", re.DOTALL)
+BEFORE = re.compile(r"^\s*before: (.*)$", re.MULTILINE)
+NOW = re.compile(r"^\s*now: (.*)$", re.MULTILINE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,71 +26,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the reasons of a file's own job, or those of the jobs it depends on.
+    """Ask Snakemake what it would do for a file, and add which keys and which definitions changed.
 
     Raises:
-        InvalidInput: the configured study makes no such file.
+        InvalidInput: the configured study makes no such file, or Snakemake cannot say.
     """
+    command = [
+        *(sys.executable, "-m", "snakemake", args.file, "--dry-run", "--quiet", "progress", "--nocolor"),
+        *("--snakefile", args.snakefile, "--directory", args.directory),
+        *(["--configfile", *args.configfile] if args.configfile else []),
+    ]
+    here = Path.cwd()
     study = load_study(args)
-    wanted = {path: made_by for made_by in jobs(study) for path in made_by.outputs}
-    if args.file not in wanted:
-        raise InvalidInput(
-            f"the configured study makes no file {args.file}{closest(args.file, list(wanted))}"
-        )
-    found = causes(wanted[args.file], study, wanted)
-    if not found:
-        print(f"{args.file} is up to date: its spec, code and inputs are those it was made from")
-        return
-    print(f"{args.file} would be made again:")
-    own = wanted[args.file]
-    by_reasons: dict[tuple[str, ...], list[Job]] = {}
-    for made_by, reasons in found.items():
-        by_reasons.setdefault((made_by == own, *reasons), []).append(made_by)
-    for (is_own, *reasons), group in by_reasons.items():
-        for reason in reasons:
-            print(f"  {reason}")
-        if not is_own:
-            rules = Counter(made_by.rule for made_by in group)
-            listed = ", ".join(f"{rule} {count}" for rule, count in rules.items())
-            print(f"    so these that it depends on would be, too ({listed}): {group[0].outputs[0]}", end="")
-            print(f" and {len(group) - 1} more" if len(group) > 1 else "")
+    paths = [path for job in all_jobs(study) for path in job.outputs]
+    if args.file not in paths:
+        raise InvalidInput(f"the configured study makes no file {args.file}{closest(args.file, paths)}")
+    done = subprocess.run(
+        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    )
+    if done.returncode:
+        raise InvalidInput(f"Snakemake cannot plan {args.file}:\n{done.stdout}")
+    print(explained(args.file, done.stdout))
 
 
-def causes(one: Job, study: Study, wanted: dict[str, Job]) -> dict[Job, list[str]]:
-    """Jobs at which a rerun begins, and why: the job itself, or the nearest above it that have reasons."""
-    found, seen, waiting = {}, set(), [one]
-    while waiting:
-        made_by = waiting.pop()
-        if made_by in seen:
-            continue
-        seen.add(made_by)
-        if reasons := reasons_of(made_by, study):
-            found[made_by] = reasons
-        waiting += [wanted[path] for paths in inputs(study, made_by).values() for path in paths]
-    return dict(reversed(found.items()))  # upstream first
+def explained(file: str, plan: str) -> str:
+    """What Snakemake's dry run of a file says, in a line for each reason and the jobs that have it."""
+    reasons: dict[str, list[str]] = {}
+    for message, words in jobs_in(plan):
+        for reason in reasons_in(words):
+            reasons.setdefault(reason, []).append(message)
+    if not reasons:
+        return f"{file} is up to date: Snakemake would make nothing again"
+    lines = [f"{file} would be made again:"]
+    for reason, messages in reasons.items():
+        more = f" and {len(messages) - 1} more" if len(messages) > 1 else ""
+        lines += [f"  {reason}", f"    {messages[0]}{more}"]
+    return "\n".join(lines)
 
 
-def reasons_of(one: Job, study: Study) -> list[str]:
-    """Why a job would run again on its own account; empty where it would not."""
-    missing = [path for path in one.outputs if not Path(path).exists()]
-    if missing:
-        return [f"{path} does not exist" for path in missing]
-    records = {path: snakemake_record("metadata", path) for path in one.outputs}
-    if any(snakemake_record("incomplete", path) is not None for path in one.outputs):
-        return ["the job that made it was interrupted: Snakemake holds it for incomplete"]
-    if None in records.values():
-        return []  # Snakemake did not make it, and then asks for its time stamp alone
-    record = records[one.outputs[0]]
-    read, code = spec(study, one.rule, one.names), roots(study, one.rule, one.names)
-    made_from = [ast.literal_eval(value) for value in record["params"] or []]
-    old_spec = next((value for value in made_from if value.startswith("{")), "{}")
-    old_code = next((value for value in made_from if value.startswith("commands.")), "")
-    reasons = []
-    if old_spec != canonical(read):
-        reasons += [f"the configuration changed: {change}" for change in changes(json.loads(old_spec), read)]
-    if old_code != fingerprint(*code):
-        reasons += code_changes(old_code, definitions(*code))
-    return reasons + input_changes(one, study, record)
+def jobs_in(plan: str) -> list[tuple[str, str]]:
+    """Message and reason of each job of a dry run that would run for a reason of its own."""
+    blocks = re.findall(r"^Job \d+: (.*)\nReason: (.*(?:\n .*)*)", plan, re.MULTILINE)
+    return [(message, reason) for message, reason in blocks if not FOLLOWS.fullmatch(reason.strip())]
+
+
+FOLLOWS = re.compile(r"Input files updated by another job: .*")  # a reason that another job's reason causes
+
+
+def reasons_in(words: str) -> list[str]:
+    """The reasons of a job, a sentence each; what cannot be read stands there as Snakemake says it."""
+    before, now = BEFORE.search(words), NOW.search(words)
+    if "Params have changed" not in words or before is None or now is None:
+        return [re.sub(r"; Input files updated by another job: .*", "", words.strip())]
+    try:
+        old, new = (values_in(found[1]) for found in (before, now))
+        return changes(old["spec"], new["spec"]) + code_changes(old["code"], new["code"])
+    except (ValueError, SyntaxError, KeyError):
+        return [words.strip()]
+
+
+def values_in(listed: str) -> dict[str, object]:
+    """Spec and code among the params of a job, which Snakemake lists in quotes."""
+    values = [ast.literal_eval(value) for value in re.findall(r"'(?:[^'\\]|\\.)*'", listed)]
+    specs = [value for value in values if value.startswith("{")]
+    codes = [value for value in values if value.startswith("stages.")]
+    return {"spec": json.loads(specs[0]) if specs else None, "code": codes[0] if codes else ""}
 
 
 def changes(old: object, new: object, key: str = "") -> list[str]:
@@ -100,44 +103,22 @@ def changes(old: object, new: object, key: str = "") -> list[str]:
             for name in sorted(old.keys() | new.keys())
             for change in changes(old.get(name), new.get(name), f"{key}.{name}" if key else name)
         ]
-    return (
-        [] if json.dumps(old) == json.dumps(new) else [f"{key} from {json.dumps(old)} to {json.dumps(new)}"]
-    )
+    if json.dumps(old) == json.dumps(new):
+        return []
+    return [f"the configuration changed: {key} from {json.dumps(old)} to {json.dumps(new)}"]
 
 
-def code_changes(old_code: str, new: dict[str, str]) -> list[str]:
-    """Definitions that changed since the code called `old_code`, where that was recorded."""
+def code_changes(old_code: str, new_code: str) -> list[str]:
+    """Definitions that changed between two fingerprints, where the old ones were recorded."""
+    if old_code == new_code:
+        return []
     path = code_record(old_code)
     if not path.exists():
         return [f"its code changed (there is no record of {old_code or 'the old code'} to say where)"]
-    old = json.loads(path.read_text())
+    old, new = json.loads(path.read_text(encoding="utf-8")), definitions(*new_code.split()[:-1])
     verbs = {(True, True): "changed", (True, False): "is no longer used", (False, True): "is now used"}
     return [
         f"code: {name} {verbs[name in old, name in new]}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-
-
-def input_changes(one: Job, study: Study, record: dict) -> list[str]:
-    """Inputs that were added, removed, or have other content than the job read."""
-    needed = inputs(study, one)
-    now = {path for paths in needed.values() for path in paths}
-    before = set(record["input"] or [])
-    reasons = [f"input {path} was added" for path in sorted(now - before)]
-    reasons += [f"input {path} is no longer used" for path in sorted(before - now)]
-    made = min(Path(path).stat().st_mtime for path in one.outputs)
-    for path in sorted(now & before):
-        if Path(path).exists() and Path(path).stat().st_mtime > made:
-            recorded = (record.get("input_checksums") or {}).get(path)
-            if recorded != f"sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}":
-                reasons.append(f"input {path} is newer, with other content")
-    return reasons
-
-
-def snakemake_record(kind: str, path: str) -> dict | None:
-    """What Snakemake noted about a file ("metadata", or "incomplete" while it is being made), or None."""
-    name = urlsafe_b64encode(path.encode()).decode()
-    parts = [name[start : start + 254] for start in range(0, len(name), 254)]
-    file = Path(".snakemake", kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
-    return json.loads(file.read_text() or "{}") if file.exists() else None

@@ -7,7 +7,7 @@ from earlyphase.study.fingerprints import definitions, fingerprint
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("roots", nargs="+", help="e.g. commands.imp_round.run models.resnet")
+    parser.add_argument("roots", nargs="+", help="e.g. stages.imp_round.compute core.networks.resnet.resnet")
 
 
 def run(args: argparse.Namespace) -> None:

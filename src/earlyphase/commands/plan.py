@@ -1,17 +1,15 @@
-"""Say what the configured study will take: jobs, iterations, hours on this machine, gigabytes."""
+"""Say what the configured study will take: jobs, iterations, hours, gigabytes, and its longest chain."""
 
 import argparse
 import os
-from itertools import groupby
 
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime import calibration, machine
+from earlyphase.runtime import machine
 from earlyphase.sentences import duration
-from earlyphase.study.demand import of_unknown_work
-from earlyphase.study.planning import Plan, Speed, case_of, iterations_of
-from earlyphase.study.stages import STAGES, left_out
-from earlyphase.study.status import state_of_job
+from earlyphase.stages.figure import left_out
+from earlyphase.study.jobs import Job, all_jobs
+from earlyphase.study.limits import Clock, of_unknown_work
 from earlyphase.study.study import Study
 
 
@@ -22,85 +20,90 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the plan; nothing is trained but what is timed, once for each network on this machine.
+    """Print the plan; nothing is trained.
 
     Raises:
-        InvalidInput: `--jobs` is below 1, or a network cannot be timed.
+        InvalidInput: `--jobs` is below 1.
     """
     if args.jobs is not None and args.jobs < 1:
         raise InvalidInput(f"--jobs is {args.jobs}; it must be at least 1")
     study = load_study(args)
-    device = device_of(study)
-    speeds = print_speeds(study, device)
-    plan = Plan.of(study, speeds)
-    print_jobs(study, plan)
-    print_time(plan, args.jobs or side_by_side(device))
-    if done := [one for one in plan.seconds if state_of_job(study, one).name == "done"]:
-        left = sum(plan.seconds.values()) - sum(plan.seconds[one] for one in done)
-        print(f"{len(done):,} of {len(plan.seconds):,} jobs are done; {duration(left)} of work are left")
+    gpu = machine.computes_on_gpu(study.config["execution"]["device"])
+    clock = Clock(study, gpu=gpu)
+    seconds = {job: clock.seconds(job) for job in all_jobs(study)}
+    for run_of_study in study.runs:
+        measured = clock.measured(run_of_study) is not None
+        print(f"{run_of_study}: {MEASURED if measured else NOT_MEASURED}")
+    print_jobs(study, seconds)
+    at_a_time = args.jobs or side_by_side(gpu=gpu)
+    work, chain = sum(seconds.values()), longest_chain(seconds)
+    longest = sum(seconds[job] for job in chain)
+    print(f"\n{at_a_time} jobs at a time: about {duration(max(work / at_a_time, longest))}")
+    print(f"longest chain, which no number of cores makes shorter: {duration(longest)}")
+    print(f"  {', '.join(in_words(chain, seconds))}")
+    done = [job for job in seconds if all(map(os.path.exists, job.outputs))]
+    if done:
+        left = work - sum(seconds[job] for job in done)
+        print(f"{len(done):,} of {len(seconds):,} jobs are done; {duration(left)} of work are left")
     for sentence in [*left_out(study), *of_unknown_work(study)]:
         print(f"note: {sentence}")
 
 
-def device_of(study: Study) -> str:
-    """Kind of device that trainings of the study use here."""
-    asked = study.config["execution"]["device"]
-    return ("cuda" if machine.has_gpu() else "cpu") if asked == "auto" else asked
+MEASURED = "times are those of its finished trainings here"
+NOT_MEASURED = "nothing is trained yet, so times are those of a slow machine, often three times too long"
 
 
-def side_by_side(device: str) -> int:
+def side_by_side(*, gpu: bool) -> int:
     """Jobs that this machine runs at a time: one a GPU, or one a core."""
-    return max(1, len(machine.gpu_models())) if device == "cuda" else len(os.sched_getaffinity(0))
+    return max(1, len(machine.gpu_models())) if gpu else machine.cores()
 
 
-def print_speeds(study: Study, device: str) -> dict[tuple[str, str], Speed]:
-    """Print how fast each network is trained here; return that by data set and model."""
-    execution = study.config["execution"]
-    environment = (
-        os.environ | machine.instruction_limits(execution["instructions"]) | {"OMP_NUM_THREADS": "1"}
-    )
-    cases = {(run.dataset, run.model): case_of(study, run) for run in study.runs}
-    found = calibration.answers(
-        list(cases.values()), machine.described(device, environment), device=device, environment=environment
-    )
-    speeds = {}
-    for run, answer in zip(study.runs, found, strict=True):
-        automatic = execution["precision"] == calibration.AUTO
-        precision = answer["precision"] if automatic else execution["precision"]
-        speed = speeds[run.dataset, run.model] = Speed.of(answer["measured"], precision)
-        batch = run.training["batch_size"]
-        print(f"{run}: {batch / speed.step:,.0f} images/s, {speed.step:.3g} s an iteration, in {precision}")
-        if automatic:
-            print(f"  {answer['because']}")
-    return speeds
-
-
-def print_jobs(study: Study, plan: Plan) -> None:
-    """Print a line for each kind of job, and one for all."""
+def print_jobs(study: Study, seconds: dict[Job, float]) -> None:
+    """Print a line for each stage, and one for all."""
     print(f"\n{'jobs':18}{'number':>9}{'iterations':>16}{'hours':>14}{'GB':>10}")
-    for rule in [*STAGES, ""]:
-        some = [one for one in plan.seconds if rule in ("", one.rule)]
-        if some:
-            trained = sum(len(iterations_of(study, one)) for one in some)
-            hours = sum(plan.seconds[one] for one in some) / 3600
-            gigabytes = sum(plan.sizes[one] for one in some) / 1e9
-            print(f"{rule or 'all':18}{len(some):>9,}{trained:>16,}{hours:>14,.2f}{gigabytes:>10.3f}")
+    for rule in [*study.stages, ""]:
+        jobs = [job for job in seconds if rule in ("", job.rule)]
+        if jobs:
+            # a checkpoint trains only where its k was added to the study after the dense run
+            trained = sum(len(job.span) for job in jobs if job.rule != "checkpoint")
+            hours = sum(seconds[job] for job in jobs) / 3600
+            gigabytes = sum(job.stage.size(job) for job in jobs) / 1e9
+            print(f"{rule or 'all':18}{len(jobs):>9,}{trained:>16,}{hours:>14,.2f}{gigabytes:>10.3f}")
 
 
-def print_time(plan: Plan, at_a_time: int) -> None:
-    """Print how long the study takes at least: by all its work, and by the jobs that wait for one another."""
-    work, longest = sum(plan.seconds.values()), sum(plan.seconds[one] for one in plan.chain)
-    least = duration(max(work / at_a_time, longest))
-    print(f"\n{at_a_time} jobs at a time: {least} or more, of {duration(work)} of work")
-    print(f"longest chain, which no number of cores makes shorter: {duration(longest)}")
-    print(f"  {', '.join(in_words(plan))}")
+def longest_chain(seconds: dict[Job, float]) -> list[Job]:
+    """The jobs that one after the other take longest: dense, rounds, and the longest job behind them.
+
+    A round waits for all rounds before it in its chain; whatever belongs to a round waits for that; all else
+    that trains waits for the dense network at most.
+    """
+    chains: dict[tuple, list[Job]] = {}
+    others: dict[tuple, Job] = {}
+    for job in seconds:
+        names = job.names
+        start = tuple(names.get(name) for name in ("dataset", "model", "seed", "task"))
+        key = (*start, names.get("criterion"), names.get("k"))
+        if job.rule == "dense":
+            chains.setdefault(start, []).append(job)
+        elif job.rule == "imp_round":
+            chains.setdefault(key, []).append(job)
+        elif key not in others or seconds[job] > seconds[others[key]]:
+            others[key] = job
+    candidates = []
+    for key, links in chains.items():
+        dense = chains.get(key[:4], []) if len(key) > 4 else []
+        last = [others[key]] if key in others else []
+        candidates.append([*dense, *links, *last])
+    candidates += [[job] for job in others.values()]
+    return max(candidates, key=lambda chain: sum(seconds[job] for job in chain), default=[])
 
 
-def in_words(plan: Plan) -> list[str]:
-    """Name the links of the longest chain; those of one kind that follow one another together."""
-    words = []
-    for rule, group in groupby(plan.chain, key=lambda one: one.rule):
-        some = list(group)
-        count = f"{len(some)} x " if len(some) > 1 else ""
-        words.append(f"{count}{rule} {duration(sum(plan.seconds[one] for one in some))}")
-    return words
+def in_words(chain: list[Job], seconds: dict[Job, float]) -> list[str]:
+    """Name the links of a chain; those of one stage together."""
+    by_rule: dict[str, list[Job]] = {}
+    for job in chain:
+        by_rule.setdefault(job.rule, []).append(job)
+    return [
+        f"{f'{len(jobs)} x ' if len(jobs) > 1 else ''}{rule} {duration(sum(seconds[job] for job in jobs))}"
+        for rule, jobs in by_rule.items()
+    ]

@@ -1,23 +1,38 @@
 """Show how far the configured study is: chains by round, what runs, what failed, the space used."""
 
 import argparse
+import os
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from earlyphase.commands._options import add_study_arguments, load_study
-from earlyphase.runtime.locks import only_local
+from earlyphase.errors import InvalidInput
+from earlyphase.runtime import machine
+from earlyphase.runtime.locks import is_held
+from earlyphase.runtime.storage import stored_header
 from earlyphase.sentences import duration
-from earlyphase.study.jobs import Job, job, jobs
+from earlyphase.stages.figure import left_out
+from earlyphase.study.jobs import Job, all_jobs, job_of, names_of
+from earlyphase.study.limits import Clock
 from earlyphase.study.run import Run
-from earlyphase.study.stages import STAGES, left_out, names_of
-from earlyphase.study.status import Left, State, left_of, space_used, state_of_job
 from earlyphase.study.study import Study
 
 CLEAR = "\x1b[H\x1b[2J"  # of a terminal
 EVERY = 5.0  # seconds between two looks
 MARKS = {"done": "#", "running": ">", "resumable": "~", "failed": "!", "missing": "."}
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is: "done", "running", "resumable", "failed" or "missing"."""
+
+    name: str
+    iteration: int | None = None  # the last one that was saved
+    last_line: str = ""  # of the log of a job that failed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,50 +48,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table; reads files only, so it works while Snakemake runs."""
     study = load_study(args)
+    clock = Clock(study, gpu=machine.computes_on_gpu(study.config["execution"]["device"]))
     if not (args.watch and sys.stdout.isatty()):
-        show(study, states_of(study))
+        show(study, states_of(study), clock)
         return
     with suppress(KeyboardInterrupt):  # how a person stops watching
-        watch(study)
+        watch(study, clock)
 
 
 def states_of(study: Study) -> dict[Job, State]:
     """How far each job is."""
-    return {one: state_of_job(study, one) for one in jobs(study)}
+    return {job: state_of(job) for job in all_jobs(study)}
 
 
-def watch(study: Study) -> None:
+def watch(study: Study, clock: Clock) -> None:
     """Show it anew every few seconds, until all is done but for the report, a target of its own."""
     while True:
         began = time.monotonic()
         states = states_of(study)
         print(CLEAR, end="")
-        show(study, states)
+        show(study, states, clock)
         sys.stdout.flush()
-        if all(state.name == "done" for one, state in states.items() if one.rule != "report"):
+        if all(state.name == "done" for job, state in states.items() if job.rule != "report"):
             return
         time.sleep(max(EVERY, 10 * (time.monotonic() - began)))
 
 
-def show(study: Study, states: dict[Job, State]) -> None:
+# One job
+
+
+def state_of(job: Job) -> State:
+    """Find out from files alone how far a job is."""
+    if all(map(os.path.exists, job.outputs)):
+        return State("done")
+    iteration = saved_iteration(Path(job.resume))
+    if is_held(Path(f"{job.resume}.lock")):
+        return State("running", iteration)
+    if iteration is not None:
+        return State("resumable", iteration)
+    last_line = last_line_of(Path(job.log))
+    return State("failed", last_line=last_line) if last_line else State("missing")
+
+
+def saved_iteration(resume: Path) -> int | None:
+    """The last iteration that was saved; None where the job starts anew."""
+    try:
+        return stored_header(resume)["iteration"] if resume.exists() else None
+    except InvalidInput:
+        return None  # being replaced, or damaged
+
+
+def last_line_of(log: Path) -> str:
+    """The last line of a log that says something, or nothing."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def share_left(job: Job, state: State) -> float:
+    """Share of a job that is still to be done, in [0, 1]."""
+    if state.name == "done":
+        return 0.0
+    if state.iteration is None or not job.span:
+        return 1.0
+    return 1 - (state.iteration - job.span.start) / len(job.span)
+
+
+# All of them
+
+
+def show(study: Study, states: dict[Job, State], clock: Clock) -> None:
     """Print how far a study is."""
     for network in study.runs:
         print_chains(study, network, states)
     print("  " + "  ".join(f"{mark} {name}" for name, mark in MARKS.items()))
-    for one, state in states.items():
+    for job, state in states.items():
         if state.name in ("running", "resumable", "failed"):
-            print(f"{state.name}: {one.outputs[0]}{details(study, one, state)}")
-    asked = [state for one, state in states.items() if one.rule != "report"]
-    counts = {name: sum(state.name == name for state in asked) for name in MARKS}
-    print(f"jobs: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}")
-    for one, state in states.items():
-        if one.rule == "report" and state.name != "done":
+            print(f"{state.name}: {job.outputs[0]}{details(job, state, clock)}")
+    counts = Counter(state.name for job, state in states.items() if job.rule != "report")
+    print(f"jobs: {', '.join(f'{counts[name]} {name}' for name in MARKS if counts[name])}")
+    for job, state in states.items():
+        if job.rule == "report" and state.name != "done":
             print(f"report: {state.name}; it is a target of its own, snakemake report --cores all")
-    print(f"training: {in_words(left_of(study, states), states)}")
+    print(f"training: {in_words(states, clock)}")
     for sentence in left_out(study):
         print(f"note: {sentence}")
-    if doubt := only_local(Path()):
-        print(f"warning: {doubt}; docs/cluster.md says what follows")
     used = ", ".join(f"{folder} {size / 1e6:.1f} MB" for folder, size in space_used().items())
     print(f"space: {used or 'none yet'}")
 
@@ -88,38 +147,47 @@ def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
     """
     usual = names_of(network)
     chains: dict[tuple[str, ...], dict[int, str]] = {}
-    for one, state in states.items():
-        if one.rule == "imp_round" and all(one.names[name] == usual[name] for name in ("dataset", "model")):
-            of = tuple(one.names[name] for name in ("task", "criterion", "seed", "k"))
-            chains.setdefault(of, {})[int(one.names["round"])] = state.name
+    for job, state in states.items():
+        if job.rule == "imp_round" and job.run is network:
+            chain = tuple(job.names[name] for name in ("task", "criterion", "seed", "k"))
+            chains.setdefault(chain, {})[int(job.names["round"])] = state.name
     print(network)
     print(f"  {'':15} dense  rounds 1 to {network.rounds}")
     own = (usual["task"], usual["criterion"])
     for (task, criterion, seed, k), rounds in sorted(
         chains.items(), key=lambda chain: (chain[0][:2] != own, chain[0][:2], *map(int, chain[0][2:]))
     ):
-        dense = job(study, "dense", **usual | {"task": task, "seed": seed})
+        dense = job_of(study, "dense", usual | {"task": task, "seed": seed})
         marks = "".join(MARKS[rounds[number]] for number in sorted(rounds))
         other = "".join(f"  {name}" for name in (task, criterion) if name not in own)
         print(f"  seed {seed:<3} k {k:<5} {MARKS[states[dense].name]:^6} {marks}{other}")
 
 
-def in_words(left: Left, states: dict[Job, State]) -> str:
-    """How much of the training is done, how fast it goes, and how long it will take."""
-    rates = [state.rate for state in states.values() if state.rate]
-    speed = f", {sum(rates):.3g} iterations a second" if rates else ""
-    time_left = "" if left.seconds is None or left.done == 1 else f", about {duration(left.seconds)} left"
-    return f"{left.done:.0%} of the iterations{speed}{time_left}"
+def in_words(states: dict[Job, State], clock: Clock) -> str:
+    """How much of the training is done, and how long the rest will take, as many side by side as run now."""
+    trained = {job: len(job.span) for job in states if job.span and job.rule != "checkpoint"}
+    whole = sum(trained.values())
+    done = 1 - sum(length * share_left(job, states[job]) for job, length in trained.items()) / max(whole, 1)
+    left = sum(clock.seconds(job) * share_left(job, state) for job, state in states.items())
+    running = sum(state.name == "running" for state in states.values())
+    if not left or all(clock.measured(run) is None for run in {job.run for job in trained}):
+        return f"{done:.0%} of the iterations"
+    return f"{done:.0%} of the iterations, about {duration(left / max(1, running))} left"
 
 
-def details(study: Study, one: Job, state: State) -> str:
+def details(job: Job, state: State, clock: Clock) -> str:
     """How far an unfinished job is, or why it failed."""
     if state.name == "failed":
-        return f"\n  {one.log}: {state.last_line}"
+        return f"\n  {job.log}: {state.last_line}"
     if state.iteration is None:
         return ""
-    end = STAGES[one.rule].trains(study, one.names).stop
-    left = "" if state.seconds_left is None else f", about {duration(state.seconds_left)} left"
-    if state.rate is not None:
-        return f"\n  iteration {state.iteration} of {end}, {state.rate:.3g} a second{left}"
-    return f"\n  iteration {state.iteration} of {end} saved{left}"
+    left = duration(clock.seconds(job) * share_left(job, state))
+    return f"\n  iteration {state.iteration} of {job.span.stop} saved, about {left} left"
+
+
+def space_used() -> dict[str, int]:
+    """Bytes in each folder of results."""
+    return {
+        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in sorted(Path("results").glob("*/"))
+    }

@@ -16,33 +16,38 @@ class Layer(NamedTuple):
 
     multiply_adds: int  # for one image
     outputs: int  # numbers that it puts out for one image
+    parameters: int
 
 
 @dataclass(frozen=True)
-class Work:
-    """What the way forward of one image takes."""
+class NetworkWork:
+    """What the forward pass of one image takes."""
 
     layers: int
     multiply_adds: int
     outputs: int  # of all layers together
     largest: int  # of these, of one layer
+    parameters: int = 0  # weights of all layers; what a user's network does not state counts as none
 
     @classmethod
-    def of(cls, layers: Sequence[Layer]) -> "Work":
+    def of(cls, layers: Sequence[Layer]) -> "NetworkWork":
         """Add up layers."""
         outputs = [layer.outputs for layer in layers]
-        return cls(len(layers), sum(layer.multiply_adds for layer in layers), sum(outputs), max(outputs))
+        multiply_adds, parameters = (
+            sum(getattr(layer, name) for layer in layers) for name in ("multiply_adds", "parameters")
+        )
+        return cls(len(layers), multiply_adds, sum(outputs), max(outputs), parameters)
 
 
 def convolution(channels_in: int, channels_out: int, side: int, kernel: int = 3) -> Layer:
     """A convolution that puts out `side` x `side` pixels."""
     outputs = channels_out * side**2
-    return Layer(kernel**2 * channels_in * outputs, outputs)
+    return Layer(kernel**2 * channels_in * outputs, outputs, kernel**2 * channels_in * channels_out)
 
 
 def linear(units_in: int, units_out: int) -> Layer:
     """A linear layer."""
-    return Layer(units_in * units_out, units_out)
+    return Layer(units_in * units_out, units_out, units_in * units_out)
 
 
 def halved(side: int) -> int:
@@ -118,11 +123,11 @@ def conv(size: int, channels: int, *, depth: int, width: int = 64, **_: int) -> 
 
 
 LAYERS: dict[str, Callable[..., list[Layer]]] = {
-    one.__name__: one for one in (resnet, resnet18, wide_resnet, vgg, lenet_300_100, conv)
+    layers.__name__: layers for layers in (resnet, resnet18, wide_resnet, vgg, lenet_300_100, conv)
 }
 
 
-def work_of(entry: Mapping, size: int, channels: int, stated: Mapping | None = None) -> Work | None:
+def work_of(entry: Mapping, size: int, channels: int, stated: Mapping | None = None) -> NetworkWork | None:
     """The work of a configured network, or None where nobody has stated it.
 
     Args:
@@ -136,7 +141,7 @@ def work_of(entry: Mapping, size: int, channels: int, stated: Mapping | None = N
     """
     if stated is not None:
         try:
-            return Work(**stated)
+            return NetworkWork(**stated)
         except TypeError:
             raise InvalidInput(
                 f"network {entry['function']} states work={dict(stated)}; it must have the whole numbers "
@@ -144,4 +149,4 @@ def work_of(entry: Mapping, size: int, channels: int, stated: Mapping | None = N
             ) from None
     layers = LAYERS.get(entry["function"])
     arguments = {name: value for name, value in entry.items() if name not in ("function", "training", "size")}
-    return Work.of(layers(size, channels, **arguments)) if layers else None
+    return NetworkWork.of(layers(size, channels, **arguments)) if layers else None

@@ -8,14 +8,13 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.calibration import AUTO, answers
 from earlyphase.runtime.locks import private_folder, try_lock
-from earlyphase.runtime.machine import described, granted_threads, processor_model
+from earlyphase.runtime.machine import granted_threads, processor_model
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,6 @@ class Execution:
     device: torch.device
     precision: str  # one of `core.precision.PRECISIONS`
     threads: int
-    chosen: str = ""  # why this precision, where it was left to a measurement
 
     def record(self) -> dict[str, str | int]:
         """What a job asked for: part of its identity."""
@@ -50,8 +48,6 @@ class Execution:
             found["processor"] = model
         if self.device.type == "cuda":
             found["gpu"] = torch.cuda.get_device_name(self.device)
-        if self.chosen:
-            found["precision_chosen"] = self.chosen
         return found
 
 
@@ -67,7 +63,7 @@ def prepare(device: str, precision: str) -> Execution:
 
     Args:
         device: "cpu", "cuda", or "auto" (CUDA where there is any).
-        precision: one of `core.precision.PRECISIONS`, or "auto", for `settled` to decide.
+        precision: one of `core.precision.PRECISIONS`.
 
     Raises:
         InvalidInput: CUDA was asked for and there is none; OMP_NUM_THREADS is no number of threads.
@@ -81,25 +77,6 @@ def prepare(device: str, precision: str) -> Execution:
         raise InvalidInput("device 'cuda' was asked for, but torch sees no CUDA device; use 'cpu' or 'auto'")
     chosen = claim_gpu() if device == "cuda" else torch.device("cpu")
     return Execution(chosen, precision, threads)
-
-
-def settled(execution: Execution, model: dict, shape: tuple[int, ...], batch_size: int) -> Execution:
-    """Replace the precision "auto" by the one that a measurement of this machine chose; leave any other.
-
-    Args:
-        model: the function of the network, and its arguments.
-        shape: of an image: channels, height, width.
-        batch_size: images of a mini-batch.
-
-    Raises:
-        InvalidInput: the network cannot be timed, or the answer not be kept.
-    """
-    if execution.precision != AUTO:
-        return execution
-    case = {"model": model, "shape": list(shape), "batch_size": batch_size}
-    (answer,) = answers([case], described(execution.device.type), device=str(execution.device))
-    print(f"precision: {answer['precision']}: {answer['because']}", flush=True)
-    return replace(execution, precision=answer["precision"], chosen=answer["because"])
 
 
 @contextmanager

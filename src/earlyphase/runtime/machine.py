@@ -4,13 +4,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from earlyphase.errors import InvalidInput
 
 CPUINFO = Path("/proc/cpuinfo")
-DECISIVE = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # flags that decide how fast it multiplies matrices
 
 # Libraries read these when they are loaded.
 INSTRUCTIONS = {
@@ -19,7 +17,6 @@ INSTRUCTIONS = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "sse41": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
 }
-LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR")
 
 
 def instruction_limits(name: str) -> dict[str, str]:
@@ -34,12 +31,6 @@ def instruction_limits(name: str) -> dict[str, str]:
 def processor_model(cpuinfo: Path = CPUINFO) -> str | None:
     """Name of the first processor, such as "AMD EPYC 7763"; None where `cpuinfo` does not tell."""
     return _first(cpuinfo, "model name")
-
-
-def decisive_flags(cpuinfo: Path = CPUINFO) -> list[str]:
-    """Those of `DECISIVE` that the first processor has; a virtual machine may hide some."""
-    flags = (_first(cpuinfo, "flags") or "").split()
-    return [flag for flag in DECISIVE if flag in flags]
 
 
 def _first(cpuinfo: Path, name: str) -> str | None:
@@ -80,19 +71,11 @@ def gpu_models() -> list[str]:
     return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
 
 
-def described(device: str, environment: Mapping[str, str] = os.environ) -> dict[str, object]:
-    """All that decides how fast a network is trained here, besides the network.
+def computes_on_gpu(device: str) -> bool:
+    """Whether jobs compute on a GPU, by `execution.device` of the configuration."""
+    return has_gpu() if device == "auto" else device == "cuda"
 
-    Args:
-        device: "cpu" or "cuda".
-        environment: of the process that trains.
-    """
-    found = {
-        "device": device,
-        "processor": processor_model() or "unknown",
-        "flags": decisive_flags(),
-        "limits": {name: environment[name] for name in LIMITS if name in environment},
-        "threads": granted_threads(environment),
-        "torch": version("torch"),
-    }
-    return found | ({"gpu": next(iter(gpu_models()), "unknown")} if device == "cuda" else {})
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))

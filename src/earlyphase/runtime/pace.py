@@ -1,16 +1,12 @@
-"""How fast a job advances: the lines that say so in its log, written and read."""
+"""How fast a job advances: the lines that say so in its log."""
 
-import re
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
 
 SAID_EVERY = 5.0  # seconds between two lines
-LINE = re.compile(r"^iteration (\d+) of (\d+), ([\d.e+]+) a second")
 
 
 class Pace:
-    """How fast a job advances, for people who read its log, and for `read`."""
+    """How fast a job advances, for people who read its log."""
 
     def __init__(self, stop: int) -> None:
         """Nothing is measured before the first iteration.
@@ -31,17 +27,3 @@ class Pace:
         self._iteration, self._since = iteration, now
         left = f", {(self._stop - iteration) / rate:.0f} s left" if rate else ""
         return f"iteration {iteration} of {self._stop}, {rate:.3g} a second{left}"
-
-
-class Said(NamedTuple):
-    """What such a line tells."""
-
-    iteration: int
-    stop: int  # the iteration at which training ends
-    rate: float  # iterations a second
-
-
-def read(lines: Sequence[str]) -> Said | None:
-    """The last such line among those of a log, or None."""
-    found = next(filter(None, map(LINE.match, reversed(lines))), None)
-    return Said(int(found[1]), int(found[2]), float(found[3])) if found else None

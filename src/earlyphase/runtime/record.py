@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def run_record(
     }
 
 
-def is_done(record: str | Path, outputs: list[Path], identity: str) -> bool:
+def is_done(record: str | Path, outputs: Iterable[str], identity: str) -> bool:
     """Whether all outputs of a job are there, and its run record is of the same spec, code and inputs."""
-    if not all(path.exists() for path in outputs):
+    if not all(Path(path).exists() for path in outputs):
         return False
     return json.loads(read_bytes(record)).get("identity") == identity

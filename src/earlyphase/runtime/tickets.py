@@ -40,6 +40,18 @@ def load_trained(path: str | Path) -> tuple[Weights, int]:
     return load_weights(path)
 
 
+def load_state_at(path: str | Path, iteration: int) -> Weights:
+    """Read a state dict that must be that of an iteration.
+
+    Raises:
+        InvalidInput: it is of another one, or the file is damaged.
+    """
+    weights, found = load_trained(path)
+    if found != iteration:
+        raise InvalidInput(f"{path} is the state at iteration {found}, not {iteration}")
+    return weights
+
+
 def pack_ticket(weights: Weights, mask: Mask, iteration: int) -> bytes:
     """Content of the compact file of a ticket; the same bytes for the same ticket.
 

@@ -6,7 +6,7 @@ another, so that one reading of the messages is enough to mend a configuration.
 
 from collections.abc import Iterable, Iterator
 
-from earlyphase.core.schedules import as_iterations, sampled_iterations
+from earlyphase.core.schedules import as_iterations
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import closest, entries_of, panels_of, shown_by, tickets_of
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named
@@ -40,7 +40,6 @@ def of_run(run: Run, config: dict) -> Iterator[str]:
     """All that a run cannot have."""
     yield from of_training(run)
     yield from of_images(run, config)
-    yield from of_times(run)
     yield from of_criteria(run, config)
     yield from of_perturbations(run, config)
     yield from of_critical_periods(run, config)
@@ -138,28 +137,6 @@ def of_validation(run: Run, config: dict) -> Iterator[str]:
             f"mini-batch takes {run.training['batch_size']}; it must not be above "
             f"{max(there - run.training['batch_size'], 0)}"
         )
-
-
-def of_times(run: Run) -> Iterator[str]:
-    """Times at which a run is to be looked at, or to part, that it does not have."""
-    for name in ("schedule", "evaluations"):
-        try:
-            sampled_iterations(run.telemetry[name], run.iterations, f"telemetry.{name}")
-        except InvalidInput as error:
-            yield str(error)
-    for time in run.stability["dense"]:
-        if as_iterations(time, run.iterations) >= run.iterations:
-            yield (
-                f"stability.dense has {time}, but {run} trains for {run.iterations} iterations; "
-                "k must be smaller (an integer is iterations, a number with a point a fraction)"
-            )
-    for name, measured in (("curvature", run.curvature), ("fisher", run.fisher)):
-        for time in measured["iterations"]:
-            if as_iterations(time, run.iterations) > run.iterations:
-                yield (
-                    f"{name}.iterations has {time}, but {run} trains for {run.iterations} iterations; "
-                    "an integer is iterations, a number with a point a fraction"
-                )
 
 
 def of_criteria(run: Run, config: dict) -> Iterator[str]:

@@ -22,7 +22,7 @@ from earlyphase.runtime.plugins import plugin_files
 
 PACKAGE = "earlyphase"
 SOURCE = Path(__file__).parents[1]
-FOLLOWED = ("commands", "core", "datasets", "results", "plugins", "sentences")
+FOLLOWED = ("core", "datasets", "results", "stages", "plugins", "sentences")
 LOOSE = "(loose)"  # the name of what runs and defines nothing
 DATA = ".yaml"  # in place of a definition: a file beside the module, of which entries are followed
 TEXTS = (".j2", ".css", ".js")  # likewise, of which the whole is
@@ -50,16 +50,23 @@ def fingerprint(*roots: str) -> str:
     """Name the code that `roots` run: the roots themselves, then a hash of all they reach.
 
     Args:
-        roots: "module.function" below the package, e.g. "commands.dense.run", "core.networks.resnet.resnet".
+        roots: "module.function" below the package, e.g. "stages.dense.compute", "core.networks.resnet.resnet".
+
+    Raises:
+        InvalidInput: a root names nothing, or stands in a room that is not followed.
     """
     return " ".join([*roots, _digest(canonical(definitions(*roots)))])
 
 
 @cache
 def definitions(*roots: str) -> dict[str, str]:
-    """Hash of each definition that `roots` reach by name: "module.name" -> 8 hex digits."""
+    """Hash of each definition that `roots` reach by name: "module.name" -> 8 hex digits.
+
+    Raises:
+        InvalidInput: a root names nothing, or stands in a room that is not followed.
+    """
     reached: dict[str, str] = {}
-    waiting = [tuple(root.rsplit(".", 1)) for root in roots]
+    waiting = [_root(root) for root in roots]
     while waiting:
         module_name, name = waiting.pop()
         if module_name == PACKAGE:
@@ -83,6 +90,20 @@ def definitions(*roots: str) -> dict[str, str]:
                 reached[f"{module_name}.{described}"] = digest
                 waiting.extend(needed)
     return reached
+
+
+def _root(root: str) -> Name:
+    """Module and name of a root.
+
+    Raises:
+        InvalidInput: it names nothing, or stands in a room that is not followed.
+    """
+    module_name, _, name = root.rpartition(".")
+    if module_name.split(".")[0] not in FOLLOWED:
+        raise InvalidInput(f"{root} is in none of the rooms that determine results: {', '.join(FOLLOWED)}")
+    if not source_file(module_name).is_file() or name not in parse(module_name).definitions:
+        raise InvalidInput(f"{module_name} defines no {name!r}")
+    return module_name, name
 
 
 @cache
@@ -118,7 +139,7 @@ def _digest(text: str) -> str:
 
 
 def source_file(module_name: str) -> Path:
-    """File that holds a module: "commands.dense", "datasets", "plugins.mine".
+    """File that holds a module: "stages.dense", "datasets", "plugins.mine".
 
     Raises:
         InvalidInput: it is a plugin that the study does not name.

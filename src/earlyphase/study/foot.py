@@ -1,7 +1,6 @@
 """The line at the foot of a terminal that says how far Snakemake is, in place of its words on every job.
 
-It follows Snakemake's log events, and reads the logs of the jobs that run. Snakemake's own log file keeps
-every word. Nothing that goes wrong here stops a study: another Snakemake may put its events otherwise, and
+It follows Snakemake's log events. Snakemake's own log file keeps every word. Nothing that goes wrong here stops a study: another Snakemake may put its events otherwise, and
 then its words are shown as they are.
 """
 
@@ -11,28 +10,25 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from earlyphase.runtime import pace
 from earlyphase.sentences import duration
-from earlyphase.study.stages import STAGES
-from earlyphase.study.status import last_lines
+from earlyphase.study.jobs import job_of
+from earlyphase.study.limits import Clock
 from earlyphase.study.study import Study
 
 VARIABLE = "EARLYPHASE_FOOT"  # of the environment; 0 leaves Snakemake's own words
 EVERY = 1.0  # seconds between two drawings, or
 EASE = 50  # times as long as a drawing takes, if that is more
-MOST = 8  # running jobs whose logs are read
 ERASE = "\r\x1b[K"  # back to the start of the line, and nothing on it
 CHATTER = {"job_info", "group_info", "shellcmd", "job_started", "job_finished", "progress"}
-SELECTING = "Select jobs to execute..."  # is of no event
+SELECTING = "Select jobs to execute..."  # Snakemake prints this line without an event
 
 
 class Planned(NamedTuple):
     """A job that is to be run."""
 
-    rule: str
+    seconds: float  # that it takes, as `study.limits` estimates it
     iterations: int  # of training; 0 where it trains nothing
 
 
@@ -41,7 +37,6 @@ class Running(NamedTuple):
 
     since: float  # by the clock
     message: str
-    log: Path | None
 
 
 class Foot(logging.Filter):
@@ -75,10 +70,9 @@ class Foot(logging.Filter):
 
     def _count(self, event: str, record: logging.LogRecord) -> None:
         if event == "job_info":
-            found: Any = record
-            message = (found.rule_msg or found.rule_name).replace(self._known, "")
-            log = Path(found.log[0]) if found.log else None
-            self._running[found.jobid] = Running(self._clock(), message, log)
+            said: Any = record
+            message = (said.rule_msg or said.rule_name).replace(self._known, "")
+            self._running[said.jobid] = Running(self._clock(), message)
         elif event in ("job_finished", "job_error"):
             number = getattr(record, "job_id", getattr(record, "jobid", None))
             if number is None or (started := self._running.pop(number, None)) is None:
@@ -92,49 +86,32 @@ class Foot(logging.Filter):
     def line(self) -> str:
         """What to say now."""
         running = list(self._running.values())
-        found = [one for job in running[-MOST:] if job.log and (one := pace.read(last_lines(job.log)))]
         parts = [f"{len(self._finished)} of {len(self._planned)} jobs"]
         if self._failed:
             parts.append(f"{len(self._failed)} FAILED")
         if whole := sum(job.iterations for job in self._planned.values()):
             done = sum(self._planned[number].iterations for number in self._finished)
             parts.append(f"{done / whole:.0%} of the iterations")
-        if len(running) > len(found) == MOST:
-            parts.append(f"{len(running)} run")
-        elif found:
-            parts.append(f"{sum(one.rate for one in found):.3g} a second")
         if (left := self.seconds_left()) is not None:
             parts.append(f"about {duration(max(1, round(left)))} left")
         return ", ".join(parts) + ("; " + "; ".join(job.message for job in running) if running else "")
 
     def seconds_left(self) -> float | None:
-        """Seconds to the end, as finished jobs went; None before any has finished, or when nothing is left.
+        """Seconds to the end; None before any job has finished, or when nothing is left.
 
-        A job takes what those of its rule took, in proportion to iterations where it trains; before any of
-        its rule has finished, what an iteration took elsewhere. Of one that runs the time that it has run is
-        done. As many run side by side as until now, if there are as many.
+        Every estimate is corrected by what the finished jobs took, as a share of their estimates. Of a job that
+        runs, the time that it has run is done. As many run side by side as until now, if there are as many.
         """
-        if not self._finished:
+        took = sum(self._finished.values())
+        estimated = sum(self._planned[number].seconds for number in self._finished)
+        if not estimated:
             return None
-        took: dict[str, float] = {}  # seconds, by rule
-        work: dict[str, float] = {}  # iterations, or jobs where they train nothing
-        trained = [0.0, 0]  # seconds and iterations of all jobs that train
-        for number, seconds in self._finished.items():
-            job = self._planned[number]
-            took[job.rule] = took.get(job.rule, 0.0) + seconds
-            work[job.rule] = work.get(job.rule, 0) + (job.iterations or 1)
-            if job.iterations:
-                trained = [trained[0] + seconds, trained[1] + job.iterations]
-        elsewhere = trained[0] / trained[1] if trained[1] else 0.0
         left = 0.0
         for number in self._planned.keys() - self._finished.keys():
-            job = self._planned[number]
-            known = took[job.rule] / work[job.rule] if job.rule in work else elsewhere * bool(job.iterations)
             running = self._running.get(number)
-            left += max(
-                0.0, known * (job.iterations or 1) - (self._clock() - running.since if running else 0)
-            )
-        at_once = sum(took.values()) / max(self._clock() - self._began, 1e-9)
+            run = self._clock() - running.since if running else 0.0
+            left += max(0.0, self._planned[number].seconds * took / estimated - run)
+        at_once = took / max(self._clock() - self._began, 1e-9)
         return left / max(1.0, min(at_once, len(self._planned) - len(self._finished))) if left else None
 
 
@@ -187,27 +164,30 @@ class Terminal:
             self._handler.release()
 
 
-def of(workflow: Any, study: Study, logger: logging.Logger) -> Terminal | None:
+def foot_of(workflow: Any, study: Study, clock: Clock, logger: logging.Logger) -> Terminal | None:
     """The foot of the terminal that Snakemake writes to; None where it is none, or was told how to write.
 
     There is none where jobs run elsewhere, since what is submitted to a queue does not run yet.
 
     Args:
         workflow: Snakemake's, when it starts.
+        clock: which estimates how long jobs take.
         logger: Snakemake's.
     """
     chosen = workflow.output_settings
     told = chosen.quiet or chosen.verbose or chosen.printshellcmds or os.environ.get(VARIABLE) == "0"
     told = told or not workflow.local_exec
-    handler = next((one for one in logger.handlers if one.name == "DefaultStreamHandler"), None)
+    handler = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
     if told or not isinstance(handler, logging.StreamHandler) or not handler.stream.isatty():
         return None
-    planned = {job.jobid: planned_of(study, job) for job in workflow.dag.needrun_jobs()}
+    planned = {job.jobid: planned_of(study, clock, job) for job in workflow.dag.needrun_jobs()}
     known = f" of {study.runs[0]}" if len(study.runs) == 1 else ""
     return Terminal(handler, Foot(planned, known))
 
 
-def planned_of(study: Study, job: Any) -> Planned:
+def planned_of(study: Study, clock: Clock, job: Any) -> Planned:
     """What is known of a job of Snakemake before it runs."""
-    stage = STAGES.get(job.rule.name)
-    return Planned(job.rule.name, len(stage.trains(study, job.wildcards_dict)) if stage else 0)
+    if job.rule.name not in study.stages:
+        return Planned(0.0, 0)
+    planned = job_of(study, job.rule.name, job.wildcards_dict)
+    return Planned(clock.seconds(planned), len(planned.span))

@@ -1,17 +1,23 @@
-"""The rules as they are written: which files each makes, from which files, with which log."""
+"""The rules as they are written: which files each makes, with which log.
+
+Snakemake knows them as well, but only while it runs; `plan` and `status` run by themselves.
+"""
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from earlyphase.errors import InvalidInput
+
+RULE = re.compile(r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:\n((?:(?: .*)?\n)+)", re.MULTILINE)
+INCLUDE = re.compile(r"""^include: ["'](.+)["']""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule says of paths; each is a template with the wildcards of a job in it."""
+    """What a rule says of its files; each path is a template with the wildcards of a job in it."""
 
-    inputs: dict[str, str | None]  # role -> path; None where a function of the study gives it
     outputs: dict[str, str]  # name -> path
     log: str
 
@@ -21,31 +27,41 @@ class Rule:
         return tuple(dict.fromkeys(re.findall(r"{(\w+)}", next(iter(self.outputs.values())))))
 
 
-def read_rules(folder: Path) -> dict[str, Rule]:
-    """Read the rules of a folder of `*.smk` files: name -> rule."""
+def read_rules(home: Path) -> dict[str, Rule]:
+    """Read the rules of a workflow that make files: name -> rule, in the order of the Snakefile.
+
+    Args:
+        home: the folder of the Snakefile.
+
+    Raises:
+        InvalidInput: an output or a log is not written out as a text.
+    """
+    snakefile = (home / "Snakefile").read_text(encoding="utf-8")
+    texts = [(home / path).read_text(encoding="utf-8") for path in INCLUDE.findall(snakefile)]
+    blocks = (found for text in texts for found in RULE.findall(text))
+    making = {
+        name: block for name, block in blocks if "\n    output:\n" in f"\n{block}"
+    }  # others are inherited
     return {
-        name: Rule(dict(_items(block, "input")), _literal(block, "output"), _literal(block, "log")[""])
-        for file in sorted(folder.glob("*.smk"))
-        for name, block in re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", file.read_text(), re.MULTILINE)
+        name: Rule(_paths(name, block, "output"), _paths(name, block, "log")[""])
+        for name, block in making.items()
     }
 
 
-def _literal(block: str, directive: str) -> dict[str, str]:
-    """Those of a directive that are written out."""
-    return {name: path for name, path in _items(block, directive) if path is not None}
-
-
-def _items(block: str, directive: str) -> Iterator[tuple[str, str | None]]:
-    """Names and literal paths in one directive of a rule; a path without a name is called ""."""
-    found = re.search(rf"^    {directive}:\n((?:(?:     .*)?\n)+)", block, re.MULTILINE)
-    call = ast.parse(f"f({found[1]})", mode="eval").body if found else None
+def _paths(rule: str, block: str, directive: str) -> dict[str, str]:
+    """Names and paths in one directive of a rule; a path without a name is called ""."""
+    written = re.search(rf"^    {directive}:\n((?:(?:     .*)?\n)+)", block, re.MULTILINE)
+    call = ast.parse(f"f({written[1]})", mode="eval").body if written else None
     if not isinstance(call, ast.Call):
-        return
-    named = [("", value) for value in call.args] + [
-        (word.arg, word.value) for word in call.keywords if word.arg
-    ]
-    for name, value in named:
-        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report":
-            value = value.args[0]
-        literal = value.value if isinstance(value, ast.Constant) else None
-        yield name, literal if isinstance(literal, str) else None
+        raise InvalidInput(f"rule {rule} has no {directive}; each stage writes files and a log")
+    paths = {"": value for value in call.args} | {str(word.arg): word.value for word in call.keywords}
+    return {name: _path(rule, directive, value) for name, value in paths.items()}
+
+
+def _path(rule: str, directive: str, value: ast.expr) -> str:
+    """A path, or that in Snakemake's `report(path, ...)`."""
+    if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report":
+        value = value.args[0]
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        return value.value
+    raise InvalidInput(f"rule {rule}: its {directive} {ast.unparse(value)} is not a path in quotes")

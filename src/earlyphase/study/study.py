@@ -2,26 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
-from itertools import product
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
-from earlyphase.runtime.plugins import announce
-from earlyphase.study.claims import claims_of, measures_in
+from earlyphase.study.claims import claims_of
 from earlyphase.study.configuration import (
     bound,
     checked,
     entries_of,
-    plugins_of,
-    read_files,
     read_yaml,
 )
 from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.pretraining import Pretraining, named_by, pretraining_in, pretraining_of
-from earlyphase.study.rules import Rule, read_rules
+from earlyphase.study.jobs import Stage
+from earlyphase.study.rules import Rule
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
@@ -35,6 +33,7 @@ class Study:
     Attributes:
         config: every value as it is meant.
         rules: the workflow's, name -> rule.
+        stages: name of each rule -> what the rule cannot say.
         runs: in the order of the configuration.
         left_out: what is configured and cannot be, a sentence each, for people.
         citation: how to cite the workflow.
@@ -44,26 +43,38 @@ class Study:
         self,
         config: dict,
         schema: dict,
-        rules: dict[str, Rule] | None = None,
+        rules: dict[str, Rule],
+        stages: dict[str, Stage],
         citation: dict | None = None,
     ) -> None:
         """Check `config`.
 
+        Args:
+            schema: of the configuration, without the sections that are settings of single stages.
+
         Raises:
             InvalidInput: naming the key, the value and what would be right.
         """
+        sections = {name: own for stage in stages.values() for name, own in stage.settings.items()}
+        schema = with_sections(schema, sections)
         self.config = checked(config, schema)
         self._definitions = schema["$defs"]
-        self.rules, self.citation = rules or {}, citation or {}
+        self.rules, self.stages, self.citation = rules, stages, citation or {}
         self.left_out: list[str] = []
         refuse(of_names(self.config))
-        self.runs = [Run(self.config, entry) for entry in self.config["runs"]]
+        self.runs = [Run(self.config, entry, sections) for entry in self.config["runs"]]
         for index, run in enumerate(self.runs):
             for name in self.config["runs"][index].get("figures", {}).keys() & run.figures.keys():
                 place = f"runs.{index}.figures.{name}"
                 run.figures[name] = bound("figures", place, run.figures[name])
         self._runs = {(run.dataset, run.model): run for run in self.runs}
-        refuse(problem for run in self.runs for problem in of_run(run, self.config))
+        refuse(
+            problem
+            for run in self.runs
+            for problem in chain(
+                of_run(run, self.config), *(stage.contradictions(run) for stage in stages.values())
+            )
+        )
         for run in self.runs:
             self._leave_out_perturbations(run)
             self._leave_out_statistics(run)
@@ -94,9 +105,7 @@ class Study:
     @overload
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]: ...
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]:
-        """The entry of a section that a job's wildcards name; of all claims, their measures."""
-        if section == "measures":
-            return list(measures_in(self.claims))
+        """The entry of a section that a job's wildcards name."""
         if section == "figures":
             return self.run(names).figures[names["figure"]]
         if section == "tasks" and names.get("task") not in self.config["tasks"]:  # of a pretrained network
@@ -198,6 +207,11 @@ class Study:
                 f"networks of {', '.join(NARROWED)}, not of {self.network(run)[0]}"
             )
 
+    def kept_iterations(self, run: Run) -> list[int]:
+        """Iterations whose state the dense run keeps, besides its end: those that any stage needs, rising."""
+        needed = {iteration for stage in self.stages.values() for iteration in stage.states(run)}
+        return sorted(needed - {run.iterations})
+
     def contents(self, dataset: str) -> dict[str, str]:
         """Digest of the files that a data set is made of, where its function says that it reads any.
 
@@ -221,18 +235,22 @@ class Study:
         return facts.get("reads", ()), facts.get("uses", ())
 
 
-def read_study(paths: list[Path], home: Path) -> Study:
-    """Read a study the way Snakemake does: each configuration file is laid over those before it.
+def with_sections(schema: dict, sections: Mapping[str, dict]) -> dict:
+    """The schema of a configuration in which each section must be said in whole, and in part within a run.
 
     Args:
-        home: the folder with the workflow's `rules/` and `config.schema.yaml`.
-
-    Raises:
-        InvalidInput: a file is missing or not YAML, or the configuration is invalid.
+        sections: name -> schema.
     """
-    announce(plugins_of(paths))
-    schema = read_yaml(home / "config.schema.yaml")
-    return Study(read_files(paths), schema, read_rules(home / "rules"), citation_in(home))
+    properties, definitions = dict(schema["properties"]), dict(schema["$defs"])
+    runs = dict(properties["runs"]["items"])
+    for name, own in sections.items():
+        reference = {"$ref": f"#/$defs/{name}"}
+        definitions[name] = own
+        properties[name] = {"allOf": [reference], "required": sorted(own["properties"])}
+        runs["properties"] = runs["properties"] | {name: reference}
+    properties["runs"] = properties["runs"] | {"items": runs}
+    required = [*schema["required"], *sections]
+    return schema | {"properties": properties, "$defs": definitions, "required": required}
 
 
 def citation_in(home: Path) -> dict:
@@ -260,26 +278,6 @@ def digest_of_files(entry: dict, name: str) -> str | None:
     """
     argument = registered("datasets")[entry["function"]].facts.get("contents")
     return argument and _looked_over(entry[argument], name)
-
-
-def perturbs(run: Run, names: set[str], rounds: set[int] | None) -> bool:
-    """Whether a run perturbs tickets by any of some names, in any of some rounds (None: of all)."""
-    return any(
-        names & set(entry["perturbations"]) and (rounds is None or rounds & set(entry["rounds"]))
-        for entry in run.perturbed
-    )
-
-
-def branches_of(entries: list[dict]) -> list[dict[str, list]]:
-    """Branches in blocks, of `perturbed` or `sparse_pretraining`; each stands for all combinations."""
-    keys = {"k": "rewind_iterations", "round": "rounds", "perturbation": "perturbations"}
-    keys |= {name: name for name in ("pretraining", "iterations")}
-    return [{name: entry[key] for name, key in keys.items() if key in entry} for entry in entries]
-
-
-def combinations_of(block: dict[str, list]) -> list[dict]:
-    """All combinations of a block's values, each a mapping of names to values."""
-    return [dict(zip(block, values, strict=True)) for values in product(*block.values())]
 
 
 def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence[str]) -> str:

@@ -14,13 +14,18 @@ EXECUTION = ("device", "precision", "threads")
 UNKNOWN = "not recorded"
 
 
-def read_records(paths: Mapping[str, Iterable[str]]) -> dict[str, list[dict]]:
+def read_records(paths: Iterable[str]) -> dict[str, list[dict]]:
     """Read run records: name of a stage -> its records.
 
     Raises:
         InvalidInput: one is missing or no JSON.
     """
-    return {stage: [read_record(path) for path in files] for stage, files in paths.items()}
+    by_stage: dict[str, list[dict]] = {}
+    for path in paths:
+        record = read_record(path)
+        stage = record["code"].split(".")[1]  # of the root "stages.dense.compute"
+        by_stage.setdefault(stage, []).append(record)
+    return by_stage
 
 
 def read_record(path: str) -> dict:

@@ -1,6 +1,5 @@
-"""What every training command does around its one call into the core."""
+"""What every training stage does around its one call into the core."""
 
-import argparse
 import hashlib
 import resource
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from torch import nn
 
-from earlyphase.commands._options import begin
 from earlyphase.core.images import Images
 from earlyphase.core.masks import Mask, Weights, empty_layers
 from earlyphase.core.networks import network
@@ -20,7 +18,8 @@ from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.pretraining import NEW_OUTPUT, moved, output_names
 from earlyphase.core.tasks import Task, apply, hold_out
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
-from earlyphase.runtime.execution import Execution, explaining, prepare, settled
+from earlyphase.runtime.assignment import Assignment, Files
+from earlyphase.runtime.execution import Execution, explaining, prepare
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
 from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
@@ -30,7 +29,7 @@ from earlyphase.study.fingerprints import canonical
 
 
 @dataclass
-class Job:
+class TrainingJob:
     """A training job that holds its lock: its task and settings, and where progress is kept."""
 
     spec: dict
@@ -123,44 +122,37 @@ class Job:
 
 
 @contextmanager
-def training_job(args: argparse.Namespace, **inputs: str) -> Iterator[Job]:
+def training_job(job: Assignment, inputs: Files, outputs: Files) -> Iterator[TrainingJob]:
     """Set up a job and hold its lock.
 
     Args:
-        args: the parsed options of `add_training_arguments`, and `out_run` where there is a run record.
-        inputs: role -> path of the other artifacts that the result depends on.
+        inputs: `data`, and the other artifacts that the result depends on.
+        outputs: `run` is the run record, where there is one.
 
     Raises:
         SystemExit: another process has just done the same job, so that nothing is left to do.
         InvalidInput: memory is exhausted, or the GPU failed.
     """
-    begin(args)
-    data, header = load_tensors(args.data, "data set")
-    shape, training = data["train_images"].shape[1:], args.spec["training"]
-    execution = prepare(args.device, args.precision)
-    execution = settled(execution, args.spec["model"], shape, training["batch_size"])
+    data, header = load_tensors(inputs["data"], "data set")
+    execution = prepare(job.device, job.precision)
     use_precision(execution.precision)
-    checksums = {"data": header["sha256"]} | {
-        role: stored_header(path)["sha256"] for role, path in inputs.items()
-    }
-    determining = [args.spec, args.code, checksums, execution.record()]
+    checksums = {role: stored_header(path)["sha256"] for role, path in inputs.items()}
+    determining = [job.spec, job.code, checksums, execution.record()]
     identity = hashlib.sha256(canonical(determining).encode()).hexdigest()
-    resume = ResumeFile(args.resume, identity, args.resume_interval)
+    resume = ResumeFile(job.resume, identity, job.resume_interval)
     with explaining(execution.device), resume.lock() as waited:
-        outputs = [Path(path) for option, path in vars(args).items() if option.startswith("out_")]
-        if waited and "out_run" in args and is_done(args.out_run, outputs, identity):
+        if waited and "run" in outputs and is_done(outputs["run"], outputs.values(), identity):
             print("the other process finished this job", flush=True)
             raise SystemExit(0)
-        settings = TrainingSettings.from_spec(training)
+        settings = TrainingSettings.from_spec(job.spec["training"])
         record = run_record(
-            args.spec, args.code, checksums, execution.machine(), identity=identity, **execution.record()
+            job.spec, job.code, checksums, execution.machine(), identity=identity, **execution.record()
         )
-        yield Job(
-            args.spec, settings, set_task(args.spec, data, header, execution), execution, resume, record
-        )
+        task = task_of(job.spec, data, header, execution)
+        yield TrainingJob(job.spec, settings, task, execution, resume, record)
 
 
-def set_task(spec: dict, data: Weights, header: dict, execution: Execution) -> Task:
+def task_of(spec: dict, data: Weights, header: dict, execution: Execution) -> Task:
     """The task that the spec names, made of the images of a data set.
 
     Images that are held out to validate on become what the task makes of test images.

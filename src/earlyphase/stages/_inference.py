@@ -1,6 +1,5 @@
 """Measure what the sparsity of tickets buys: bytes, multiply-adds, time and energy of inference."""
 
-import argparse
 import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from earlyphase.commands._job import set_task
-from earlyphase.commands._options import add_job_arguments, begin
 from earlyphase.core.channels import without_emptied_channels
 from earlyphase.core.costs import cost_of
 from earlyphase.core.inference import RUNTIMES, SPARSE, Forward, deviation
@@ -22,9 +19,11 @@ from earlyphase.core.networks.resnet import ResNet
 from earlyphase.core.networks.state import load_state, prunable_names, state_of
 from earlyphase.core.tasks import Task
 from earlyphase.errors import InvalidInput
+from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.runtime.execution import Execution, instructions, keep_freed_memory, processor_model
 from earlyphase.runtime.storage import Row, as_bytes, load_mask, load_tensors, save_rows
 from earlyphase.runtime.tickets import load_trained, pack_ticket
+from earlyphase.stages._training import task_of
 from earlyphase.runtime.timing import NOT_READABLE, EnergyCounters, Others, Timing, in_turns
 
 PRUNED, NARROW = "as pruned", "emptied channels removed"
@@ -42,32 +41,21 @@ class Candidate:
     forward: Forward | None  # None where the runtime is absent
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_job_arguments(parser)
-    parser.add_argument("--data", required=True, help="data set, .safetensors")
-    parser.add_argument("--dense", required=True, help="the trained dense network, .safetensors")
-    parser.add_argument("--masks", required=True, nargs="+", help="of each round, in the order of the spec")
-    parser.add_argument("--weights", required=True, nargs="+", help="trained weights of the same rounds")
-    parser.add_argument("--out", required=True, help="a row per network, runtime and batch size, .csv")
-
-
-def run(args: argparse.Namespace) -> None:
+def measure(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Time all networks in turns, on one thread, and write a row for each with its runtime and batch size."""
-    begin(args)
     keep_freed_memory()
     torch.set_num_threads(
         1
     )  # whatever was granted: the job has the machine to itself, and uses one core of it
-    settings = args.spec["inference"]
-    data, header = load_tensors(args.data, "data set")
-    task = set_task(args.spec, data, header, Execution(torch.device("cpu"), "float32", 1))
+    settings = job.spec["inference"]
+    data, header = load_tensors(inputs["data"], "data set")
+    task = task_of(job.spec, data, header, Execution(torch.device("cpu"), "float32", 1))
     images = first_images(task, max(settings["batch_sizes"]))
-    entry = dict(args.spec["model"])
+    entry = dict(job.spec["model"])
     build = partial(network.named(entry.pop("function")), images.shape[1], task.classes, **entry)
     candidates = [
         candidate
-        for facts, model in networks_of(args, build, images[:1])
+        for facts, model in networks_of(job.spec, inputs, build, images[:1])
         for candidate in candidates_of(facts, model, images)
     ]
     others, energy = Others(), EnergyCounters()
@@ -82,9 +70,9 @@ def run(args: argparse.Namespace) -> None:
     produced = {"others_busy": round(others.busy(), 3), "threads": 1} | made_with()
     print_conditions(candidates, produced["others_busy"], energy)
     save_rows(
-        args.out,
+        outputs["table"],
         [
-            args.spec["columns"]
+            job.spec["columns"]
             | candidate.facts
             | measured(timings.get((number, size)), size, settings["turns"], energy)
             | produced
@@ -101,14 +89,14 @@ def first_images(task: Task, count: int) -> torch.Tensor:
 
 
 def networks_of(
-    args: argparse.Namespace, build: partial, image: torch.Tensor
+    spec: dict, inputs: Files, build: partial, image: torch.Tensor
 ) -> Iterator[tuple[Row, nn.Module]]:
     """The dense network, every ticket, and every ticket without its emptied channels, each with its sizes."""
-    weights, end = load_trained(args.dense)
+    weights, end = load_trained(inputs["dense"])
     model = built(build, weights)
     mask = full_mask(weights, prunable_names(model))
     yield {"round": 0, "form": PRUNED} | sizes_of(model, mask, end, image), model
-    rounds = zip(args.spec["inference"]["rounds"], args.masks, args.weights, strict=True)
+    rounds = zip(spec["inference"]["rounds"], inputs["masks"], inputs["weights"], strict=True)
     for imp_round, of_mask, of_weights in rounds:
         (weights, end), mask = load_trained(of_weights), load_mask(of_mask)
         model = built(build, weights)

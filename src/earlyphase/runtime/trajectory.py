@@ -1,0 +1,38 @@
+"""The states that a dense run kept, in one file: weights and momentum at chosen iterations."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from earlyphase.core.masks import Weights
+from earlyphase.runtime.storage import load_tensors, save_tensors
+
+KIND = "trajectory"
+
+
+def save_trajectory(path: str | Path, states: Mapping[int, tuple[Weights, Weights]]) -> None:
+    """Write the weights and the momentum at each iteration."""
+    tensors = {
+        f"{iteration}/{part}/{name}": array
+        for iteration, state in states.items()
+        for part, arrays in zip(("weights", "velocity"), state, strict=True)
+        for name, array in arrays.items()
+    }
+    save_tensors(path, KIND, tensors, iterations=list(states))
+
+
+def kept_states(path: str | Path) -> dict[int, Weights]:
+    """Read the weights at every iteration that was kept."""
+    tensors, header = load_tensors(path, KIND)
+    return {iteration: _part(tensors, f"{iteration}/weights/") for iteration in header["iterations"]}
+
+
+def kept_before(path: str | Path, k: int) -> tuple[int, Weights, Weights]:
+    """Read the last iteration up to k whose state was kept; its weights and its momentum."""
+    tensors, header = load_tensors(path, KIND)
+    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
+    return nearest, _part(tensors, f"{nearest}/weights/"), _part(tensors, f"{nearest}/velocity/")
+
+
+def _part(tensors: Weights, prefix: str) -> Weights:
+    """Tensors whose name begins with `prefix`, without it."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

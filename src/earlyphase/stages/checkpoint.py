@@ -1,0 +1,56 @@
+"""Take the state of the dense run at iteration k out of its trajectory.
+
+Where the run did not keep that iteration, because k was added to the study later, training goes on
+from the nearest kept one before it, with its momentum: the same bytes at the least cost.
+"""
+
+from earlyphase.runtime.assignment import Assignment, Files
+from earlyphase.stages._settings import state_size, training_spec, training_work
+from earlyphase.study.jobs import Block, Job, Stage, Work
+from earlyphase.study.run import Run
+from earlyphase.study.study import Study
+
+
+def jobs(study: Study, run: Run) -> list[Block]:
+    """The states that all dense runs keep, and their ends."""
+    own = {"seed": run.seeds, "k": [*study.kept_iterations(run), run.iterations]}
+    pretrained = [
+        {"seed": run.seeds, "task": [first.label], "k": [first.start, run.iterations]}
+        for first, _ in study.beginnings(run)
+    ]
+    return [own, *pretrained]
+
+
+def span(job: Job) -> range:
+    """Train to k where k was added later and no earlier state was kept; the end is always kept."""
+    k = int(job.names["k"])
+    return range(0 if k == job.run.iterations else k)
+
+
+def work(job: Job) -> Work:
+    """The training up to a k that was not kept; of one that was, nothing."""
+    return training_work(job)
+
+
+def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
+    """Write the state after k iterations."""
+    from earlyphase.runtime.storage import save_weights
+    from earlyphase.runtime.trajectory import kept_before
+
+    k = job.spec["columns"]["k"]
+    nearest, weights, velocity = kept_before(inputs["trajectory"], k)
+    if nearest < k:
+        from earlyphase.stages._training import training_job  # imports torch, which is rarely needed
+
+        print(f"iteration {k} was not kept: training on from {nearest}", flush=True)
+        with training_job(job, inputs, outputs) as training:
+            rest = training.training(weights, range(nearest, k), velocity=velocity)
+            progress = training.carry_out(rest, training.network(), evaluates_at=lambda iteration: False)
+            training.resume.remove()
+            weights = progress.weights
+    save_weights(outputs["state"], weights, iteration=k)
+
+
+STAGE = Stage(
+    jobs=jobs, spec=training_spec, work=work, size=state_size, span=span, looks_up=("models", "tasks")
+)

@@ -1,0 +1,75 @@
+"""The trace of the dense network's Fisher information at chosen iterations, and of the empirical one."""
+
+from earlyphase.runtime.assignment import Assignment, Files
+from earlyphase.stages._settings import BACKWARD, ROW, TIMES, section, times_of, times_within, training_spec
+from earlyphase.study.jobs import Block, Job, Stage, Table, Work
+from earlyphase.study.run import Run
+from earlyphase.study.study import Study
+
+SETTINGS = section(
+    iterations=TIMES,
+    sample={"type": "integer", "minimum": 2, "description": "training images; an error needs two"},
+    draws={"type": "integer", "minimum": 1, "description": "labels drawn from the network for each image"},
+)
+
+states = times_of("fisher")
+
+
+def jobs(study: Study, run: Run) -> list[Block]:
+    """Every time of the Fisher information."""
+    return [{"seed": run.seeds, "k": states(run)}]
+
+
+def spec(job: Job) -> dict:
+    """A training, and on how many images and labels the Fisher information is measured."""
+    chosen = {key: value for key, value in job.run.fisher.items() if key != "iterations"}
+    return training_spec(job) | {"fisher": chosen}
+
+
+def work(job: Job) -> Work:
+    """Each image by itself: a forward pass, and a backward pass for each label, the data's among them."""
+    sample, labels = job.run.fisher["sample"], job.run.fisher["draws"] + 1
+    return Work(sample * (1 + BACKWARD * labels), sample * (1 + labels))
+
+
+def size(job: Job) -> float:
+    """Bytes of a row."""
+    return ROW
+
+
+def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
+    """Measure both on as many training images as asked for, or on all that there are.
+
+    Raises:
+        InvalidInput: the state is of another iteration or network.
+    """
+    from earlyphase.core.fisher import fisher_trace
+    from earlyphase.core.networks.state import load_state
+    from earlyphase.core.streams import generator
+    from earlyphase.core.tasks import sample_at
+    from earlyphase.runtime.storage import save_rows
+    from earlyphase.runtime.tickets import load_state_at
+    from earlyphase.stages._training import training_job
+
+    with training_job(job, inputs, outputs) as training:
+        k, chosen = job.spec["columns"]["k"], job.spec["fisher"]
+        model = training.network()
+        load_state(model, load_state_at(inputs["state"], k))
+        stream = generator(training.seed, "fisher sample")
+        batch = sample_at(training.task, training.sample_size(chosen["sample"]), k, stream)
+        row = fisher_trace(model, batch, chosen["draws"], generator(training.seed, "fisher labels", k))
+        save_rows(outputs["row"], training.described([{"iteration": k} | row]))
+        training.resume.remove()
+
+
+STAGE = Stage(
+    jobs=jobs,
+    spec=spec,
+    work=work,
+    size=size,
+    states=states,
+    settings={"fisher": SETTINGS},
+    contradictions=times_within("fisher"),
+    looks_up=("models", "tasks"),
+    tables={"fisher": Table("row")},
+)

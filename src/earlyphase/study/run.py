@@ -1,47 +1,53 @@
 """A run of the study: one network on one data set."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from earlyphase.core.schedules import as_iterations, sampled_iterations
 from earlyphase.study.configuration import overlaid
 
 CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
-OWN = (  # settings that may be said for all runs, or within one
-    "seeds", "rewind_iterations", "rounds", "prune_fraction", "pruned_by", "training", "perturbed",
-    "pretrained", "sparse_pretraining", "telemetry", "curvature", "fisher", "stability", "inference",
-    "critical_periods", "figures",
-)  # fmt: skip
 
 
+@dataclass(frozen=True)
 class Run:
-    """One network on one data set, with the settings that hold for it."""
+    """One network on one data set, with the settings that hold for it.
 
-    def __init__(self, config: dict, entry: dict) -> None:
-        """Lay what `entry` of `runs` says over what is said for all runs; checks nothing."""
-        self.dataset, self.model = entry["dataset"], entry["model"]
-        self.task = entry.get("task", "supervised")
-        settings = overlaid(
-            {name: config[name] for name in OWN} | {"training": self._shared_training(config)},
-            {name: entry[name] for name in OWN if name in entry},
-        )
-        self.seeds, self.rewind_iterations = settings["seeds"], settings["rewind_iterations"]
-        self.rounds, self.prune_fraction = settings["rounds"], settings["prune_fraction"]
-        self.pruned_by = settings["pruned_by"]
-        self.telemetry, self.curvature = settings["telemetry"], settings["curvature"]
-        self.fisher, self.perturbed = settings["fisher"], settings["perturbed"]
-        self.stability, self.inference = settings["stability"], settings["inference"]
-        self.critical_periods = settings["critical_periods"]
-        self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
-        self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
-        self.may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
-        self.training = settings["training"] | {"flip": settings["training"]["flip"] and self.may_flip}
-        self.iterations = self.training["iterations"]
+    Attributes:
+        dataset: an entry of the section `datasets`.
+        model: an entry of `models`.
+        task: an entry of `tasks`.
+        may_flip: whether a mirrored image of the data set is still of its class.
+        settings: section of the configuration -> its value for this run; each is an attribute as well:
+            `run.rounds`, `run.fisher["sample"]`.
+    """
 
-    def _shared_training(self, config: dict) -> dict:
-        return config["training"] | config["models"].get(self.model, {}).get("training", {})
+    dataset: str
+    model: str
+    task: str
+    may_flip: bool
+    settings: Mapping[str, Any]
+
+    def __getattr__(self, section: str) -> Any:
+        """The value of a section of the settings."""
+        try:
+            return self.__dict__["settings"][section]
+        except KeyError:
+            raise AttributeError(f"a run has no setting {section!r}") from None
 
     def __str__(self) -> str:
         return f"{self.model} on {self.dataset}"
+
+    def with_settings(self, **changes: object) -> "Run":
+        """The same run with other values of some sections."""
+        return replace(self, settings={**self.settings, **changes})
+
+    @property
+    def iterations(self) -> int:
+        """Length of training."""
+        return self.training["iterations"]
 
     @cached_property
     def curvature_times(self) -> list[int]:
@@ -80,3 +86,21 @@ class Run:
         initial = [0] if self.curvature_times or self.perturbed or self.sparse_pretraining else []
         measured = {*self.curvature_times, *self.fisher_times, *self.parting_times}
         return sorted({*self.rewind_iterations, *measured, *initial} - {self.iterations})
+
+
+def run_of(config: dict, entry: dict, sections: Iterable[str]) -> Run:
+    """Override what is said for all runs by what an entry of `runs` says; checks nothing.
+
+    Args:
+        config: a configuration with all `sections`.
+        entry: one of the list `runs`.
+        sections: those that may be said for all runs, or within one.
+    """
+    dataset, model = entry["dataset"], entry["model"]
+    for_all = {name: config[name] for name in sections}
+    for_all["training"] = for_all["training"] | config["models"].get(model, {}).get("training", {})
+    settings = overlaid(for_all, {name: entry[name] for name in for_all if name in entry})
+    may_flip = config["datasets"].get(dataset, {}).get("flip", False)
+    settings["training"] |= {"flip": settings["training"]["flip"] and may_flip}
+    settings["figures"] = {name: figure for name, figure in settings["figures"].items() if figure is not None}
+    return Run(dataset, model, entry.get("task", "supervised"), may_flip, settings)

@@ -141,9 +141,7 @@ def needs(rule, role):
 
 def configured_figures(wildcards):
     return [
-        path
-        for job in jobs.all_jobs(STUDY, rules=["figure"])
-        for path in job.outputs
+        path for job in jobs.all_jobs(STUDY, rules=["figure"]) for path in job.outputs
     ]
 
 

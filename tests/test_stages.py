@@ -126,6 +126,6 @@ def test_two_jobs_of_one_output_are_refused():
     """A path in which seed 1 at k = 20 and seed 12 at k = 0 are the same."""
     study = read_study([ROOT / "config.yaml"], ROOT)
     study.rules["checkpoint"].outputs["state"] = "results/{dataset}/{model}/{task}{seed}{k}"
-    study.runs[0].seeds = [1, 12]
+    study.runs[0] = study.runs[0].with_settings(seeds=[1, 12])
     with pytest.raises(InvalidInput, match="two jobs would write results/photo_digits/resnet8/supervised120"):
         check_outputs(study)

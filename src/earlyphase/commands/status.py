@@ -133,7 +133,7 @@ def show(study: Study, states: dict[Job, State], clock: Clock) -> None:
     for job, state in states.items():
         if job.rule == "report" and state.name != "done":
             print(f"report: {state.name}; it is a target of its own, snakemake report --cores all")
-    print(f"training: {in_words(states, clock)}")
+    print(f"training: {in_words(study, states, clock)}")
     for sentence in left_out(study):
         print(f"note: {sentence}")
     used = ", ".join(f"{folder} {size / 1e6:.1f} MB" for folder, size in space_used().items())
@@ -163,14 +163,14 @@ def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
         print(f"  seed {seed:<3} k {k:<5} {MARKS[states[dense].name]:^6} {marks}{other}")
 
 
-def in_words(states: dict[Job, State], clock: Clock) -> str:
+def in_words(study: Study, states: dict[Job, State], clock: Clock) -> str:
     """How much of the training is done, and how long the rest will take, as many side by side as run now."""
     trained = {job: len(job.span) for job in states if job.span and job.rule != "checkpoint"}
     whole = sum(trained.values())
     done = 1 - sum(length * share_left(job, states[job]) for job, length in trained.items()) / max(whole, 1)
     left = sum(clock.seconds(job) * share_left(job, state) for job, state in states.items())
     running = sum(state.name == "running" for state in states.values())
-    if not left or all(clock.measured(run) is None for run in {job.run for job in trained}):
+    if not left or not any(clock.measured(network) for network in study.runs):
         return f"{done:.0%} of the iterations"
     return f"{done:.0%} of the iterations, about {duration(left / max(1, running))} left"
 

@@ -23,8 +23,8 @@ from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.runtime.execution import Execution, instructions, keep_freed_memory, processor_model
 from earlyphase.runtime.storage import Row, as_bytes, load_mask, load_tensors, save_rows
 from earlyphase.runtime.tickets import load_trained, pack_ticket
-from earlyphase.stages._training import task_of
 from earlyphase.runtime.timing import NOT_READABLE, EnergyCounters, Others, Timing, in_turns
+from earlyphase.stages._training import task_of
 
 PRUNED, NARROW = "as pruned", "emptied channels removed"
 OF_NARROW = ("torch", "onnxruntime")  # the narrower network is there to be run densely

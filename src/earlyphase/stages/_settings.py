@@ -7,8 +7,6 @@ from earlyphase.study.configuration import entries_of
 from earlyphase.study.jobs import Block, Inputs, Job, Work
 from earlyphase.study.limits import enlargement, images_of, network_of
 from earlyphase.study.run import Run
-from earlyphase.study.signatures import registered
-from earlyphase.study.study import Study
 
 ROW = 250  # bytes of a row of a table
 RECORD = 1_500  # bytes of a run record
@@ -18,7 +16,7 @@ TIMES = {
     "type": "array",
     "uniqueItems": True,
     "items": {"type": "number", "minimum": 0},
-    "description": "whole numbers are iterations, numbers with a point fractions of training; [] leaves it out",
+    "description": "whole numbers are iterations, numbers with a point fractions of training; [] is none",
 }
 WHOLE = {"type": "array", "uniqueItems": True}
 REWIND_ITERATIONS = WHOLE | {"items": {"type": "integer", "minimum": 0}}

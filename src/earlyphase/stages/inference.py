@@ -49,7 +49,7 @@ def inputs(job: Job) -> Inputs:
 
 
 def work(job: Job) -> Work:
-    """All turns of all networks: the dense one, and each ticket as pruned and without its emptied channels."""
+    """All turns of the dense network, and of each ticket as pruned and without its emptied channels."""
     chosen = job.run.inference
     networks = 1 + 2 * len(chosen["rounds"])
     calls = networks * RUNTIMES * (chosen["turns"] + 2)

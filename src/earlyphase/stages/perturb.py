@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import (
-    branch_spec,
     branch_span,
+    branch_spec,
     branches_of,
     dense_end,
     metrics_size,

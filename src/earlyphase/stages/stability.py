@@ -1,4 +1,4 @@
-"""Train a second child of a network from iteration k under other noise of SGD; measure the line between the two.
+"""Train a second child of a network from iteration k under other noise; measure the line between the two.
 
 The first child is the run that exists already: the dense network, or the trained ticket. The second has its
 state at k and, where it is dense, its momentum there; a ticket starts without any. So nothing but the noise
@@ -142,7 +142,7 @@ def second_dense(training: "TrainingJob", trajectory: str) -> "Training":
 
 
 def noisy_batches(training: "TrainingJob") -> object:
-    """The mini-batches of the second child; what a task draws for an iteration, like a quarter turn, stays."""
+    """The mini-batches of the second child; what a task draws for an iteration, like a turn, stays."""
     from earlyphase.core.stability import second_noise
 
     settings = training.settings

@@ -15,7 +15,7 @@ SAMPLE = 0.2  # training steps that a sample takes as long as; 0.14 to 0.26 meas
 SAMPLE_SIZE = 5_000  # bytes of a sample, which has a row for each layer
 SCHEDULE = {
     "type": "array",
-    "description": "pairs of [until, every]; integers are iterations, numbers with a point fractions of training",
+    "description": "pairs of [until, every]; whole numbers are iterations, others fractions of training",
     "items": {
         "type": "array",
         "minItems": 2,

@@ -50,7 +50,7 @@ def fingerprint(*roots: str) -> str:
     """Name the code that `roots` run: the roots themselves, then a hash of all they reach.
 
     Args:
-        roots: "module.function" below the package, e.g. "stages.dense.compute", "core.networks.resnet.resnet".
+        roots: "module.function" below the package, e.g. "stages.dense.compute", "core.tasks.blurred".
 
     Raises:
         InvalidInput: a root names nothing, or stands in a room that is not followed.

@@ -1,7 +1,7 @@
 """What a stage and a job are, and the jobs of a study.
 
-A stage is everything about the rule of the same name that a rule cannot say; `earlyphase.stages` has a module for
-each. Paths, logs and literal inputs stand in the rules. Wildcards say which experiment a job is, never how:
+A stage is everything about the rule of the same name that a rule cannot say; `earlyphase.stages` has a module
+for each. Paths, logs and literal inputs stand in the rules. Wildcards say which experiment a job is, never how:
 
     {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`
     {deficit}    a task in its place in the iterations {first} to {end} - 1
@@ -188,7 +188,7 @@ class Job:
 
     @property
     def code_roots(self) -> tuple[str, ...]:
-        """Fingerprint roots: what the stage computes, and the configured functions that it looks up by name."""
+        """Fingerprint roots: what the stage computes, and configured functions that it looks up by name."""
         functions = [f"stages.{self.rule}.compute", *(self.stage.roots(self) if self.stage.roots else ())]
         for section in self.stage.looks_up:
             functions += functions_of("tasks" if section == "pretraining" else section, self.entry(section))

@@ -1,15 +1,14 @@
 """How long jobs take, and what they may ask a scheduler for: minutes and megabytes.
 
-There is one clock, `seconds`. It multiplies what a job computes by a constant that is generous for the networks
-of the presets, and corrects that by what finished trainings of the same network on the same kind of device took,
-which their run records say. So the first jobs of a study ask for more than they need, later ones for what they
-need. `plan`, `status`, the line at the foot of the terminal and time limits all ask it.
+There is one clock. It multiplies what a job computes by a constant that is generous for the networks of the
+presets, and corrects that by what finished trainings of the same network on the same kind of device took, which
+their run records say. So the first jobs of a study ask for more than they need, later ones for what they need.
+`plan`, `status`, the line at the foot of the terminal and time limits all ask it.
 """
 
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -102,11 +101,12 @@ class Clock:
             gpu: whether jobs compute on one.
         """
         self._study, self._gpu = study, gpu
-        self._speeds: dict[Run, float | None] = {}
+        self._speeds: dict[tuple[str, str], float | None] = {}
 
     def measured(self, run: Run) -> float | None:
-        """Seconds that finished trainings of a run took, as a share of generous ones; None before there are any."""
-        if run not in self._speeds:
+        """What finished trainings of a run took, as a share of generous seconds; None before there are any."""
+        network = run.dataset, run.model
+        if network not in self._speeds:
             shares = (
                 share
                 for rule, stage in self._study.stages.items()
@@ -115,11 +115,11 @@ class Clock:
                 if (share := self._share_taken(job)) is not None
             )
             taken = list(islice(shares, RECORDS))
-            self._speeds[run] = statistics.median(taken) if taken else None
-        return self._speeds[run]
+            self._speeds[network] = statistics.median(taken) if taken else None
+        return self._speeds[network]
 
     def _share_taken(self, job: Job) -> float | None:
-        """What one finished training took; None where there is no record of it, or of another kind of device."""
+        """The same of one training; None where there is no record of it, or of another kind of device."""
         try:
             record = json.loads(Path(job.record or "").read_text(encoding="utf-8"))
             if (record["device"] == "cuda") != self._gpu:

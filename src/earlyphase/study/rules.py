@@ -54,8 +54,8 @@ def _paths(rule: str, block: str, directive: str) -> dict[str, str]:
     call = ast.parse(f"f({written[1]})", mode="eval").body if written else None
     if not isinstance(call, ast.Call):
         raise InvalidInput(f"rule {rule} has no {directive}; each stage writes files and a log")
-    paths = {"": value for value in call.args} | {str(word.arg): word.value for word in call.keywords}
-    return {name: _path(rule, directive, value) for name, value in paths.items()}
+    named = [("", value) for value in call.args] + [(str(word.arg), word.value) for word in call.keywords]
+    return {name: _path(rule, directive, value) for name, value in named}
 
 
 def _path(rule: str, directive: str, value: ast.expr) -> str:

@@ -1,6 +1,6 @@
 """The configured study: its runs, and the settings of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -17,13 +17,13 @@ from earlyphase.study.configuration import (
 )
 from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
-from earlyphase.study.pretraining import Pretraining, named_by, pretraining_in, pretraining_of
 from earlyphase.study.jobs import Stage
+from earlyphase.study.possible import NARROWED, what_is_possible
+from earlyphase.study.pretraining import Pretraining, named_by, pretraining_in, pretraining_of
 from earlyphase.study.rules import Rule
-from earlyphase.study.run import Run
+from earlyphase.study.run import Run, run_of
 from earlyphase.study.signatures import SECTIONS, Registered, registered
 
-NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
 CONTENTS = Path(".earlyphase/contents")  # what is remembered of files that data sets are made of
 
 
@@ -55,30 +55,29 @@ class Study:
         Raises:
             InvalidInput: naming the key, the value and what would be right.
         """
-        sections = {name: own for stage in stages.values() for name, own in stage.settings.items()}
-        schema = with_sections(schema, sections)
+        settings = {name: own for stage in stages.values() for name, own in stage.settings.items()}
+        schema = with_sections(schema, settings)
         self.config = checked(config, schema)
         self._definitions = schema["$defs"]
         self.rules, self.stages, self.citation = rules, stages, citation or {}
         self.left_out: list[str] = []
         refuse(of_names(self.config))
-        self.runs = [Run(self.config, entry, sections) for entry in self.config["runs"]]
-        for index, run in enumerate(self.runs):
-            for name in self.config["runs"][index].get("figures", {}).keys() & run.figures.keys():
-                place = f"runs.{index}.figures.{name}"
-                run.figures[name] = bound("figures", place, run.figures[name])
-        self._runs = {(run.dataset, run.model): run for run in self.runs}
+        sections = schema["properties"]["runs"]["items"]["properties"].keys() & self.config.keys()
+        runs = [run_of(self.config, entry, sections) for entry in self.config["runs"]]
+        runs = [with_figures_bound(run, index, self.config) for index, run in enumerate(runs)]
         refuse(
             problem
-            for run in self.runs
+            for run in runs
             for problem in chain(
                 of_run(run, self.config), *(stage.contradictions(run) for stage in stages.values())
             )
         )
-        for run in self.runs:
-            self._leave_out_perturbations(run)
-            self._leave_out_statistics(run)
-            self._leave_out_tickets(run)
+        self.runs: list[Run] = []
+        for run in runs:
+            possible, sentences = what_is_possible(run, self.config["perturbations"], *self.network(run))
+            self.runs.append(possible)
+            self.left_out += sentences
+        self._runs = {(run.dataset, run.model): run for run in self.runs}
 
     @cached_property
     def claims(self) -> dict[str, dict]:
@@ -155,58 +154,6 @@ class Study:
         clocks = [one.facts.get("clock") for _, one in self.functions("perturbations", perturbation)]
         return next((clock for clock in reversed(clocks) if clock is not None), k)
 
-    def _leave_out_perturbations(self, run: Run) -> None:
-        """Leave out branches that the network of a run cannot have, and say so."""
-        network, lacks = self.network(run)
-        unknown = {
-            name: reason
-            for name, entry in self.config["perturbations"].items()
-            for one in entries_of(entry)
-            if (reason := why_not(one, self.facts("perturbations", one), network, lacks))
-        }
-        sections = ("perturbed", "sparse_pretraining")
-        entries = [entry for section in sections for entry in getattr(run, section)]
-        applied = {name for entry in entries for name in entry["perturbations"]}
-        for name, reason in unknown.items():  # in the order of the configuration
-            if name in applied:
-                self.left_out.append(f"{run}: perturbation {name} is left out: {reason}")
-        for section in sections:
-            kept = [
-                entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
-                for entry in getattr(run, section)
-            ]
-            setattr(run, section, [entry for entry in kept if entry["perturbations"]])
-
-    def _leave_out_statistics(self, run: Run) -> None:
-        """Measure curvature once where a network has no batch norm that could have several statistics."""
-        network, lacks = self.network(run)
-        if "batch norm" in lacks:
-            if run.curvature["iterations"] and len(run.curvature["statistics"]) > 1:
-                self.left_out.append(
-                    f"{run}: curvature is measured once and not under each of "
-                    f"{', '.join(run.curvature['statistics'])} statistics: {network} has no batch norm"
-                )
-            run.curvature = run.curvature | {"statistics": ["none"]}
-
-    def _leave_out_tickets(self, run: Run) -> None:
-        """Leave out tickets to be measured that no chain of a run computes, and say so."""
-        computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
-        for section in ("stability", "inference"):
-            chosen = getattr(run, section)
-            kept = {key: [one for one in chosen[key] if one in known] for key, known in computed.items()}
-            for key, known in computed.items() if all(chosen[key] for key in computed) else ():
-                if unknown := [one for one in chosen[key] if one not in known]:
-                    self.left_out.append(
-                        f"{run}: of {section}.{key} {', '.join(map(str, unknown))} is left out: "
-                        f"the run computes {', '.join(map(str, known))}"
-                    )
-            setattr(run, section, chosen | kept)
-        if run.inference["rewind_iterations"] and run.inference["rounds"] and not self.narrowed(run):
-            self.left_out.append(
-                f"{run}: inference without emptied channels is left out: they can be removed from "
-                f"networks of {', '.join(NARROWED)}, not of {self.network(run)[0]}"
-            )
-
     def kept_iterations(self, run: Run) -> list[int]:
         """Iterations whose state the dense run keeps, besides its end: those that any stage needs, rising."""
         needed = {iteration for stage in self.stages.values() for iteration in stage.states(run)}
@@ -253,6 +200,15 @@ def with_sections(schema: dict, sections: Mapping[str, dict]) -> dict:
     return schema | {"properties": properties, "$defs": definitions, "required": required}
 
 
+def with_figures_bound(run: Run, index: int, config: dict) -> Run:
+    """Bind the figures that an entry of `runs` has of its own to the signatures of their functions."""
+    own = config["runs"][index].get("figures", {}).keys() & run.figures.keys()
+    bound_figures = {
+        name: bound("figures", f"runs.{index}.figures.{name}", run.figures[name]) for name in own
+    }
+    return run.with_settings(figures=run.figures | bound_figures)
+
+
 def citation_in(home: Path) -> dict:
     """The content of CITATION.cff beside the Snakefile; empty where a copy of the workflow has none.
 
@@ -278,25 +234,3 @@ def digest_of_files(entry: dict, name: str) -> str | None:
     """
     argument = registered("datasets")[entry["function"]].facts.get("contents")
     return argument and _looked_over(entry[argument], name)
-
-
-def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence[str]) -> str:
-    """Why a perturbation cannot be applied to a network; empty where it can.
-
-    Args:
-        entry: of the perturbation: its function and arguments.
-        facts: what its decorator says: `networks` that it knows, alone; `needs`, what a network must have for
-            it, or argument -> value -> that.
-        network: the function that makes the network.
-        lacks: what that says its networks have not.
-    """
-    function = entry["function"]
-    if network not in facts.get("networks", (network,)):
-        return f"{function} knows {', '.join(facts['networks'])}, not {network}"
-    needed = facts.get("needs", {})
-    if needed in lacks:
-        return f"{function} needs {needed}, which {network} has not"
-    for argument, needs in {} if isinstance(needed, str) else needed.items():
-        if (need := needs.get(entry.get(argument))) in lacks:
-            return f"{function} with {argument} {entry[argument]} needs {need}, which {network} has not"
-    return ""

@@ -1,0 +1,130 @@
+"""What of a run its network and its chains of rounds can have; the rest is left out, with a sentence each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from earlyphase.study.configuration import entries_of
+from earlyphase.study.run import Run
+from earlyphase.study.signatures import registered
+
+NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
+
+
+def what_is_possible(
+    run: Run, perturbations: Mapping[str, Any], network: str, lacks: Sequence[str]
+) -> tuple[Run, list[str]]:
+    """Leave out of a run what it cannot have.
+
+    Args:
+        run: its settings contradict nothing.
+        perturbations: entries of the configuration.
+        network: the function that makes the network.
+        lacks: what that says its networks have not.
+
+    Returns:
+        The run without it, and what was left out, a sentence each, for people.
+    """
+    left_out: list[str] = []
+    for leave_out in (
+        _perturbations_of_other_networks(run, perturbations, network, lacks),
+        _statistics_without_batch_norm(run, network, lacks),
+        _tickets_that_are_not_computed(run),
+        _narrowed_networks(run, network),
+    ):
+        for sentence, changes in leave_out:
+            left_out += [f"{run}: {sentence}"] if sentence else []
+            run = run.with_settings(**changes)
+    return run, left_out
+
+
+Left = Iterator[tuple[str, dict[str, Any]]]  # a sentence, or "", and settings in place of those of the run
+
+
+def _perturbations_of_other_networks(
+    run: Run, perturbations: Mapping[str, Any], network: str, lacks: Sequence[str]
+) -> Left:
+    """Leave out perturbations that the network cannot have."""
+    unknown = {
+        name: reason
+        for name, entry in perturbations.items()
+        for one in entries_of(entry)
+        if (reason := why_not(one, registered("perturbations")[one["function"]].facts, network, lacks))
+    }
+    sections = ("perturbed", "sparse_pretraining")
+    applied = {
+        name for section in sections for entry in run.settings[section] for name in entry["perturbations"]
+    }
+    for name, reason in unknown.items():  # in the order of the configuration
+        if name in applied:
+            yield f"perturbation {name} is left out: {reason}", {}
+    for section in sections:
+        kept = [
+            entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
+            for entry in run.settings[section]
+        ]
+        yield "", {section: [entry for entry in kept if entry["perturbations"]]}
+
+
+def _statistics_without_batch_norm(run: Run, network: str, lacks: Sequence[str]) -> Left:
+    """Measure curvature once where a network has no batch norm that could have several statistics."""
+    if "batch norm" not in lacks:
+        return
+    statistics = run.curvature["statistics"]
+    sentence = (
+        f"curvature is measured once and not under each of {', '.join(statistics)} statistics: "
+        f"{network} has no batch norm"
+    )
+    said = run.curvature["iterations"] and len(statistics) > 1
+    yield sentence if said else "", {"curvature": run.curvature | {"statistics": ["none"]}}
+
+
+def _tickets_that_are_not_computed(run: Run) -> Left:
+    """Leave out tickets to be measured that no chain of the run computes."""
+    computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
+    for section in ("stability", "inference"):
+        chosen = run.settings[section]
+        kept = {key: [one for one in chosen[key] if one in known] for key, known in computed.items()}
+        for key, known in computed.items() if all(chosen[key] for key in computed) else ():
+            if unknown := [one for one in chosen[key] if one not in known]:
+                yield (
+                    (
+                        f"of {section}.{key} {', '.join(map(str, unknown))} is left out: "
+                        f"the run computes {', '.join(map(str, known))}"
+                    ),
+                    {},
+                )
+        yield "", {section: chosen | kept}
+
+
+def _narrowed_networks(run: Run, network: str) -> Left:
+    """Measure inference without emptied channels only where these can be removed."""
+    if run.inference["rewind_iterations"] and run.inference["rounds"] and network not in NARROWED:
+        yield (
+            (
+                f"inference without emptied channels is left out: they can be removed from networks of "
+                f"{', '.join(NARROWED)}, not of {network}"
+            ),
+            {},
+        )
+
+
+def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence[str]) -> str:
+    """Why a perturbation cannot be applied to a network; empty where it can.
+
+    Args:
+        entry: of the perturbation: its function and arguments.
+        facts: what its decorator says: `networks` that it knows, alone; `needs`, what a network must have for
+            it, or argument -> value -> that.
+        network: the function that makes the network.
+        lacks: what that says its networks have not.
+    """
+    function = entry["function"]
+    if network not in facts.get("networks", (network,)):
+        return f"{function} knows {', '.join(facts['networks'])}, not {network}"
+    needed = facts.get("needs", {})
+    if needed in lacks:
+        return f"{function} needs {needed}, which {network} has not"
+    for argument, needs in {} if isinstance(needed, str) else needed.items():
+        if (need := needs.get(entry.get(argument))) in lacks:
+            return f"{function} with {argument} {entry[argument]} needs {need}, which {network} has not"
+    return ""

@@ -7,6 +7,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/job.smk"
 include: "rules/data.smk"
 include: "rules/pretraining.smk"
 include: "rules/dense.smk"

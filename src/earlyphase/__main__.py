@@ -1,4 +1,4 @@
-"""The command line: what people type, and what Snakemake runs for each job of a stage."""
+"""The command line: what people type, and `job`, by which Snakemake runs a job of a stage."""
 
 import argparse
 import ast
@@ -6,36 +6,39 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.preload import run_preloaded
 
-HOME = Path(__file__).parent
+if TYPE_CHECKING:
+    from earlyphase.runtime.assignment import Assignment, Files
+
+FOLDER = Path(__file__).parent / "commands"
+JOB = "job"  # stands for a command where Snakemake runs a job
 
 
-def modules_in(folder: str) -> list[str]:
-    """Names of the modules in a folder that are commands, or stages."""
-    return sorted(path.stem for path in (HOME / folder).glob("*.py") if not path.stem.startswith("_"))
-
-
-def purpose(folder: str, name: str) -> str:
-    """What a module does, in its own words; read, not imported, because some take seconds."""
-    return ast.get_docstring(ast.parse((HOME / folder / f"{name}.py").read_text(encoding="utf-8"))).split(
-        "\n"
-    )[0]
+def purpose(name: str) -> str:
+    """What a command does, in its module's own words; read, not imported, because some take seconds."""
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)).split("\n")[0]
 
 
 def main(words: list[str]) -> int:
-    """Run the command or stage that `words` begin with; return the exit status."""
+    """Run the command or the job that `words` begin with; return the exit status."""
     if "--preload" in words:
         words = [word for word in words if word != "--preload"]
         status = run_preloaded(words)
         if status is not None:
             return status
-    chosen, rest = (words[0], words[1:]) if words else ("", [])
+    chosen = words[0] if words else ""
     try:
-        if chosen in modules_in("stages"):
-            run_stage(chosen, rest)
+        if chosen == JOB:
+            from earlyphase.runtime.assignment import read_job  # not needed where a fork does the job
+
+            job, inputs, outputs = read_job(words[1:], sys.stdin)
+            chosen = job.stage
+            run_job(job, inputs, outputs)
         else:
             run_command(chosen, words)
         sys.stdout.flush()
@@ -51,36 +54,22 @@ def run_command(chosen: str, words: list[str]) -> None:
     """Run a command of people."""
     parser = argparse.ArgumentParser(prog="python -m earlyphase", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    names = modules_in("commands")
+    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
     for name in [chosen] if chosen in names else names:
-        subparser = subparsers.add_parser(
-            name, help=purpose("commands", name), description=purpose("commands", name)
-        )
+        subparser = subparsers.add_parser(name, help=purpose(name), description=purpose(name))
         if name == chosen:
             module = import_module(f"earlyphase.commands.{name}")
             module.add_arguments(subparser)
     module.run(parser.parse_args(words))
 
 
-def run_stage(name: str, words: list[str]) -> None:
-    """Do a job of a stage: what and with which files is read from standard input, where and how are options.
-
-    Raises:
-        InvalidInput: the code was edited since the job was planned, or the stage cannot do the job.
-    """
-    from earlyphase.runtime.assignment import read_assignment
+def run_job(job: "Assignment", inputs: "Files", outputs: "Files") -> None:
+    """Run a job of a stage, with the code that it was planned with."""
     from earlyphase.runtime.plugins import load
     from earlyphase.study.fingerprints import confirm
 
-    parser = argparse.ArgumentParser(prog=f"python -m earlyphase {name}", description=purpose("stages", name))
-    parser.add_argument("--resume", default="", help="where progress is kept until the job ends")
-    parser.add_argument("--resume-interval", type=float, default=30.0, help="seconds of work a kill may cost")
-    parser.add_argument("--keep", nargs="*", type=int, default=[], help="iterations whose state is kept")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
-    job, inputs, outputs = read_assignment(sys.stdin, **vars(parser.parse_args(words)))
     load(confirm(job.code))
-    import_module(f"earlyphase.stages.{name}").compute(job, inputs, outputs)
+    import_module(f"earlyphase.stages.{job.stage}").compute(job, inputs, outputs)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What Snakemake assigns to a process: which job, with which code and files, computed where and how."""
 
+import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,18 +34,28 @@ class Assignment:
     precision: str = "float32"
     keep: tuple[int, ...] = ()
 
+    @property
+    def stage(self) -> str:
+        """Name of its stage, whose `compute` is the first root of the fingerprint: "stages.dense.compute"."""
+        return self.code.split(".")[1]
 
-def read_assignment(stream: TextIO, **means: object) -> tuple[Assignment, Files, Files]:
-    """Read a job from three lines: spec and files as JSON, and the fingerprint of its code between them.
 
-    They are read from a stream because a single argument of a command cannot be longer than 128 KB.
+def read_job(words: list[str], stream: TextIO) -> tuple[Assignment, Files, Files]:
+    """Read a job: where and how to compute it from options; the job itself from three lines.
 
-    Args:
-        means: the other attributes of the job.
+    The lines are its spec as JSON, the fingerprint of its code, and its files as JSON. They are read from a
+    stream because a single argument of a command cannot be longer than 128 KB.
 
     Returns:
         The job, its inputs and its outputs.
     """
+    parser = argparse.ArgumentParser(prog="python -m earlyphase job", description="Run a job of a stage.")
+    parser.add_argument("--resume", default="", help="where progress is kept until the job ends")
+    parser.add_argument("--resume-interval", type=float, default=30.0, help="seconds of work a kill may cost")
+    parser.add_argument("--keep", nargs="*", type=int, default=[], help="iterations whose state is kept")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
+    options = vars(parser.parse_args(words))
     spec, code, files = (stream.readline().rstrip("\n") for _ in range(3))
     paths = json.loads(files)
-    return Assignment(json.loads(spec), code, **means), paths["inputs"], paths["outputs"]  # type: ignore[arg-type]
+    return Assignment(json.loads(spec), code, **options), paths["inputs"], paths["outputs"]

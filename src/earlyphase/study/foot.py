@@ -1,7 +1,7 @@
 """The line at the foot of a terminal that says how far Snakemake is, in place of its words on every job.
 
-It follows Snakemake's log events. Snakemake's own log file keeps every word. Nothing that goes wrong here stops
-a study: another Snakemake may put its events otherwise, and then its words are shown as they are.
+It follows Snakemake's log events. Snakemake's own log file keeps every word. Nothing that goes wrong here
+stops a study: another Snakemake may put its events otherwise, and then its words are shown as they are.
 """
 
 import logging
@@ -99,8 +99,7 @@ class Foot(logging.Filter):
     def seconds_left(self) -> float | None:
         """Seconds to the end; None before any job has finished, or when nothing is left.
 
-        Every estimate is corrected by what the finished jobs took, as a share of their estimates. Of a running
-        job, the time that it has run is done. As many run side by side as until now, if there are as many.
+        Every estimate is corrected by what finished jobs took, as a share of theirs. Of a running job, the time that it has run is done. As many run side by side as until now, if there are as many.
         """
         took = sum(self._finished.values())
         estimated = sum(self._planned[number].seconds for number in self._finished)

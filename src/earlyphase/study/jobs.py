@@ -1,7 +1,7 @@
 """What a stage and a job are, and the jobs of a study.
 
 A stage is everything about the rule of the same name that a rule cannot say; `earlyphase.stages` has a module
-for each. Paths, logs and literal inputs stand in the rules. Wildcards say which experiment a job is, never how:
+for each. Paths, logs and literal inputs stand in the rules. Wildcards say which experiment, never how:
 
     {task}       what the dense network was trained on: `supervised`; after pretraining `{name}-{iterations}`
     {deficit}    a task in its place in the iterations {first} to {end} - 1

@@ -1,8 +1,8 @@
 """How long jobs take, and what they may ask a scheduler for: minutes and megabytes.
 
 There is one clock. It multiplies what a job computes by a constant that is generous for the networks of the
-presets, and corrects that by what finished trainings of the same network on the same kind of device took, which
-their run records say. So the first jobs of a study ask for more than they need, later ones for what they need.
+presets, and corrects that by what finished trainings of the same network on the same kind of device took, as
+their run records say. So the first jobs of a study ask for more than they need, later ones for less.
 `plan`, `status`, the line at the foot of the terminal and time limits all ask it.
 """
 
@@ -104,7 +104,7 @@ class Clock:
         self._speeds: dict[tuple[str, str], float | None] = {}
 
     def measured(self, run: Run) -> float | None:
-        """What finished trainings of a run took, as a share of generous seconds; None before there are any."""
+        """What finished trainings of a run took, as a share of generous seconds; None before any."""
         network = run.dataset, run.model
         if network not in self._speeds:
             shares = (

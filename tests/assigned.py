@@ -37,3 +37,24 @@ def carry_out(stage, spec, inputs, outputs, *options, roots=("core.networks.resn
     """Do a job in this process as `python -m earlyphase job` does; its exit status."""
     with patch.object(sys, "stdin", io.StringIO(lines(stage, spec, inputs, outputs, roots))):
         return main(["job", "--device", "cpu", *options])
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of Snakemake's own list."""
+
+    rule: str
+    wildcards: dict[str, str]
+    inputs: list[str]
+    outputs: list[str]
+    log: str
+    spec: dict
+
+
+def planned_by_snakemake(configuration, folder):
+    """Every job of a study as a dry run lists it, the report's among them and the rule that asks for all left out."""
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "figures", "report", "--nocolor"]
+    command += ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile", ROOT / configuration]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [one for text in re.split(r"\n\[.*\]\n", done.stdout + done.stderr) if (one := _planned(text))]

@@ -9,11 +9,10 @@ import pytest
 import safetensors.numpy
 import torch
 
-from earlyphase.__main__ import main
+from assigned import carry_out
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state
 from earlyphase.runtime import storage
-from earlyphase.study.fingerprints import canonical, fingerprint
 
 COLUMNS = {"dataset": "noise", "model": "tiny", "seed": 0, "task": "supervised", "k": 2, "round": 2}
 SPEC = {
@@ -27,8 +26,14 @@ SPEC = {
         "momentum": 0.9, "weight_decay": 1e-4, "crop_padding": 0, "flip": False, "evaluate_every": 3,
     },
 }  # fmt: skip
-ROOTS = ("commands.imp_round.run", "core.networks.resnet.resnet", "core.criteria.magnitude")
-OUTPUTS = {"mask": "safetensors", "weights": "safetensors", "metrics": "csv", "run": "json"}
+ROOTS = ("core.networks.resnet.resnet", "core.criteria.magnitude")
+INPUTS = {name: f"{name}.safetensors" for name in ("data", "rewind", "weights", "mask")}
+OUTPUTS = {
+    "mask": "out/mask.safetensors",
+    "weights": "out/weights.safetensors",
+    "metrics": "out/metrics.csv",
+    "run": "out/run.json",
+}
 
 
 @pytest.fixture
@@ -50,17 +55,13 @@ def round_folder(tmp_path, rng):
 
 @pytest.fixture
 def prune(round_folder, capfd, monkeypatch):
-    """Call it to run the command of one round; returns its exit status and what it printed."""
+    """Call it to do the job of one round; returns its exit status and what it printed."""
     monkeypatch.chdir(round_folder)
-    words = ["imp_round", "--spec", canonical(SPEC), "--device", "cpu", "--resume", "out/mask.resume"]
-    words += ["--code", fingerprint(*ROOTS)]
-    for name in ("data", "rewind", "weights", "mask"):
-        words += [f"--{name}", f"{name}.safetensors"]
-    for name, suffix in OUTPUTS.items():
-        words += [f"--out-{name}", f"out/{name}.{suffix}"]
 
-    def run(*more):
-        status = main([*words, *more])
+    def run(*options):
+        status = carry_out(
+            "imp_round", SPEC, INPUTS, OUTPUTS, "--resume", "out/mask.resume", *options, roots=ROOTS
+        )
         return status, "".join(capfd.readouterr())
 
     return run
@@ -159,10 +160,11 @@ def test_weights_of_a_diverged_run_are_refused(round_folder, prune):
     assert "the training they come from diverged" in prune()[1]
 
 
-def test_code_edited_since_planning_is_refused(tmp_path, capfd):
-    code = "commands.collect.run 0123456789abcdef"
-    assert main(["collect", "--spec", "{}", "--out", str(tmp_path / "t.csv"), "--code", code]) == 1
-    assert "changed while the workflow was running; run Snakemake again" in capfd.readouterr().err
+def test_code_edited_since_planning_is_refused(round_folder, prune, monkeypatch):
+    monkeypatch.setattr("assigned.fingerprint", lambda *roots: f"{' '.join(roots)} 0123456789abcdef")
+    status, printed = prune()
+    assert status == 1 and outputs(round_folder) == []
+    assert "changed while the workflow was running; run Snakemake again" in printed
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: a full disk cannot be made")

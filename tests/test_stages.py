@@ -1,83 +1,103 @@
-"""Rules, stages and commands name the same things, and no two jobs of a study share a file."""
+"""Rules and stages name the same things, no two jobs share a file, and a job imports its own stage alone."""
 
-import re
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assigned import ROOT, SMOKE, lines, planned_by_snakemake, study
 from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import overlaid, read_files
-from earlyphase.study.jobs import check_outputs, inputs, jobs, roots, spec
+from earlyphase.runtime.storage import save_rows
+from earlyphase.stages import stage_names, stages_of
+from earlyphase.study.jobs import all_jobs, all_tables, check_outputs
 from earlyphase.study.rules import read_rules
 from earlyphase.study.signatures import PLACES
-from earlyphase.study.stages import STAGES, all_tables
-from earlyphase.study.study import Study, read_study
 
-ROOT = Path(__file__).parents[1]
-RULES = read_rules(ROOT / "rules")
-SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-CONFIG = read_files([ROOT / "config.yaml"])
-SHIPPED = [ROOT / "config.yaml", *sorted(ROOT.glob("presets/*.yaml")), ROOT / "tests/smoke.yaml"]
+RULES = read_rules(ROOT)
+SHIPPED = ["config.yaml", *sorted(f"presets/{path.name}" for path in ROOT.glob("presets/*.yaml")), SMOKE]
 
 
-def test_rules_stages_and_commands_have_the_same_names():
-    commands = {path.stem for path in (ROOT / "src/earlyphase/commands").glob("[a-z]*.py")}
-    assert set(RULES) == set(STAGES)
-    assert set(STAGES) <= commands
-    assert commands - set(STAGES) == {
-        "status",
-        "explain",
-        "fingerprint",
-        "compare",
-        "export",
-        "calibrate",
-        "plan",
+@pytest.fixture(scope="module")
+def smoke():
+    return study(SMOKE)
+
+
+# Rules
+
+
+@pytest.mark.parametrize("configuration", [SMOKE, "config.yaml"])
+def test_jobs_and_all_their_files_are_those_of_snakemakes_own_list(configuration, tmp_path):
+    jobs = list(all_jobs(study(configuration)))
+    theirs = planned_by_snakemake(configuration, tmp_path)
+    assert {job.outputs[0]: (job.rule, job.names, set(job.outputs), job.log) for job in jobs} == {
+        job.outputs[0]: (job.rule, job.wildcards, set(job.outputs), job.log) for job in theirs
     }
-    for file in (ROOT / "rules").glob("*.smk"):
-        for rule, command in re.findall(
-            r"^rule (\w+):.*?-m earlyphase (\w+) ", file.read_text(), re.M | re.S
-        ):
-            assert rule == command
+    inputs = {job.outputs[0]: set(job.inputs) for job in theirs}
+    for job in jobs:
+        assert {path for paths in job.stage.inputs(job).values() for path in paths} <= inputs[job.outputs[0]]
 
 
-def test_the_reader_finds_what_snakemake_is_told():
-    """Against the words of the rules themselves: every literal path stands between quotes in its file."""
-    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    paths = set(re.findall(r'"((?:results|logs)/[^"]*)"', text))
-    read = {path for rule in RULES.values() for path in [*rule.outputs.values(), rule.log]}
-    read |= {path for rule in RULES.values() for path in rule.inputs.values() if path}
-    assert read == paths
-    assert RULES["imp_round"].inputs.keys() == {"data", "rewind", "weights", "mask"}
-    assert RULES["imp_round"].inputs["mask"] is None
-    assert RULES["figure"].wildcards == ("dataset", "model", "figure")
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ('        f"results/{NAME}.csv",\n', "rule mine: its output f'results/{NAME}.csv' is not a path in quotes"),
+        ("        path_of(this),\n", "rule mine: its output path_of"),
+        ('        table=report(PATH, category="Tables"),\n', "rule mine: its output PATH"),
+    ],
+)
+def test_an_output_that_is_no_literal_is_refused(tmp_path, output, message):
+    (tmp_path / "Snakefile").write_text('include: "rules/mine.smk"\n')
+    (tmp_path / "rules").mkdir()
+    rule = 'use rule job as mine with:\n    output:\n{}    log:\n        "logs/mine.log",\n'
+    (tmp_path / "rules/mine.smk").write_text(rule.format('        "results/{name}.csv",\n'))
+    assert read_rules(tmp_path)["mine"].wildcards == ("name",)
+    (tmp_path / "rules/mine.smk").write_text(rule.format(output))
+    with pytest.raises(InvalidInput) as refused:
+        read_rules(tmp_path)
+    assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_output(path):
-    study = read_study([ROOT / "config.yaml", path], ROOT)
-    check_outputs(study)
-    everything = list(jobs(study))
-    made = {output for one in everything for output in one.outputs}
-    assert len(made) == sum(len(one.outputs) for one in everything)
-    logs = [one.log for one in everything]
-    assert len(set(logs)) == len(logs)
-    seen = set()
-    for one in everything:  # in the order of the graph: every input is made before it is read
-        needed = {path for paths in inputs(study, one).values() for path in paths}
-        assert needed <= seen, one
-        seen |= set(one.outputs)
-        assert spec(study, one.rule, one.names) == spec(study, one.rule, one.names)
-        assert roots(study, one.rule, one.names)[0] == f"commands.{one.rule}.run"
+def test_a_rule_that_makes_files_has_a_log(tmp_path):
+    (tmp_path / "Snakefile").write_text('include: "mine.smk"\n')
+    (tmp_path / "mine.smk").write_text('rule mine:\n    output:\n        "results/{name}.csv",\n')
+    with pytest.raises(InvalidInput, match="rule mine has no log"):
+        read_rules(tmp_path)
 
 
-def test_every_table_is_collected_of_one_output():
-    assert len(all_tables()) == len(set(all_tables())) == 19
-    for rule, stage in STAGES.items():
-        assert set(stage.tables.values()) <= set(RULES[rule].outputs)
+# Stages
+
+
+def test_each_rule_has_a_stage_and_each_stage_a_rule():
+    assert set(stages_of(RULES)) == set(RULES) == set(stage_names())
+    with pytest.raises(InvalidInput, match="^norm: a stage is a rule in rules/ and a module of that name"):
+        stages_of(RULES | {"norm": RULES["fisher"]})
+    with pytest.raises(InvalidInput, match="^fisher: a stage is a rule"):
+        stages_of({name: rule for name, rule in RULES.items() if name != "fisher"})
+
+
+def test_every_table_is_collected_of_one_output(smoke):
+    assert len(all_tables(smoke)) == len(set(all_tables(smoke)))
+    for rule, stage in smoke.stages.items():
+        assert {table.output for table in stage.tables.values()} <= set(RULES[rule].outputs)
         assert set(stage.looks_up) <= {*PLACES, "pretraining"}
+
+
+@pytest.mark.parametrize("path", SHIPPED)
+def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_output(path):
+    shipped = study(path)
+    check_outputs(shipped)
+    everything = list(all_jobs(shipped))
+    made = {output for job in everything for output in job.outputs}
+    assert len(made) == sum(len(job.outputs) for job in everything)
+    assert len({job.log for job in everything}) == len(everything)
+    seen = set()
+    for job in everything:  # in the order of the graph: every input is made before it is read
+        assert {one for paths in job.stage.inputs(job).values() for one in paths} <= seen, job
+        seen |= set(job.outputs)
+        assert job.stage.spec(job) == job.stage.spec(job)
+        assert job.code_roots[0] == f"stages.{job.rule}.compute"
 
 
 NAMES = st.sampled_from(["a", "a_b", "b", "b_a", "mine", "mine_small", "small_net", "net"])
@@ -92,40 +112,73 @@ NAMES = st.sampled_from(["a", "a_b", "b", "b_a", "mine", "mine_small", "small_ne
 def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, perturbations):
     """Names that run into one another where paths join them by `_`, `/` or `.`."""
     data = {"function": "synthetic", "flip": False}
-    overlay = {
-        "datasets": {name: data for name, _ in runs},
-        "models": {name: {"function": "resnet", "depth": 8, "width": 2} for _, name in runs},
-        "perturbations": {name: {"function": "gaussian_noise", "scale": 1} for name in perturbations},
-        "runs": [{"dataset": one, "model": other} for one, other in runs],
-        "seeds": [0, 1, 2],
-        "rewind_iterations": [0, 1, 11],
-        "rounds": 12,
-        "perturbed": [
+    named = study(
+        datasets={name: data for name, _ in runs},
+        models={name: {"function": "resnet", "depth": 8, "width": 2} for _, name in runs},
+        perturbations={name: {"function": "gaussian_noise", "scale": 1} for name in perturbations},
+        runs=[{"dataset": one, "model": other} for one, other in runs],
+        seeds=[0, 1, 2],
+        rewind_iterations=[0, 1, 11],
+        rounds=12,
+        perturbed=[
             {"rewind_iterations": [1, 11], "rounds": [1, 11], "perturbations": perturbations},
             {"rewind_iterations": [1], "rounds": [1], "perturbations": perturbations},  # asked for twice
         ],
-        "pretrained": [{"pretraining": ["rotation"], "iterations": [1, 11], "rounds": 2}],
-        "sparse_pretraining": [],
-        "figures": {figure: {"function": "rewinding"}},
-    }
-    study = Study(overlaid(CONFIG, overlay), SCHEMA, RULES)
-    check_outputs(study)
-    everything = list(jobs(study))
-    assert len({output for one in everything for output in one.outputs}) == sum(
-        len(one.outputs) for one in everything
+        pretrained=[{"pretraining": ["rotation"], "iterations": [1, 11], "rounds": 2}],
+        sparse_pretraining=[],
+        figures={figure: {"function": "rewinding"}},
     )
-    rounds = [one for one in everything if one.rule == "imp_round"]
-    assert len(rounds) == len(runs) * 3 * (
-        3 * 12 + 2 * 2
-    )  # seeds; ks, rounds; lengths of pretraining, rounds
-    branches = [one for one in everything if one.rule == "perturb"]
+    check_outputs(named)
+    everything = list(all_jobs(named))
+    assert len({output for job in everything for output in job.outputs}) == sum(
+        len(job.outputs) for job in everything
+    )
+    rounds = [job for job in everything if job.rule == "imp_round"]
+    # seeds; ks, rounds; lengths of pretraining, rounds
+    assert len(rounds) == len(runs) * 3 * (3 * 12 + 2 * 2)
+    branches = [job for job in everything if job.rule == "perturb"]
     assert len(branches) == len(runs) * 3 * 4 * len(perturbations)
 
 
 def test_two_jobs_of_one_output_are_refused():
     """A path in which seed 1 at k = 20 and seed 12 at k = 0 are the same."""
-    study = read_study([ROOT / "config.yaml"], ROOT)
-    study.rules["checkpoint"].outputs["state"] = "results/{dataset}/{model}/{task}{seed}{k}"
-    study.runs[0] = study.runs[0].with_settings(seeds=[1, 12])
+    default = study()
+    default.rules["checkpoint"].outputs["state"] = "results/{dataset}/{model}/{task}{seed}{k}"
+    default.runs[0] = default.runs[0].with_settings(seeds=[1, 12])
     with pytest.raises(InvalidInput, match="two jobs would write results/photo_digits/resnet8/supervised120"):
-        check_outputs(study)
+        check_outputs(default)
+
+
+# What is imported
+
+HEAVY = ("torch", "torchvision", "numpy", "pandas", "sklearn", "snakemake")
+LIGHT_PLAN = """
+import sys
+from earlyphase.__main__ import main
+assert main(sys.argv[1:]) == 0
+print("imported:", *(name for name in sys.modules if "." not in name or name.startswith("earlyphase.")))
+"""
+
+
+def imported_by(code, *words, **options):
+    """Modules that a process of its own has imported when it ends."""
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split("imported:")[1].split())
+
+
+def test_a_study_is_planned_without_what_computes():
+    options = ("--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / SMOKE))
+    found = imported_by(LIGHT_PLAN, "plan", *options)
+    assert not found & {*HEAVY, "earlyphase.stages._training", "earlyphase.stages._inference"}
+    assert {f"earlyphase.stages.{name}" for name in stage_names()} <= found  # all of them are planned
+
+
+def test_a_job_imports_its_own_stage_alone(tmp_path):
+    save_rows(tmp_path / "part.csv", [{"seed": 0, "accuracy": 0.5}])
+    paths = {"parts": [tmp_path / "part.csv"]}, {"table": tmp_path / "table.csv"}
+    found = imported_by(LIGHT_PLAN, "job", input=lines("collect", {}, *paths, roots=()), cwd=tmp_path)
+    stages = {f"earlyphase.stages.{name}" for name in stage_names()}
+    assert (tmp_path / "table.csv").read_bytes() == (tmp_path / "part.csv").read_bytes()
+    assert found & stages == {"earlyphase.stages.collect"}
+    assert not found & {"torch", "pandas", "earlyphase.stages._training"}

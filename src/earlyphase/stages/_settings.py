@@ -178,7 +178,7 @@ def metrics_size(job: Job) -> float:
 
 def state_size(job: Job) -> float:
     """Bytes of a state of the network."""
-    return 4.0 * network_of(job.study, job.run).parameters
+    return 4.0 * network_of(job.study, job.run.dataset, job.run.model).parameters
 
 
 def ticket_size(job: Job) -> float:

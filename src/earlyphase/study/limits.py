@@ -9,6 +9,7 @@ their run records say. So the first jobs of a study ask for more than they need,
 import json
 import math
 import statistics
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -48,9 +49,10 @@ def images_of(study: Study, dataset: str) -> dict[str, int]:
     return {name: known[name] for name in UNKNOWN}
 
 
-def network_of(study: Study, run: Run) -> NetworkWork:
-    """The work of a run's network for an image of its data set; what is unknown counts as a ResNet-56."""
-    images, entry = images_of(study, run.dataset), study.config["models"][run.model]
+@cache
+def network_of(study: Study, dataset: str, model: str) -> NetworkWork:
+    """The work of a network for an image of a data set; what is unknown counts as a ResNet-56."""
+    images, entry = images_of(study, dataset), study.config["models"][model]
     own = registered("models")[entry["function"]].facts.get("work")
     known = work_of(entry, images["size"], images["channels"], own)
     return known or NetworkWork.of(LAYERS["resnet"](images["size"], images["channels"], depth=56))
@@ -85,7 +87,7 @@ def generous_seconds(job: Job, *, gpu: bool) -> float:
     work = job.stage.work(job)
     if not work.images:
         return 0.0
-    network = network_of(job.study, job.run)
+    network = network_of(job.study, job.run.dataset, job.run.model)
     if gpu:
         return work.images * network.multiply_adds / GPU_RATE + work.calls * GPU_LAYER_CALL * network.layers
     return work.images * network.multiply_adds / CPU_RATE + work.calls * CPU_CALL
@@ -155,7 +157,8 @@ def megabytes(job: Job, attempt: int, *, gpu: bool) -> int:
     own, and these once more with a margin to crop in. Without a GPU, activations come on top: each layer's,
     kept for the backward pass, and a few of an evaluation.
     """
-    network, images = network_of(job.study, job.run), images_of(job.study, job.run.dataset)
+    network = network_of(job.study, job.run.dataset, job.run.model)
+    images = images_of(job.study, job.run.dataset)
     held = 3 * (images["train"] + images["test"])
     if "deficit" in job.names and job.names["first"] != job.names["end"]:
         held += 2 * images["train"]

@@ -6,6 +6,7 @@ Snakemake knows them as well, but only while it runs; `plan` and `status` run by
 import ast
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from earlyphase.errors import InvalidInput
@@ -21,7 +22,7 @@ class Rule:
     outputs: dict[str, str]  # name -> path
     log: str
 
-    @property
+    @cached_property
     def wildcards(self) -> tuple[str, ...]:
         """Names of the wildcards, in the order of the path."""
         return tuple(dict.fromkeys(re.findall(r"{(\w+)}", next(iter(self.outputs.values())))))

@@ -7,6 +7,7 @@ use rule training as deficit with:
         run="results/deficits/{dataset}/{model}/seed{seed}/{task}/{regime}/{deficit}-{first}-{end}/it{stop}/run.json",
     log:
         "logs/deficits/{dataset}/{model}/seed{seed}/{task}/{regime}/{deficit}-{first}-{end}/it{stop}.log",
+    priority: 20
     params:
         spec=spec("deficit"),
         code=code("deficit"),

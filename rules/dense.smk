@@ -9,7 +9,7 @@ use rule training as dense with:
         run="results/dense/{dataset}/{model}/seed{seed}/{task}/run.json",
     log:
         "logs/dense/{dataset}/{model}/seed{seed}/{task}.log",
-    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
+    priority: 90
     params:
         spec=spec("dense"),
         code=code("dense"),
@@ -27,6 +27,7 @@ use rule training as checkpoint with:
         state="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
     log:
         "logs/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    priority: 90
     params:
         spec=spec("checkpoint"),
         code=code("checkpoint"),

@@ -6,6 +6,7 @@ use rule job as collect with:
         table="results/tables/{dataset}/{model}/{table}.csv",
     log:
         "logs/tables/{dataset}/{model}/{table}.log",
+    priority: 100
     params:
         spec=spec("collect"),
         code=code("collect"),
@@ -28,6 +29,7 @@ use rule job as figure with:
         table="results/figures/{dataset}/{model}/{figure}.csv",
     log:
         "logs/figures/{dataset}/{model}/{figure}.log",
+    priority: 100
     params:
         spec=spec("figure"),
         code=code("figure"),
@@ -46,6 +48,7 @@ use rule job as claims with:
         contrasts="results/contrasts.csv",
     log:
         "logs/claims.log",
+    priority: 100
     params:
         spec=spec("claims"),
         code=code("claims"),

@@ -12,7 +12,7 @@ use rule training as imp_round with:
         run="results/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/run.json",
     log:
         "logs/imp/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}.log",
-    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
+    priority: 90
     params:
         spec=spec("imp_round"),
         code=code("imp_round"),

@@ -13,6 +13,7 @@ use rule job as inference with:
         table="results/inference/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}.csv",
     log:
         "logs/inference/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}.log",
+    priority: 10
     threads: ALL_CORES
     resources:
         mem_mb=megabytes,

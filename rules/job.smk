@@ -1,5 +1,8 @@
 # What the rules of all stages inherit. Their command hands a job its spec, code and files on standard input, a line
 # each, because an argument of a command has a limit. An edit of this command redoes everything for everybody.
+#
+# Priorities follow the paper: Figure 1 first, and so the dense networks and their rounds; a chain of rounds is serial,
+# too. Whatever is drawn is drawn as soon as its tables are there. What depends on pretraining waits with it.
 rule job:
     log:
         "logs/{rule}.log",

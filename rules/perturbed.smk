@@ -11,6 +11,7 @@ use rule training as perturb with:
         run="results/perturbed/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/{perturbation}.json",
     log:
         "logs/perturbed/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/{perturbation}.log",
+    priority: 60
     params:
         spec=spec("perturb"),
         code=code("perturb"),

@@ -8,7 +8,7 @@ use rule training as pretrain with:
         run="results/pretrained/{dataset}/{model}/seed{seed}/{pretraining}/it{iterations}.json",
     log:
         "logs/pretrained/{dataset}/{model}/seed{seed}/{pretraining}/it{iterations}.log",
-    priority: 1  # a chain is serial: what leads on goes before perturbed tickets
+    priority: 50
     params:
         spec=spec("pretrain"),
         code=code("pretrain"),
@@ -31,6 +31,7 @@ use rule training as pretrain_ticket with:
         run="results/pretrained_tickets/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/{perturbation}/{pretraining}-{iterations}/pretraining.json",
     log:
         "logs/pretrained_tickets/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/{perturbation}/{pretraining}-{iterations}/pretraining.log",
+    priority: 40
     params:
         spec=spec("pretrain_ticket"),
         code=code("pretrain_ticket"),
@@ -49,6 +50,7 @@ use rule training as train_ticket with:
         run="results/pretrained_tickets/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/{perturbation}/{pretraining}-{iterations}/run.json",
     log:
         "logs/pretrained_tickets/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}/{perturbation}/{pretraining}-{iterations}/metrics.log",
+    priority: 40
     params:
         spec=spec("train_ticket"),
         code=code("train_ticket"),

@@ -17,6 +17,7 @@ use rule training as stability with:
         "logs/stability/{dataset}/{model}/seed{seed}/{task}/{criterion}/it{k}/round{round}.log",
     wildcard_constraints:
         round=r"\d+",
+    priority: 30
     params:
         spec=spec("stability"),
         code=code("stability"),

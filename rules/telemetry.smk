@@ -10,6 +10,7 @@ use rule training as telemetry with:
         run="results/telemetry/{dataset}/{model}/seed{seed}/{task}/run.json",
     log:
         "logs/telemetry/{dataset}/{model}/seed{seed}/{task}.log",
+    priority: 80
     params:
         spec=spec("telemetry"),
         code=code("telemetry"),
@@ -28,6 +29,7 @@ use rule training as curvature with:
         row="results/curvature/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
     log:
         "logs/curvature/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    priority: 70
     params:
         spec=spec("curvature"),
         code=code("curvature"),
@@ -44,6 +46,7 @@ use rule training as fisher with:
         row="results/fisher/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
     log:
         "logs/fisher/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    priority: 30
     params:
         spec=spec("fisher"),
         code=code("fisher"),
@@ -60,6 +63,7 @@ use rule job as pairs with:
         table="results/curvature/{dataset}/{model}/seed{seed}/{task}/pairs.csv",
     log:
         "logs/curvature/{dataset}/{model}/seed{seed}/{task}/pairs.log",
+    priority: 70
     params:
         spec=spec("pairs"),
         code=code("pairs"),

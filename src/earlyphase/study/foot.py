@@ -37,6 +37,7 @@ class Running(NamedTuple):
 
     since: float  # by the clock
     message: str
+    drawn: str  # path of the figure that the job draws; empty where it draws none
 
 
 class Foot(logging.Filter):
@@ -57,6 +58,7 @@ class Foot(logging.Filter):
         self._running: dict[int, Running] = {}
         self._finished: dict[int, float] = {}  # seconds that each took
         self._failed: set[int] = set()
+        self.drawn: list[str] = []  # paths of figures that are finished and not yet announced
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Count what a record says; whether it is to be shown."""
@@ -72,7 +74,8 @@ class Foot(logging.Filter):
         if event == "job_info":
             said: Any = record
             message = (said.rule_msg or said.rule_name).replace(self._known, "")
-            self._running[said.jobid] = Running(self._clock(), message)
+            drawn = said.output[0] if said.rule_name == "figure" else ""
+            self._running[said.jobid] = Running(self._clock(), message, drawn)
         elif event in ("job_finished", "job_error"):
             number = getattr(record, "job_id", getattr(record, "jobid", None))
             if number is None or (started := self._running.pop(number, None)) is None:
@@ -82,6 +85,7 @@ class Foot(logging.Filter):
             elif number in self._planned:
                 self._failed.discard(number)
                 self._finished[number] = self._clock() - started.since
+                self.drawn += filter(None, [started.drawn])
 
     def line(self) -> str:
         """What to say now."""
@@ -146,6 +150,8 @@ class Terminal:
             try:
                 width = shutil.get_terminal_size().columns
                 text = self._foot.line()
+                while self._foot.drawn:
+                    self._write(f"{ERASE}{self._foot.drawn.pop(0)}\n")
             except Exception:  # of jobs that end at this moment, or worse: there is a next time
                 continue
             pause = max(EVERY, EASE * (time.monotonic() - began))

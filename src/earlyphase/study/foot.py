@@ -103,8 +103,8 @@ class Foot(logging.Filter):
     def seconds_left(self) -> float | None:
         """Seconds to the end; None before any job has finished, or when nothing is left.
 
-        Every estimate is corrected by what finished jobs took, as a share of theirs. Of a running job, the time
-        that it has run is done. As many run side by side as until now, if there are as many.
+        Every estimate is corrected by what finished jobs took, as a share of theirs. Of a running job, the
+        time that it has run is done. As many run side by side as until now, if there are as many.
         """
         took = sum(self._finished.values())
         estimated = sum(self._planned[number].seconds for number in self._finished)

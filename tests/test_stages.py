@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import overlaid, read_files
+from earlyphase.study.configuration import catalogue, overlaid, read_files
 from earlyphase.study.jobs import check_outputs, inputs, jobs, roots, spec
 from earlyphase.study.rules import read_rules
 from earlyphase.study.signatures import PLACES
@@ -19,7 +19,7 @@ from earlyphase.study.study import Study, read_study
 ROOT = Path(__file__).parents[1]
 RULES = read_rules(ROOT / "rules")
 SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-CONFIG = read_files([ROOT / "config.yaml"])
+CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
 SHIPPED = [ROOT / "config.yaml", *sorted(ROOT.glob("presets/*.yaml")), ROOT / "tests/smoke.yaml"]
 
 
@@ -35,6 +35,7 @@ def test_rules_stages_and_commands_have_the_same_names():
         "export",
         "calibrate",
         "plan",
+        "list",
     }
     for file in (ROOT / "rules").glob("*.smk"):
         for rule, command in re.findall(

@@ -49,6 +49,15 @@ class Run:
         """Length of training."""
         return self.training["iterations"]
 
+    def changes(self, entry: Mapping[str, Any], iterations: int) -> dict[str, Any]:
+        """What an entry changes of the settings of a training of this run that is so many iterations long."""
+        changes = dict(entry)
+        if "milestones" in entry:
+            changes["milestones"] = [as_iterations(time, iterations) for time in entry["milestones"]]
+        if "flip" in entry:
+            changes["flip"] = entry["flip"] and self.may_flip
+        return changes
+
     @cached_property
     def curvature_times(self) -> list[int]:
         """Iterations at which the Hessian's top subspace is found, rising."""

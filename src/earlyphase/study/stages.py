@@ -242,15 +242,16 @@ def of_dense(study: Study, names: Names) -> dict:
 
 
 def of_pretraining(study: Study, names: Names) -> dict:
-    """A training on what is learned first, with the first rate of the schedule throughout.
+    """A training on what is learned first; its learning rate falls only at milestones of the entry's own.
 
     Source: OpenLTH, whose pretraining ends before the learning rate first falls.
     """
     first, run = study.first_phase(names), study.run(names)
+    changes = {"milestones": []} | run.changes(first.training, first.iterations)
     about = first.columns(first.iterations)
     return of_training(study, names) | {
         "task": study.entry("pretraining", names),
-        "training": run.training | {"iterations": first.iterations, "milestones": []},
+        "training": run.training | changes | {"iterations": first.iterations},
         "columns": columns(names | {"task": first.task}) | about,
     }
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
 from earlyphase.runtime.plugins import announce
+from earlyphase.study.choices import with_choices_read
 from earlyphase.study.claims import claims_of, measures_in
 from earlyphase.study.configuration import (
     bound,
@@ -17,6 +18,7 @@ from earlyphase.study.configuration import (
     plugins_of,
     read_files,
     read_yaml,
+    whole_schema,
 )
 from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
@@ -52,21 +54,23 @@ class Study:
         Raises:
             InvalidInput: naming the key, the value and what would be right.
         """
+        schema = whole_schema(schema)
         self.config = checked(config, schema)
         self._definitions = schema["$defs"]
         self.rules, self.citation = rules or {}, citation or {}
         self.left_out: list[str] = []
+        self.runs: list[Run] = []
         refuse(of_names(self.config))
         sections = schema["properties"]["runs"]["items"]["properties"].keys() & self.config.keys()
-        runs = [run_of(self.config, entry, sections) for entry in self.config["runs"]]
-        runs = [with_figures_bound(run, index, self.config) for index, run in enumerate(runs)]
-        refuse(problem for run in runs for problem in of_run(run, self.config))
-        self.runs: list[Run] = []
-        for run in runs:
-            possible, sentences = what_is_possible(run, self.config["perturbations"], *self.network(run))
-            self.runs.append(possible)
-            self.left_out += sentences
+        for index, entry in enumerate(self.config["runs"]):
+            run, lacking = with_choices_read(
+                with_figures_bound(run_of(self.config, entry, sections), entry, index), schema
+            )
+            run, impossible = what_is_possible(run, self.config["perturbations"], *self.network(run))
+            self.runs.append(run)
+            self.left_out += [*lacking, *impossible]
         self._runs = {(run.dataset, run.model): run for run in self.runs}
+        refuse(problem for run in self.runs for problem in of_run(run, self.config))
 
     @cached_property
     def claims(self) -> dict[str, dict]:
@@ -182,13 +186,13 @@ def read_study(paths: list[Path], home: Path) -> Study:
     return Study(read_files(paths), schema, read_rules(home / "rules"), citation_in(home))
 
 
-def with_figures_bound(run: Run, index: int, config: dict) -> Run:
+def with_figures_bound(run: Run, entry: dict, index: int) -> Run:
     """Bind the figures that an entry of `runs` has of its own to the signatures of their functions."""
-    own = config["runs"][index].get("figures", {}).keys() & run.figures.keys()
-    bound_figures = {
-        name: bound("figures", f"runs.{index}.figures.{name}", run.figures[name]) for name in own
+    own = {
+        name: bound("figures", f"runs.{index}.figures.{name}", run.figures[name])
+        for name in entry.get("figures", {}).keys() & run.figures.keys()
     }
-    return run.with_settings(figures=run.figures | bound_figures)
+    return run.with_settings(figures=run.figures | own)
 
 
 def citation_in(home: Path) -> dict:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from earlyphase.study.configuration import CATALOGUE, catalogue, followed, read_yaml, whole_schema
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.signatures import SECTIONS, registered
 
@@ -17,27 +18,26 @@ PAGE = ROOT / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
 
 `config.yaml` is the default study; a file of yours is laid over it with `--configfile`. Mappings merge, lists
-are replaced, and an entry of a section that is set to `null` is left out. This page is made from
-`config.schema.yaml`, from the default study and from the signatures of the registered functions
-(`python docs/make_configuration.py`). Where a time is meant, integers are iterations and numbers with a point
-fractions of training. Keys with an asterisk may also be said within an entry of `runs`, for that run alone.
+are replaced, and an entry of a section that is set to `null` is left out. Sections of which the package has
+entries (`src/earlyphase/catalogue`, `python -m earlyphase list`) need not be said: yours are added to them.
+Keys with an asterisk may also be said within an entry of `runs`, for that run alone. This page is made from
+`config.schema.yaml`, from the default study, the catalogue and the signatures of the registered functions
+(`python docs/make_configuration.py`).
+
+Experiments choose from what the study computes. `rewind_iterations` are numbers k, `all`, `early` (the
+smallest k above 0) or `late` (the largest). `rounds` are numbers, `all`, or with a point densities: the round
+whose density is within a tenth of it, and never another. Times are iterations, or with a point fractions of
+training. What a smaller study does not have is left out, with a note at the start and in `status`.
 """
 LONGEST = 60  # characters of a default that is shown
 
 
-def resolved(schema, definitions):
-    """A part of the schema with references and `allOf` followed."""
-    merged = {}
-    for part in [schema, *schema.get("allOf", [])]:
-        if "$ref" in part:
-            part = resolved(definitions[part["$ref"].rsplit("/", 1)[1]], definitions) | part
-        merged |= {key: value for key, value in part.items() if key not in ("$ref", "allOf")}
-    return merged
-
-
 def kind(schema, definitions):
     """What a value may be, in words."""
-    schema = resolved(schema, definitions)
+    own = schema.get("description") if "$ref" not in schema else None
+    schema = followed(schema, definitions)
+    if "anyOf" in schema and "description" in schema:
+        return own or followed({"$ref": schema["$ref"]}, definitions)["description"]
     if "enum" in schema:
         if len(schema["enum"]) > 8:
             return schema.get("description", f"one of {len(schema['enum'])} values")
@@ -47,7 +47,8 @@ def kind(schema, definitions):
     match schema.get("type"):
         case "array":
             least = "" if schema.get("minItems") else ", may be empty"
-            return f"list of {plural(kind(schema.get('items', {}), definitions))}{least}"
+            items = followed(schema.get("items", {}), definitions)
+            return f"list of {plural(kind(items, definitions))}{least}"
         case "object":
             return "mapping"
         case "string":
@@ -63,9 +64,9 @@ def kind(schema, definitions):
 
 def plural(words):
     """Several of what a value may be."""
-    for one in ("whole number", "number", "mapping", "list", "text"):
+    for one in ("whole number", "number", "mapping", "list", "text", "an iteration", "a round"):
         if words.startswith(one):
-            return words.replace(one, f"{one}s", 1)
+            return words.replace(one, f"{one.split(' ', one.startswith('a'))[-1]}s", 1)
     return words
 
 
@@ -120,29 +121,30 @@ def functions_of(section):
 def section_of(key, schema, config, said, everywhere):
     """One key of the first level: heading, what it is, and a table of what it holds."""
     definitions = schema["$defs"]
-    own = resolved(schema["properties"][key], definitions)
+    own = followed(schema["properties"][key], definitions)
     star = " *" if key in everywhere else ""
     lines = [f"## `{key}`{star}\n"]
     about = said.get((key,), "") or own.get("description", "")
     if about:
         lines.append((about if about[1] == ":" else about[0].upper() + about[1:]) + ".\n")
+    if key in catalogue():
+        entries = ", ".join(f"`{name}`" for name in catalogue()[key])
+        lines.append(f"Entries of the package: {entries}.\n")
     if key in SECTIONS:
-        entries = ", ".join(f"`{name}`" for name in config[key])
-        lines += [f"Entries of the default study: {entries}.\n", functions_of(key)]
-        return "\n".join(lines)
-    items = resolved(own.get("items", {}), definitions)
+        return "\n".join([*lines, functions_of(key)])
+    items = followed(own.get("items", {}), definitions)
     holder = items if "properties" in items else own
     if "properties" not in holder:
         inner = holder.get("additionalProperties")
-        holder = resolved(inner, definitions) if isinstance(inner, dict) else holder
+        holder = followed(inner, definitions) if isinstance(inner, dict) else holder
     if properties := holder.get("properties"):
         of_list = holder is items
         rows = []
         for name, part in properties.items():
             if key == "runs" and name in everywhere:
                 continue  # below, with an asterisk
-            value = config[key].get(name, None) if isinstance(config[key], dict) and not of_list else None
-            comment = said.get((key, name), "") or resolved(part, definitions).get("description", "")
+            value = config[key].get(name) if isinstance(config.get(key), dict) else None
+            comment = said.get((key, name), "") or followed(part, definitions).get("description", "")
             needed = "" if name in holder.get("required", []) or not of_list else "; may be left out"
             rows.append(
                 [
@@ -163,10 +165,13 @@ def section_of(key, schema, config, said, everywhere):
 
 def page():
     """The whole page."""
-    schema = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
+    schema = whole_schema(read_yaml(ROOT / "config.schema.yaml"))
     text = (ROOT / "config.yaml").read_text()
     config, said = yaml.safe_load(text), comments(text)
-    everywhere = set(schema["properties"]["runs"]["items"]["properties"]) - {"dataset", "model", "task"}
+    for kind_of_entry in catalogue():
+        first = (CATALOGUE / f"{kind_of_entry}.yaml").read_text().split("\n")[0]
+        said[(kind_of_entry,)] = first.removeprefix("# ").removesuffix(".")
+    everywhere = {key for key, own in schema["properties"].items() if own.get("per_run")}
     parts = [section_of(key, schema, config, said, everywhere) for key in schema["properties"]]
     return "\n".join([INTRODUCTION, *parts]).rstrip() + "\n"
 

@@ -16,6 +16,7 @@ import yaml
 from earlyphase.core.training import TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_rows
+from earlyphase.study.configuration import catalogue, overlaid, read_files
 from earlyphase.study.fingerprints import canonical, fingerprint
 from earlyphase.study.jobs import jobs, roots, spec
 from earlyphase.study.rules import read_rules
@@ -24,7 +25,7 @@ from earlyphase.study.study import Study
 from test_resume import SPEC, data, finish, wait_for_progress  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[1]
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
 SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
 RULES = read_rules(ROOT / "rules")
 REMOVAL = {"deficits": ["blur"], "removed_at": [0, 60], "regimes": ["base"]}
@@ -176,14 +177,13 @@ def test_a_training_without_a_deficit_is_specified_as_the_dense_one():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (WINDOW | {"onsets": [280]}, "critical_periods.0 has 280, a window of the iterations 280 to 340, but .* for 320"),
         (WINDOW | {"length": 0}, "critical_periods.0.length is 0"),
         (WINDOW | {"length": 0.001}, "has 40, a window of the iterations 40 to 40"),
         (WINDOW | {"onsets": [-1]}, "onsets.0 is -1"),
-        (REMOVAL | {"deficits": ["blurr"]}, "deficits has 'blurr', which is not under tasks, did you mean 'blur'"),
+        (REMOVAL | {"deficits": ["blurr"]}, "deficits.0 is 'blurr', which is not under tasks, did you mean 'blur'"),
         (REMOVAL | {"deficits": ["rotation"]}, "deficits has 'rotation', whose 4 classes are its own"),
         (REMOVAL | {"deficits": ["blur_rotation"]}, "deficits has 'blur_rotation', whose 4 classes are its own"),
-        (REMOVAL | {"regimes": ["restart"]}, "regimes has 'restart', which is not under regimes, did you mean 'restarted'"),
+        (REMOVAL | {"regimes": ["restart"]}, "regimes.0 is 'restart', which is not under regimes, did you mean 'restarted'"),
         (REMOVAL | {"deficits": []}, "deficits is "),
         (REMOVAL | {"onsets": [0]}, "has removed_at and onsets of removed_at, onsets and held; one is right"),
         ({"regimes": ["base"]}, "has none of removed_at, onsets and held"),
@@ -192,7 +192,6 @@ def test_a_training_without_a_deficit_is_specified_as_the_dense_one():
         (REMOVAL | {"length": 3}, "has length, which removed_at does not use"),
         (HELD | {"regimes": ["base"]}, "regimes has 'base', which changes nothing"),
         (HELD | {"regimes": ["restarted"]}, "regimes has 'restarted', which changes schedule; what is held"),
-        (HELD | {"held": [[0, 321]]}, r"has \[0, 321\], a window of the iterations 0 to 321"),
         (HELD | {"held": [[8, 8]]}, "a window must begin before it ends"),
         (REMOVAL | {"onset": [3]}, "unknown key 'onset' in critical_periods.0, did you mean 'onsets'"),
     ],
@@ -200,6 +199,22 @@ def test_a_training_without_a_deficit_is_specified_as_the_dense_one():
 def test_what_cannot_be_is_refused_at_the_start(entry, message):
     with pytest.raises(InvalidInput, match=message):
         study(entry)
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "past", "kept"),
+    [
+        (WINDOW | {"onsets": [0, 280]}, "onsets", "280", [0]),
+        (HELD | {"held": [[0, 321], [0, 320], [8, 400]]}, "held", "[0, 321], [8, 400]", [[0, 320]]),
+        (HELD | {"held": [[0, 321]]}, "held", "[0, 321]", None),
+    ],
+)
+def test_a_window_past_the_end_is_left_out_with_a_word(entry, key, past, kept):
+    studied = study(entry)
+    assert f"of critical_periods.0.{key} {past} is left out: the run trains for 320" in "".join(
+        left_out(studied)
+    )
+    assert studied.runs[0].critical_periods == ([entry | {key: kept}] if kept else [])
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from earlyphase.runtime.storage import (
 )
 from earlyphase.runtime.tickets import load_trained
 from earlyphase.study import jobs
-from earlyphase.study.configuration import overlaid
+from earlyphase.study.configuration import catalogue, overlaid, read_files
 from earlyphase.study.fingerprints import fingerprint
 from earlyphase.study.rules import read_rules
 from earlyphase.study.stages import STAGES, kept_iterations
@@ -45,7 +45,7 @@ from earlyphase.study.study import Study
 from test_claims import verdict as judged
 
 ROOT = Path(__file__).parents[1]
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
 SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
 RULES = read_rules(ROOT / "rules")
 OUTPUT = {"fc.weight", "fc.bias"}
@@ -422,7 +422,7 @@ def test_pretrained_networks_learn_the_task_of_their_run_and_say_what_they_saw()
 
 def test_a_sparse_ticket_counts_what_it_saw_before_k():
     studied = study()
-    end, duration = CONFIG["training"]["iterations"], CONFIG["sparse_pretraining"][0]["iterations"][0]
+    end = duration = CONFIG["training"]["iterations"]
     for one in of_rule(studied, "train_ticket"):
         past = 0 if one.names["perturbation"].endswith("0") else int(one.names["k"])
         columns = jobs.spec(studied, "train_ticket", one.names)["columns"]
@@ -434,15 +434,13 @@ SPARSE = {"pretraining": ["rotation"], "iterations": [5], "rewind_iterations": [
 BAD = [
     ({"pretraining": {"rotation": {"task": "rotatio"}}}, "pretraining.rotation.task is 'rotatio', .*did you mean 'rotation'"),
     ({"pretraining": {"x": {"task": "rotation", "clock": "later"}}}, "pretraining.x.clock is 'later'"),
-    ({"pretrained": [{"pretraining": ["rotation"], "iterations": [0]}]}, "iterations.0 is 0.*iterations of pretraining"),
-    ({"pretrained": [{"pretraining": ["rotatio"], "iterations": [5]}]}, "pretrained.0.pretraining has 'rotatio'.*did you mean"),
-    ({"pretrained": [{"pretraining": ["rotation"], "iterations": [5], "rounds": 99}]}, "pretrained.0.rounds is 99, but resnet8 on photo_digits computes"),
+    ({"pretrained": [{"pretraining": ["rotation"], "iterations": [0]}]}, "iterations.0 is 0.*iterations, or with a point"),
+    ({"pretrained": [{"pretraining": ["rotatio"], "iterations": [5]}]}, "pretrained.0.pretraining.0 is 'rotatio'.*did you mean"),
+    ({"pretrained": [{"pretraining": ["rotation"], "iterations": [0.001]}]}, "pretrained.0.iterations has 0, once rounded"),
     ({"pretrained": [{"pretraining": ["rotation_continued"], "iterations": [400]}]}, "iterations has 400, .*ends at iteration 400"),
-    ({"sparse_pretraining": [SPARSE | {"rounds": [99]}]}, "sparse_pretraining.0.rounds has 99"),
-    ({"sparse_pretraining": [SPARSE | {"rewind_iterations": [7]}]}, "sparse_pretraining.0.rewind_iterations has 7"),
-    ({"sparse_pretraining": [SPARSE | {"perturbations": ["rewnd"]}]}, "sparse_pretraining.0.perturbations has 'rewnd', .*did you mean"),
-    ({"runs": [{"dataset": "photo_digits", "model": "resnet8", "pretrained": [{"pretraining": ["y"], "iterations": [5]}]}]}, "pretrained.0.pretraining has 'y'"),
-    ({"figures": {"pretraining": {"panels": [{"rotatio": "turned"}]}}}, "figures.pretraining.panels has 'rotatio'"),
+    ({"sparse_pretraining": [SPARSE | {"perturbations": ["rewnd"]}]}, "sparse_pretraining.0.perturbations.0 is 'rewnd', .*did you mean"),
+    ({"runs": [{"dataset": "photo_digits", "model": "resnet8", "pretrained": [{"pretraining": ["y"], "iterations": [5]}]}]}, "runs.0.pretrained.0.pretraining.0 is 'y'"),
+    ({"figures": {"pretraining": {"panels": [{"rotatio": "turned"}]}}}, "figures.pretraining shows 'rotatio'"),
     ({"figures": {"sparse_pretraining": {"tickets": [{"rewnd": "as it is"}]}}}, "figures.sparse_pretraining shows 'rewnd'"),
     ({"tasks": {"blur": {"function": "blurred", "factor": 64}}}, "task blur on photo_digits: factor of blurred is 64"),
 ]  # fmt: skip

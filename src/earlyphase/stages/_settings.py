@@ -1,57 +1,24 @@
 """What several stages read of the configuration, and the schemas and the work that they share."""
 
-from collections.abc import Callable, Iterable, Iterator
-
-from earlyphase.core.schedules import as_iterations
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.jobs import Block, Inputs, Job, Work
 from earlyphase.study.limits import enlargement, images_of, network_of
-from earlyphase.study.run import Run
 
 ROW = 250  # bytes of a row of a table
 RECORD = 1_500  # bytes of a run record
 BACKWARD = 2  # forward passes that a backward pass takes as long as
 
-TIMES = {
-    "type": "array",
-    "uniqueItems": True,
-    "items": {"type": "number", "minimum": 0},
-    "description": "whole numbers are iterations, numbers with a point fractions of training; [] is none",
-}
-WHOLE = {"type": "array", "uniqueItems": True}
-REWIND_ITERATIONS = WHOLE | {"items": {"type": "integer", "minimum": 0}}
-ROUNDS = WHOLE | {"items": {"type": "integer", "minimum": 1}}
+# What an experiment chooses of a run is read by `study.choices`, to which the schema says how.
+TIMES = {"$ref": "#/$defs/times"}
+STARTS = {"$ref": "#/$defs/starts"}
+REWIND_ITERATIONS = {"$ref": "#/$defs/some_rewind_iterations"}
+ROUNDS = {"$ref": "#/$defs/some_rounds"}
+SCHEDULE = {"$ref": "#/$defs/schedule"}
 
 
 def section(**properties: dict) -> dict:
     """Schema of a section of the configuration that has these settings and no other."""
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-def times_of(settings: str, key: str = "iterations") -> Callable[[Run], list[int]]:
-    """A function that gives the iterations of a run at which a stage measures, rising."""
-    return lambda run: sorted({as_iterations(time, run.iterations) for time in getattr(run, settings)[key]})
-
-
-def times_within(
-    settings: str, key: str = "iterations", *, end: bool = True
-) -> Callable[[Run], Iterable[str]]:
-    """A function that says of a run which times lie past its end.
-
-    Args:
-        end: whether the end itself is allowed.
-    """
-
-    def contradictions(run: Run) -> Iterator[str]:
-        for time in getattr(run, settings)[key]:
-            if as_iterations(time, run.iterations) >= run.iterations + end:
-                yield (
-                    f"{settings}.{key} has {time}, but {run} trains for {run.iterations} iterations; "
-                    f"{'' if end else 'k must be smaller; '}"
-                    "a whole number is iterations, a number with a point a fraction of training"
-                )
-
-    return contradictions
+    return {"type": "object", "additionalProperties": False, "per_run": True, "properties": properties}
 
 
 # Jobs
@@ -114,15 +81,16 @@ def second_phase_spec(job: Job) -> dict:
 
 
 def first_phase_spec(job: Job) -> dict:
-    """A training on what is learned first, with the first rate of the schedule throughout.
+    """A training on what is learned first; its learning rate falls only at milestones of the entry's own.
 
     Source: OpenLTH, whose pretraining ends before the learning rate first falls.
     """
     first = job.study.first_phase(job.names)
+    changes = {"milestones": []} | job.run.changes(first.training, first.iterations)
     columns = job.columns | {"task": first.task}
     return training_spec(job) | {
         "task": job.entry("pretraining"),
-        "training": job.run.training | {"iterations": first.iterations, "milestones": []},
+        "training": job.run.training | changes | {"iterations": first.iterations},
         "columns": columns | first.columns(first.iterations),
     }
 

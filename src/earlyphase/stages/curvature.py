@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import ROW, TIMES, section, state_size, times_of, times_within, training_spec
+from earlyphase.stages._settings import ROW, TIMES, section, state_size, training_spec
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -37,7 +37,10 @@ SETTINGS = section(
     },
 )
 
-times = times_of("curvature")
+
+def times(run: Run) -> list[int]:
+    """Iterations at which it is measured, rising."""
+    return sorted(run.curvature["iterations"])
 
 
 def states(run: Run) -> list[int]:
@@ -154,7 +157,6 @@ STAGE = Stage(
     size=size,
     states=states,
     settings={"curvature": SETTINGS},
-    contradictions=times_within("curvature"),
     looks_up=("models", "tasks"),
     tables={"curvature": Table("row")},
 )

@@ -1,7 +1,7 @@
 """The trace of the dense network's Fisher information at chosen iterations, and of the empirical one."""
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import BACKWARD, ROW, TIMES, section, times_of, times_within, training_spec
+from earlyphase.stages._settings import BACKWARD, ROW, TIMES, section, training_spec
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -12,7 +12,10 @@ SETTINGS = section(
     draws={"type": "integer", "minimum": 1, "description": "labels drawn from the network for each image"},
 )
 
-states = times_of("fisher")
+
+def states(run: Run) -> list[int]:
+    """Iterations at which it is measured, rising."""
+    return sorted(run.fisher["iterations"])
 
 
 def jobs(study: Study, run: Run) -> list[Block]:
@@ -69,7 +72,6 @@ STAGE = Stage(
     size=size,
     states=states,
     settings={"fisher": SETTINGS},
-    contradictions=times_within("fisher"),
     looks_up=("models", "tasks"),
     tables={"fisher": Table("row")},
 )

@@ -14,11 +14,9 @@ from earlyphase.stages._settings import (
     REWIND_ITERATIONS,
     ROUNDS,
     ROW,
-    TIMES,
+    STARTS,
     from_k,
     section,
-    times_of,
-    times_within,
     training_spec,
     training_work,
 )
@@ -34,14 +32,17 @@ if TYPE_CHECKING:
     from earlyphase.stages._training import TrainingJob
 
 SETTINGS = section(
-    dense=TIMES,
+    dense=STARTS,
     rewind_iterations=REWIND_ITERATIONS,
     rounds=ROUNDS,
     points={"type": "integer", "minimum": 3, "description": "on the line, its ends included"},
     sample={"type": "integer", "minimum": 2, "description": "training images; a variance needs two"},
 )
 
-states = times_of("stability", "dense")
+
+def states(run: Run) -> list[int]:
+    """Iterations from which a second child of the dense network is trained, rising."""
+    return sorted(run.stability["dense"])
 
 
 def jobs(study: Study, run: Run) -> list[Block]:
@@ -172,7 +173,6 @@ STAGE = Stage(
     inputs=inputs,
     states=states,
     settings={"stability": SETTINGS},
-    contradictions=times_within("stability", "dense", end=False),
     looks_up=("models", "tasks"),
     tables={"stability": Table("pair"), "lines": Table("line")},
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from earlyphase.core.schedules import sampled_iterations
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import BACKWARD, RECORD, section, training_spec
+from earlyphase.stages._settings import BACKWARD, RECORD, SCHEDULE, section, training_spec
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work, each_seed
 from earlyphase.study.limits import images_of
 from earlyphase.study.run import Run
@@ -13,16 +13,6 @@ from earlyphase.study.study import Study
 
 SAMPLE = 0.2  # training steps that a sample takes as long as; 0.14 to 0.26 measured
 SAMPLE_SIZE = 5_000  # bytes of a sample, which has a row for each layer
-SCHEDULE = {
-    "type": "array",
-    "description": "pairs of [until, every]; whole numbers are iterations, others fractions of training",
-    "items": {
-        "type": "array",
-        "minItems": 2,
-        "maxItems": 2,
-        "items": {"type": "number", "exclusiveMinimum": 0},
-    },
-}
 
 
 def jobs(study: Study, run: Run) -> list[Block]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -83,13 +83,48 @@ def overlaid(below: dict, above: dict) -> dict:
 
 
 def without_nulls(config: dict) -> dict:
-    """Leave out the entries of sections that are null: how a file laid over another removes one."""
+    """Leave out the named entries that are null: how a file laid over another removes one."""
     cleaned = {
         section: {name: entry for name, entry in config[section].items() if entry is not None}
-        for section in (*SECTIONS, "regimes")
-        if isinstance(config.get(section), dict)
+        for section in catalogue()
+        if isinstance(config[section], dict)
     }
     return config | cleaned
+
+
+CATALOGUE = Path(__file__).parents[1] / "catalogue"
+
+
+@cache
+def catalogue() -> dict[str, dict]:
+    """The named entries that come with the package: kind, as `perturbations` -> name -> entry."""
+    return {path.stem: read_yaml(path) for path in sorted(CATALOGUE.glob("*.yaml"))}
+
+
+def whole_schema(schema: dict) -> dict:
+    """The schema of a whole configuration, from one in which each section stands once.
+
+    Every section but `plugins` is required. What is `per_run` must be said in whole for all runs, and may be
+    said in part within an entry of `runs`.
+    """
+    sections, definitions = schema["properties"], schema["$defs"]
+    within = {name: own for name, own in sections.items() if own.get("per_run")}
+    entry = sections["runs"]["items"]
+    entry = entry | {"properties": entry["properties"] | within}
+    for_all = {
+        name: own | {"required": list(keys)}
+        for name, own in within.items()
+        if (keys := followed(own, definitions).get("properties"))
+    }
+    properties = sections | for_all | {"runs": sections["runs"] | {"items": entry}}
+    return schema | {"properties": properties, "required": [name for name in sections if name != "plugins"]}
+
+
+def followed(schema: dict, definitions: dict) -> dict:
+    """A part of the schema with what it refers to, under what it says itself."""
+    if "$ref" not in schema:
+        return schema
+    return followed(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions) | schema
 
 
 # One meaning for a value, however it is written
@@ -102,10 +137,11 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
     it, and a truth value "yes" or "no"; where a list of known words belongs, one word is a list of it.
     Anything else stays, for the schema to refuse.
     """
-    if "$ref" in schema:
-        return settled(value, definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
-    for part in schema.get("allOf", []):
-        value = settled(value, part, definitions)
+    schema = followed(schema, definitions)
+    if "anyOf" in schema:
+        readings = (settled(value, part, definitions) for part in schema["anyOf"])
+        allowed = zip(readings, schema["anyOf"], strict=True)
+        return next((reading for reading, part in allowed if not violations(reading, part)), value)
     if "enum" in schema and isinstance(value, int | float | str) and value not in schema["enum"]:
         readings = (settled(value, {"type": kind}, {}) for kind in ("integer", "string"))
         return next((reading for reading in readings if reading in schema["enum"]), value)
@@ -118,7 +154,7 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
             return "yes" if value else "no"
         case "string", int() | float():
             return str(value)
-        case "array", str() if "enum" in schema.get("items", {}):
+        case "array", str() if _has_words(followed(schema.get("items", {}), definitions)):
             return [value]
         case "array", list() if isinstance(schema.get("items"), dict):
             return [settled(item, schema["items"], definitions) for item in value]
@@ -132,6 +168,11 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
     return value
 
 
+def _has_words(schema: dict) -> bool:
+    """Whether a value may be one of some known words."""
+    return any("enum" in part for part in (schema, *schema.get("anyOf", [])))
+
+
 def _others(schema: dict) -> dict:
     """Schema of the keys of a mapping that are not named in it."""
     others = schema.get("additionalProperties", {})
@@ -142,14 +183,18 @@ def _others(schema: dict) -> dict:
 
 
 def checked(config: dict, schema: dict) -> dict:
-    """Return the configuration with every value read as it is meant.
+    """Return the configuration over the entries of the package, with every value read as it is meant.
+
+    Args:
+        config: sections of the study; its named entries are added to those of the package, or override them.
+        schema: whole, as `whole_schema` gives it.
 
     Raises:
         InvalidInput: with every violation of the schema or of a function's signature, a line each.
     """
-    config = settled(without_nulls(config), schema, schema["$defs"])
+    config = settled(without_nulls(overlaid(catalogue(), config)), schema, schema["$defs"])
     problems = [f"{key} is {value}, which is no number" for key, value in not_finite(config)]
-    problems = problems or violations(config, schema)
+    problems = problems or violations(config, schema, sections=config)
     if problems:
         raise InvalidInput("configuration: " + "\n  ".join(problems))
     for section in SECTIONS:
@@ -202,11 +247,36 @@ def _validator_class() -> type:
     return validators.extend(Draft202012Validator, type_checker=types)
 
 
-def violations(value: object, schema: dict, place: str = "") -> list[str]:
-    """Violations of a schema, a sentence each, in the order of the keys; `place` is the name of the value."""
-    found = _validator_class()(schema).iter_errors(value)
-    found = sorted(found, key=lambda problem: list(map(str, problem.absolute_path)))
+def violations(value: object, schema: dict, place: str = "", sections: Mapping | None = None) -> list[str]:
+    """Violations of a schema, a sentence each, in the order of the keys.
+
+    Args:
+        place: the name of the value.
+        sections: of the configuration, whose entries are meant where the schema says `entry_of: tasks`.
+    """
+
+    def is_entry(_validator: Any, section: str, name: str, _schema: dict) -> Iterator[Any]:
+        from jsonschema import ValidationError
+
+        for problem in unknown(name, section, (sections or {})[section]):
+            yield ValidationError(problem)
+
+    from jsonschema import validators
+
+    checking = (
+        validators.extend(_validator_class(), {"entry_of": is_entry}) if sections else _validator_class()
+    )
+    found = sorted(
+        checking(schema).iter_errors(value), key=lambda problem: list(map(str, problem.absolute_path))
+    )
     return list(dict.fromkeys(_explain(problem, place) for problem in found))  # one for all keys that lack
+
+
+def unknown(name: str, section: str, known: Iterable[str]) -> Iterator[str]:
+    """That a name is not under a section, and which one is close to it."""
+    if name not in (names := list(known)):
+        listed = ", ".join(names) or "none"
+        yield f"{name!r}, which is not under {section}{closest(name, names)} (known: {listed})"
 
 
 def _explain(problem: Any, place: str = "") -> str:
@@ -227,7 +297,9 @@ def _explain(problem: Any, place: str = "") -> str:
             return f"{key} lacks {', '.join(missing)}"
         case "uniqueItems":
             return f"{key} is {value}: the same value stands there twice"
-        case "enum" if rule:
+        case "entry_of":
+            return f"{key} is {problem.message}"
+        case "enum" | "anyOf" if rule:
             return f"{key} is {value!r}, but must be {problem.schema['description']}"
         case "type" if isinstance(value, str) and problem.validator_value in ("number", "integer"):
             hint = " (YAML reads 1e-4 as text, 1.0e-4 as a number)" if "e" in value else ""

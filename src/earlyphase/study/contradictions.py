@@ -6,10 +6,9 @@ another, so that one reading of the messages is enough to mend a configuration.
 
 from collections.abc import Iterable, Iterator
 
-from earlyphase.core.schedules import as_iterations
 from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import closest, entries_of, panels_of, shown_by, tickets_of
-from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named
+from earlyphase.study.configuration import entries_of, panels_of, shown_by, tickets_of, unknown
+from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named, windows_of
 from earlyphase.study.pretraining import named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.signatures import registered, stated
@@ -22,16 +21,10 @@ def refuse(problems: Iterable[str]) -> None:
 
 
 def of_names(config: dict) -> Iterator[str]:
-    """Runs and pretrainings of what is not configured, and a run that stands there twice."""
-    for index, run in enumerate(config["runs"]):
-        for section, key in (("datasets", "dataset"), ("models", "model"), ("tasks", "task")):
-            if key in run:
-                yield from unknown(f"runs.{index}.{key} is", run[key], section, config[section])
+    """A run that stands there twice, and no criterion by which tickets are found."""
     pairs = [(run["dataset"], run["model"]) for run in config["runs"]]
     if len(set(pairs)) < len(pairs):
         yield "runs names the same network on the same data set twice"
-    for name, entry in config["pretraining"].items():
-        yield from unknown(f"pretraining.{name}.task is", entry["task"], "tasks", config["tasks"])
     if CRITERION not in config["criteria"]:
         yield f"criteria lacks {CRITERION}, by which tickets are found"
 
@@ -40,18 +33,10 @@ def of_run(run: Run, config: dict) -> Iterator[str]:
     """All that a run cannot have."""
     yield from of_training(run)
     yield from of_images(run, config)
-    yield from of_criteria(run, config)
-    yield from of_perturbations(run, config)
+    yield from of_criteria(run)
     yield from of_critical_periods(run, config)
     yield from of_pretraining(run, config)
     yield from of_figures(run, config)
-
-
-def unknown(place: str, name: str, section: str, known: Iterable[str]) -> Iterator[str]:
-    """That a name is not under a section, and which one is close to it."""
-    if name not in (names := list(known)):
-        listed = ", ".join(names) or "none"
-        yield f"{place} {name!r}, which is not under {section}{closest(name, names)} (known: {listed})"
 
 
 def of_training(run: Run) -> Iterator[str]:
@@ -75,15 +60,10 @@ def of_images(run: Run, config: dict) -> Iterator[str]:
     """A network or a task that images of this size do not fit, and more images held out than there are."""
     yield from of_size(run, config)
     yield from of_validation(run, config)
-    first = [
-        config["pretraining"][name]["task"]
-        for entry in (*run.pretrained, *run.sparse_pretraining)
-        for name in entry["pretraining"]
-        if name in config["pretraining"]
-    ]
+    entries = [*run.pretrained, *run.sparse_pretraining]
+    first = [config["pretraining"][name]["task"] for entry in entries for name in entry["pretraining"]]
     for name in dict.fromkeys([run.task, *deficits_named(run), *first]):
-        if name in config["tasks"]:
-            yield from of_task(config, run.dataset, name)
+        yield from of_task(config, run.dataset, name)
 
 
 def size_of_images(entry: dict) -> tuple[int, int] | None:
@@ -139,52 +119,22 @@ def of_validation(run: Run, config: dict) -> Iterator[str]:
         )
 
 
-def of_criteria(run: Run, config: dict) -> Iterator[str]:
-    """Chains that prune by an unknown criterion, or rewind to a state that is not kept."""
+def of_criteria(run: Run) -> Iterator[str]:
+    """Chains that prune by the criterion by which all do."""
     for index, entry in enumerate(run.pruned_by):
-        where = f"pruned_by.{index}"
-        for name in entry["criteria"]:
-            yield from unknown(f"{where}.criteria has", name, "criteria", config["criteria"])
-            if name == CRITERION:
-                yield f"{where}.criteria has {CRITERION!r}, by which every run prunes; name others only"
-        for k in entry.get("rewind_iterations", []):
-            if k not in run.rewind_iterations:
-                yield (
-                    f"{where}.rewind_iterations has {k}, but {run} keeps "
-                    f"{', '.join(map(str, run.rewind_iterations))} only (`pruned_by: []` prunes by no other)"
-                )
-
-
-def of_perturbations(run: Run, config: dict) -> Iterator[str]:
-    """Perturbations that are unknown, or of a round that no chain computes."""
-    computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
-    for section in ("perturbed", "sparse_pretraining"):
-        for index, entry in enumerate(getattr(run, section)):
-            where = f"{section}.{index}"
-            for name in entry["perturbations"]:
-                yield from unknown(
-                    f"{where}.perturbations has", name, "perturbations", config["perturbations"]
-                )
-            for key, known in computed.items():
-                if missing := [value for value in entry[key] if value not in known]:
-                    yield (
-                        f"{where}.{key} has {', '.join(map(str, missing))}, but {run} computes "
-                        f"{', '.join(map(str, known))} only (`{section}: []` perturbs nothing, and may be "
-                        "said within a run)"
-                    )
+        if CRITERION in entry["criteria"]:
+            yield f"pruned_by.{index}.criteria has {CRITERION!r}, by which every run prunes; name others only"
 
 
 def of_critical_periods(run: Run, config: dict) -> Iterator[str]:
-    """Deficits and regimes that are not known, and windows that do not fit."""
+    """Deficits and regimes that cannot be what they are named for, and windows that are empty."""
     for index, entry in enumerate(run.critical_periods):
         where = f"critical_periods.{index}"
         yield from of_protocol(where, entry)
         for name in entry.get("deficits", []):
-            yield from unknown(f"{where}.deficits has", name, "tasks", config["tasks"])
-            yield from of_deficit(f"{where}.deficits has {name!r}", config["tasks"].get(name, []))
+            yield from of_deficit(f"{where}.deficits has {name!r}", config["tasks"][name])
         yield from of_windows(where, entry, run)
         for name in entry["regimes"]:
-            yield from unknown(f"{where}.regimes has", name, "regimes", [BASE, *config["regimes"]])
             yield from of_regime(where, name, config["regimes"].get(name, {}), run, held="held" in entry)
 
 
@@ -209,20 +159,14 @@ def of_deficit(where: str, entry: dict | list[dict]) -> Iterator[str]:
 
 
 def of_windows(where: str, entry: dict, run: Run) -> Iterator[str]:
-    """Windows that are empty, or go on past the end of training."""
-    end = run.iterations
-    length = as_iterations(entry.get("length", 1), end)
-    windows = [
-        (onset, as_iterations(onset, end), as_iterations(onset, end) + length)
-        for onset in entry.get("onsets", [])
-    ]
-    windows += [(window, *(as_iterations(time, end) for time in window)) for window in entry.get("held", [])]
-    for said, first, last in windows:
-        if not first < last <= end:
-            yield (
-                f"{where} has {said}, a window of the iterations {first} to {last}, but {run} trains for "
-                f"{end}; a window must begin before it ends, and end with training at the latest"
-            )
+    """Windows that are empty."""
+    for key, windows in windows_of(run, entry).items():
+        for said, first, last in windows:
+            if first >= last:
+                yield (
+                    f"{where}.{key} has {said}, a window of the iterations {first} to {last}; "
+                    "a window must begin before it ends"
+                )
 
 
 def of_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> Iterator[str]:
@@ -234,35 +178,35 @@ def of_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> I
             f"{where}.regimes has {name!r}, {wrong}; what is held in a window must change only "
             f"{', '.join(sorted(TIMED))}"
         )
-    yield from of_milestones(f"regimes.{name} of {run}", regime.get("milestones", []), run.iterations)
+    milestones = run.changes(regime, run.iterations).get("milestones", [])
+    yield from of_milestones(f"regimes.{name} of {run}", milestones, run.iterations)
 
 
 def of_pretraining(run: Run, config: dict) -> Iterator[str]:
-    """Beginnings of a run that are unknown or impossible."""
+    """Beginnings of a run that are impossible."""
     for section in ("pretrained", "sparse_pretraining"):
-        for index, entry in enumerate(getattr(run, section)):
-            place = f"{section}.{index}"
-            for name in entry["pretraining"]:
-                yield from unknown(f"{place}.pretraining has", name, "pretraining", config["pretraining"])
+        for index, entry in enumerate(run.settings[section]):
             for name, iterations in named_by(entry):
-                if name not in config["pretraining"]:
-                    continue
-                if pretraining_of(config, name, iterations).start >= run.iterations:
+                first = pretraining_of(config, name, iterations)
+                if iterations < 1:
+                    yield f"{section}.{index}.iterations has {iterations}, once rounded; 1 is the least"
+                if first.start >= run.iterations:
                     yield (
-                        f"{place}.iterations has {iterations}, but the clock of {name} goes on from there, "
-                        f"and {run} ends at iteration {run.iterations}; fewer or `clock: restarted` is right"
+                        f"{section}.{index}.iterations has {iterations}, but the clock of {name} goes on "
+                        f"from there, and {run} ends at iteration {run.iterations}; fewer or "
+                        "`clock: restarted` is right"
                     )
-            if section == "pretrained" and entry.get("rounds", 1) > run.rounds:
-                yield (
-                    f"{place}.rounds is {entry['rounds']}, but {run} computes rounds 1 to {run.rounds} only, "
-                    "with which they are compared"
-                )
+                milestones = run.changes(first.training, iterations).get("milestones", [])
+                yield from of_milestones(f"pretraining.{name} of {run}", milestones, iterations)
 
 
 def of_figures(run: Run, config: dict) -> Iterator[str]:
     """Figures that show a perturbation or a pretraining that is not configured."""
     for figure, entry in run.figures.items():
-        for name in sorted(shown_by(entry) | tickets_of(entry)):
-            yield from unknown(f"figures.{figure} shows", name, "perturbations", config["perturbations"])
-        for name in sorted(panels_of(entry)):
-            yield from unknown(f"figures.{figure}.panels has", name, "pretraining", config["pretraining"])
+        for section, names in (
+            ("perturbations", shown_by(entry) | tickets_of(entry)),
+            ("pretraining", panels_of(entry)),
+        ):
+            for name in sorted(names):
+                for problem in unknown(name, section, config[section]):
+                    yield f"figures.{figure} shows {problem}"

@@ -12,6 +12,8 @@ removed later is a control: no deficit, but as long, and with the same schedule.
 run's training as it is; one that holds in a window is written `{name}-{first}-{end}`.
 """
 
+from typing import Any
+
 from earlyphase.core.schedules import as_iterations
 from earlyphase.study.run import Run
 
@@ -26,19 +28,29 @@ def deficits_of(run: Run, regimes: dict[str, dict]) -> list[dict[str, list]]:
     for entry in run.critical_periods:
         wanted = [name for name in entry["regimes"] if name != BASE and clean_regime(name, regimes) != BASE]
         blocks.append(without_deficit(run, [BASE, *wanted]))
-        times = {
-            key: [as_iterations(time, end) for time in entry.get(key, [])] for key in ("removed_at", "onsets")
-        }
+        removed_at = [as_iterations(time, end) for time in entry.get("removed_at", [])]
+        windows = windows_of(run, entry)
         shared = {"regime": entry["regimes"], "deficit": entry.get("deficits", [])}
-        for time in filter(None, times["removed_at"]):
+        for time in filter(None, removed_at):
             blocks.append(shared | {"first": [0], "end": [time], "stop": [time + end]})
-        for onset in times["onsets"]:
-            after = onset + as_iterations(entry["length"], end)
-            blocks.append(shared | {"first": [onset], "end": [after], "stop": [end]})
-        for window in entry.get("held", []):
-            first, last = (as_iterations(time, end) for time in window)
+        for _, first, last in windows["onsets"]:
+            blocks.append(shared | {"first": [first], "end": [last], "stop": [end]})
+        for _, first, last in windows["held"]:
             blocks.append(without_deficit(run, [f"{name}-{first}-{last}" for name in entry["regimes"]]))
     return blocks
+
+
+def windows_of(run: Run, entry: dict) -> dict[str, list[tuple[Any, int, int]]]:
+    """Windows of an entry by their key: what stands there, the first iteration, the one after the last."""
+
+    def iteration(time: float) -> int:
+        return as_iterations(time, run.iterations)
+
+    length = iteration(entry.get("length", 1))
+    return {
+        "onsets": [(onset, iteration(onset), iteration(onset) + length) for onset in entry.get("onsets", [])],
+        "held": [(window, *map(iteration, window)) for window in entry.get("held", [])],
+    }
 
 
 def deficits_named(run: Run) -> list[str]:
@@ -65,10 +77,8 @@ def training_of(run: Run, regimes: dict[str, dict], regime: str, end: int, stop:
         stop: of training.
     """
     name, *window = regime.split("-")
-    changed = dict(regimes.get(name, {}))
+    changed = run.changes(regimes.get(name, {}), run.iterations)
     restarted = {"restarts_at": end} if changed.pop("schedule", None) and end else {}
-    if "flip" in changed:
-        changed["flip"] = changed["flip"] and run.may_flip
     training = run.training | {"iterations": stop} | restarted
     if not window:
         return training | changed

@@ -1,9 +1,10 @@
-"""What of a run its network and its chains of rounds can have; the rest is left out, with a sentence each."""
+"""What of a run its network and its length allow; the rest is left out, with a sentence each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from earlyphase.study.configuration import entries_of
+from earlyphase.study.deficits import windows_of
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import registered
 
@@ -28,16 +29,18 @@ def what_is_possible(
     for leave_out in (
         _perturbations_of_other_networks(run, perturbations, network, lacks),
         _statistics_without_batch_norm(run, network, lacks),
-        _tickets_that_are_not_computed(run),
+        _windows_past_the_end(run),
         _narrowed_networks(run, network),
     ):
-        for sentence, changes in leave_out:
-            left_out += [f"{run}: {sentence}"] if sentence else []
-            run = run.with_settings(**changes)
+        for step in leave_out:
+            if isinstance(step, str):
+                left_out.append(f"{run}: {step}")
+            else:
+                run = run.with_settings(**step)
     return run, left_out
 
 
-Left = Iterator[tuple[str, dict[str, Any]]]  # a sentence, or "", and settings in place of those of the run
+Left = Iterator[str | dict[str, Any]]  # sentences, and settings in place of those of the run
 
 
 def _perturbations_of_other_networks(
@@ -56,13 +59,13 @@ def _perturbations_of_other_networks(
     }
     for name, reason in unknown.items():  # in the order of the configuration
         if name in applied:
-            yield f"perturbation {name} is left out: {reason}", {}
+            yield f"perturbation {name} is left out: {reason}"
     for section in sections:
         kept = [
             entry | {"perturbations": [name for name in entry["perturbations"] if name not in unknown]}
             for entry in run.settings[section]
         ]
-        yield "", {section: [entry for entry in kept if entry["perturbations"]]}
+        yield {section: [entry for entry in kept if entry["perturbations"]]}
 
 
 def _statistics_without_batch_norm(run: Run, network: str, lacks: Sequence[str]) -> Left:
@@ -70,41 +73,35 @@ def _statistics_without_batch_norm(run: Run, network: str, lacks: Sequence[str])
     if "batch norm" not in lacks:
         return
     statistics = run.curvature["statistics"]
-    sentence = (
-        f"curvature is measured once and not under each of {', '.join(statistics)} statistics: "
-        f"{network} has no batch norm"
-    )
-    said = run.curvature["iterations"] and len(statistics) > 1
-    yield sentence if said else "", {"curvature": run.curvature | {"statistics": ["none"]}}
+    if run.curvature["iterations"] and len(statistics) > 1:
+        yield (
+            f"curvature is measured once and not under each of {', '.join(statistics)} statistics: "
+            f"{network} has no batch norm"
+        )
+    yield {"curvature": run.curvature | {"statistics": ["none"]}}
 
 
-def _tickets_that_are_not_computed(run: Run) -> Left:
-    """Leave out tickets to be measured that no chain of the run computes."""
-    computed = {"rewind_iterations": run.rewind_iterations, "rounds": range(1, run.rounds + 1)}
-    for section in ("stability", "inference"):
-        chosen = run.settings[section]
-        kept = {key: [one for one in chosen[key] if one in known] for key, known in computed.items()}
-        for key, known in computed.items() if all(chosen[key] for key in computed) else ():
-            if unknown := [one for one in chosen[key] if one not in known]:
+def _windows_past_the_end(run: Run) -> Left:
+    """Leave out windows of critical periods that go on past the end of training."""
+    entries = []
+    for index, entry in enumerate(run.critical_periods):
+        for key, windows in windows_of(run, entry).items():
+            if past := [said for said, _, last in windows if last > run.iterations]:
                 yield (
-                    (
-                        f"of {section}.{key} {', '.join(map(str, unknown))} is left out: "
-                        f"the run computes {', '.join(map(str, known))}"
-                    ),
-                    {},
+                    f"of critical_periods.{index}.{key} {', '.join(map(str, past))} is left out: "
+                    f"the run trains for {run.iterations} iterations"
                 )
-        yield "", {section: chosen | kept}
+                entry = entry | {key: [said for said in entry[key] if said not in past]}
+        entries.append(entry)
+    yield {"critical_periods": [entry for entry in entries if [] not in entry.values()]}
 
 
 def _narrowed_networks(run: Run, network: str) -> Left:
     """Measure inference without emptied channels only where these can be removed."""
     if run.inference["rewind_iterations"] and run.inference["rounds"] and network not in NARROWED:
         yield (
-            (
-                f"inference without emptied channels is left out: they can be removed from networks of "
-                f"{', '.join(NARROWED)}, not of {network}"
-            ),
-            {},
+            f"inference without emptied channels is left out: they can be removed from networks of "
+            f"{', '.join(NARROWED)}, not of {network}"
         )
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
-DEFAULTS = {"output_layer": "kept", "clock": "restarted"}
+DEFAULTS = {"output_layer": "kept", "clock": "restarted", "training": {}}
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Pretraining:
         iterations: length of the first phase.
         output_layer: "kept", unless the number of classes changes, or "redrawn" in any case.
         clock: at which the second phase begins: "restarted" at 0, or "continued" at `iterations`.
+        training: settings of the first phase in place of those of the run.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Pretraining:
     iterations: int
     output_layer: str
     clock: str
+    training: Mapping[str, Any]
 
     @property
     def start(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from earlyphase.core.schedules import as_iterations
 from earlyphase.study.configuration import overlaid
 
 CRITERION = "magnitude"  # by which the chains of a run prune that all else builds on
@@ -46,6 +47,15 @@ class Run:
     def iterations(self) -> int:
         """Length of training."""
         return self.training["iterations"]
+
+    def changes(self, entry: Mapping[str, Any], iterations: int) -> dict[str, Any]:
+        """What an entry changes of the settings of a training of this run that is so many iterations long."""
+        changes = dict(entry)
+        if "milestones" in entry:
+            changes["milestones"] = [as_iterations(time, iterations) for time in entry["milestones"]]
+        if "flip" in entry:
+            changes["flip"] = entry["flip"] and self.may_flip
+        return changes
 
 
 def run_of(config: dict, entry: dict, sections: Iterable[str]) -> Run:

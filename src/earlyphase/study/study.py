@@ -8,12 +8,14 @@ from typing import Any, Literal, overload
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
+from earlyphase.study.choices import with_choices_read
 from earlyphase.study.claims import claims_of
 from earlyphase.study.configuration import (
     bound,
     checked,
     entries_of,
     read_yaml,
+    whole_schema,
 )
 from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
@@ -56,28 +58,29 @@ class Study:
             InvalidInput: naming the key, the value and what would be right.
         """
         settings = {name: own for stage in stages.values() for name, own in stage.settings.items()}
-        schema = with_sections(schema, settings)
+        schema = whole_schema(schema | {"properties": schema["properties"] | settings})
         self.config = checked(config, schema)
         self._definitions = schema["$defs"]
         self.rules, self.stages, self.citation = rules, stages, citation or {}
         self.left_out: list[str] = []
+        self.runs: list[Run] = []
         refuse(of_names(self.config))
         sections = schema["properties"]["runs"]["items"]["properties"].keys() & self.config.keys()
-        runs = [run_of(self.config, entry, sections) for entry in self.config["runs"]]
-        runs = [with_figures_bound(run, index, self.config) for index, run in enumerate(runs)]
+        for index, entry in enumerate(self.config["runs"]):
+            run, lacking = with_choices_read(
+                with_figures_bound(run_of(self.config, entry, sections), entry, index), schema
+            )
+            run, impossible = what_is_possible(run, self.config["perturbations"], *self.network(run))
+            self.runs.append(run)
+            self.left_out += [*lacking, *impossible]
+        self._runs = {(run.dataset, run.model): run for run in self.runs}
         refuse(
             problem
-            for run in runs
+            for run in self.runs
             for problem in chain(
                 of_run(run, self.config), *(stage.contradictions(run) for stage in stages.values())
             )
         )
-        self.runs: list[Run] = []
-        for run in runs:
-            possible, sentences = what_is_possible(run, self.config["perturbations"], *self.network(run))
-            self.runs.append(possible)
-            self.left_out += sentences
-        self._runs = {(run.dataset, run.model): run for run in self.runs}
 
     @cached_property
     def claims(self) -> dict[str, dict]:
@@ -182,31 +185,13 @@ class Study:
         return facts.get("reads", ()), facts.get("uses", ())
 
 
-def with_sections(schema: dict, sections: Mapping[str, dict]) -> dict:
-    """The schema of a configuration in which each section must be said in whole, and in part within a run.
-
-    Args:
-        sections: name -> schema.
-    """
-    properties, definitions = dict(schema["properties"]), dict(schema["$defs"])
-    runs = dict(properties["runs"]["items"])
-    for name, own in sections.items():
-        reference = {"$ref": f"#/$defs/{name}"}
-        definitions[name] = own
-        properties[name] = {"allOf": [reference], "required": sorted(own["properties"])}
-        runs["properties"] = runs["properties"] | {name: reference}
-    properties["runs"] = properties["runs"] | {"items": runs}
-    required = [*schema["required"], *sections]
-    return schema | {"properties": properties, "$defs": definitions, "required": required}
-
-
-def with_figures_bound(run: Run, index: int, config: dict) -> Run:
+def with_figures_bound(run: Run, entry: dict, index: int) -> Run:
     """Bind the figures that an entry of `runs` has of its own to the signatures of their functions."""
-    own = config["runs"][index].get("figures", {}).keys() & run.figures.keys()
-    bound_figures = {
-        name: bound("figures", f"runs.{index}.figures.{name}", run.figures[name]) for name in own
+    own = {
+        name: bound("figures", f"runs.{index}.figures.{name}", run.figures[name])
+        for name in entry.get("figures", {}).keys() & run.figures.keys()
     }
-    return run.with_settings(figures=run.figures | bound_figures)
+    return run.with_settings(figures=run.figures | own)
 
 
 def citation_in(home: Path) -> dict:

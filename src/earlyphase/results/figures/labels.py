@@ -23,7 +23,9 @@ Labels = Annotated[
 Families = Annotated[
     list[Annotated[dict[str, list[str]], {"minProperties": 1, "maxProperties": 1}]], IN_ORDER
 ]  # label: [perturbations]
-Round = Annotated[int, {"minimum": 1, "description": "of pruning"}]
+Round = Annotated[
+    float, {"exclusiveMinimum": 0, "description": "of pruning; a number with a point is a density"}
+]
 
 
 def in_order(labelled: list[dict]) -> dict:

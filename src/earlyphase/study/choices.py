@@ -1,0 +1,161 @@
+"""What the experiments of a run choose of it, as numbers: its rewind iterations, rounds and times.
+
+Experiments choose by role, density or fraction of training, so that one edit of a study is one edit. Where
+the schema says `chooses`, a value is read here. What a run does not have, because it is smaller than the one
+that an experiment was written for, is left out, with a sentence for people.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from earlyphase.core.schedules import as_iterations
+from earlyphase.study.configuration import followed
+from earlyphase.study.run import Run
+
+TOLERANCE = 0.1  # of a density, relative: rounds that remove a fifth of the weights are further apart
+Chosen = str | float
+
+
+def with_choices_read(run: Run, schema: dict) -> tuple[Run, list[str]]:
+    """Read what the experiments of a run choose, and leave out what the run does not have.
+
+    Args:
+        run: its settings agree with the schema.
+        schema: of the whole configuration.
+
+    Returns:
+        The run with numbers in place of roles, densities and fractions, and what was left out.
+    """
+    reader = _Reader(run, schema["$defs"])
+    settings = {
+        section: reader.read(value, schema["properties"][section], section)
+        for section, value in run.settings.items()
+    }
+    settings["figures"] = {
+        name: entry for name, figure in run.figures.items() if (entry := reader.figure(name, figure))
+    }
+    return run.with_settings(**settings), reader.left_out
+
+
+def densities(run: Run) -> dict[int, float]:
+    """Share of the prunable weights that each round of a run keeps."""
+    return {number: (1 - run.prune_fraction) ** number for number in range(1, run.rounds + 1)}
+
+
+def rewind_iterations(run: Run, chosen: Chosen) -> list[int]:
+    """Rewind iterations of a run: by role, or that one, if the run has it."""
+    above = [k for k in run.rewind_iterations if k > 0]
+    match chosen:
+        case "all":
+            return run.rewind_iterations
+        case "early" | "late":
+            return [min(above) if chosen == "early" else max(above)] if above else []
+    return [k for k in run.rewind_iterations if k == chosen]
+
+
+def rounds(run: Run, chosen: Chosen) -> list[int]:
+    """Rounds of a run: all, that one, or with a point the one whose density is nearest, if it is near."""
+    there = densities(run)
+    if isinstance(chosen, float):
+        near = [number for number, density in there.items() if abs(density / chosen - 1) <= TOLERANCE]
+        return sorted(near, key=lambda number: abs(there[number] - chosen))[:1]
+    return [number for number in there if chosen in (number, "all")]
+
+
+def times(run: Run, chosen: Chosen) -> list[int]:
+    """Iterations of a training, its end among them: those of a role, that one, or a fraction of it."""
+    if isinstance(chosen, str):
+        return rewind_iterations(run, chosen)
+    return [time for time in durations(run, chosen) if time <= run.iterations]
+
+
+def starts(run: Run, chosen: Chosen) -> list[int]:
+    """The same before the end."""
+    return [time for time in times(run, chosen) if time < run.iterations]
+
+
+def durations(run: Run, chosen: float) -> list[int]:
+    """Iterations, or parts of training, of something that may be longer than it."""
+    return [as_iterations(chosen, run.iterations)]
+
+
+KINDS: dict[str, Callable[..., list[int]]] = {
+    "rewind_iterations": rewind_iterations,
+    "rounds": rounds,
+    "times": times,
+    "starts": starts,
+    "durations": durations,
+}
+TICKETS = ("rewind_iterations", "rounds")  # with none of the one, none of the other is chosen
+
+
+class _Reader:
+    """Reads the settings of one run, and collects what it leaves out."""
+
+    def __init__(self, run: Run, definitions: dict) -> None:
+        self.run, self.definitions = run, definitions
+        self.left_out: list[str] = []
+
+    def read(self, value: Any, schema: dict, place: str) -> Any:
+        """Read a value and all that it holds; leave out an entry of a list if nothing is left of a choice."""
+        schema = followed(schema, self.definitions)
+        if "chooses" in schema:
+            return self.choice(value, schema["chooses"], place)
+        if isinstance(value, list):
+            items = enumerate(value)
+            read = [self.read(item, schema.get("items", {}), f"{place}.{index}") for index, item in items]
+            return [item for item in read if not (isinstance(item, dict) and [] in item.values())]
+        if isinstance(value, dict) and "properties" in schema:
+            parts = {key: followed(schema["properties"][key], self.definitions) for key in value}
+            tickets = [key for key, part in parts.items() if part.get("chooses") in TICKETS]
+            unread = tickets if any(value[key] == [] for key in tickets) else []
+            return value | {
+                key: [] if key in unread else self.read(value[key], part, f"{place}.{key}")
+                for key, part in parts.items()
+            }
+        return value
+
+    def choice(self, chosen: Any, kind: str, place: str) -> Any:
+        """Read what is chosen at a place: a list, or the number of the last round."""
+        if kind == "last_round":
+            return self.last_round(chosen, place)
+        if kind == "milestones":  # in any order, for contradictions to judge
+            return [as_iterations(time, self.run.iterations) for time in chosen]
+        numbers = {one: KINDS[kind](self.run, one) for one in chosen}
+        self.lacks(place, [one for one, found in numbers.items() if not found], kind)
+        return list(dict.fromkeys(number for found in numbers.values() for number in found))
+
+    def last_round(self, chosen: float, place: str) -> int:
+        """The last round that something is pruned to: that one, or the last that is no sparser."""
+        if found := rounds(self.run, chosen):
+            return found[0]
+        is_density = isinstance(chosen, float)
+        last = max(
+            (r for r, density in densities(self.run).items() if not is_density or density > chosen), default=0
+        )
+        self.lacks(place, [f"what follows round {last}"], "rounds")
+        return last
+
+    def figure(self, name: str, figure: dict) -> dict | None:
+        """Read the round that a figure shows; None where the run does not have it."""
+        if "round" not in figure:
+            return figure
+        if found := rounds(self.run, figure["round"]):
+            return figure | {"round": found[0]}
+        shown = f"it shows round {figure['round']}, and {self.why('rounds')}"
+        self.left_out.append(f"{self.run}: figure {name} is left out: {shown}")
+        return None
+
+    def lacks(self, place: str, missing: Iterable[object], kind: str) -> None:
+        """Note what the run does not have of what is chosen at a place."""
+        if listed := ", ".join(map(str, missing)):
+            self.left_out.append(f"{self.run}: of {place} {listed} is left out: {self.why(kind)}")
+
+    def why(self, kind: str) -> str:
+        """What the run has of a kind."""
+        if kind == "rewind_iterations":
+            return f"the run rewinds to {', '.join(map(str, self.run.rewind_iterations))}"
+        if kind == "rounds":
+            listed = (f"{number} ({density:.3g})" for number, density in densities(self.run).items())
+            return f"the run has the rounds (densities) {', '.join(listed)}"
+        return f"the run trains for {self.run.iterations} iterations"

@@ -29,10 +29,25 @@ try:
         citation_in(HOME),
     )
     jobs.check_outputs(STUDY)
+    EXECUTION = STUDY.config["execution"]
+    DEVICE = machine.device(EXECUTION["device"])
+    GPUS = int(DEVICE == "cuda")  # of a training job
     if workflow.is_main_process:
         for run in STUDY.runs:
             STUDY.contents(run.dataset)  # images that are not there stop the study here
         STUDY.claims  # so does a claim that cannot be judged
+        if workflow.resource_settings.nodes is None:  # jobs run on this machine
+            machine.check_precision(
+                DEVICE,
+                EXECUTION["precision"],
+                os.environ | machine.instruction_limits(EXECUTION["instructions"]),
+            )
+        if DEVICE != EXECUTION["device"] and not GPUS:
+            print(
+                "note: execution.device is auto, and no GPU can be used here: "
+                "networks are trained on the CPU",
+                file=sys.stderr,
+            )
         for sentence in stages.left_out(STUDY):
             print(f"note: {sentence}", file=sys.stderr)
 except InvalidInput as error:
@@ -87,17 +102,23 @@ ALL_CORES = workflow.resource_settings.cores or 1
 
 def environment():
     """Variables that jobs run with, as a shell sets them before a command."""
-    chosen = machine.instruction_limits(STUDY.config["execution"]["instructions"])
+    chosen = machine.instruction_limits(EXECUTION["instructions"])
+    chosen["MPLBACKEND"] = "agg"  # Jupyter's and Colab's, in their shells, is not here
+    chosen["PYTHONUTF8"] = "1"
     # Said here, because Snakemake takes it out of the environment of a job that runs in a conda environment.
     chosen["PYTHONPATH"] = plugins.search_path()
     if named := os.environ.get(plugins.VARIABLE):
         chosen[plugins.VARIABLE] = named
-    return "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())
+    said = "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())
+    # Jobs find the interpreter that runs Snakemake, or that of the conda environment which they run in.
+    folder = shlex.quote(str(Path(sys.executable).parent))
+    in_conda = workflow.deployment_settings.deployment_method
+    return said + ('PATH="$PATH":' + folder if in_conda else f'PATH={folder}:"$PATH"')
 
 
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
 # ends the rest of the job then leaves no time to save. So the command takes the shell's place.
-shell.prefix(f"{environment()}exec ")
+shell.prefix(f"{environment()} exec ".replace("{", "{{").replace("}", "}}"))
 
 
 def either(names):
@@ -151,16 +172,6 @@ def needs(rule, role):
     return lambda wildcards: stages.STAGES[rule].needs(STUDY, dict(wildcards))[role]
 
 
-def gpus_of_a_job(device):
-    """Training jobs take one GPU each, where they are to use any."""
-    if device == "auto":
-        return int(machine.has_gpu())
-    return int(device == "cuda")
-
-
-GPUS = gpus_of_a_job(STUDY.config["execution"]["device"])
-
-
 def minutes(rule):
     """Time limit of a training job; more with every attempt, and progress survives each."""
     return lambda wildcards, attempt: demand.minutes(
@@ -177,11 +188,10 @@ def megabytes(wildcards, attempt):
 # The next three are made so on purpose: none of them changes what a job computes.
 def execution(wildcards, resources):
     """Options for where and how precisely to compute, and how often to save progress."""
-    chosen = STUDY.config["execution"]
-    device = "cuda" if resources.gpu else "cpu"
-    preload = "--preload" if chosen["preload"] else ""
-    options = f"--device {device} --precision {chosen['precision']}"
-    return f"{preload} {options} --resume-interval {chosen['resume_interval']}"
+    device = EXECUTION["device"] if resources.gpu else "cpu"
+    preload = "--preload" if EXECUTION["preload"] else ""
+    options = f"--device {device} --precision {EXECUTION['precision']}"
+    return f"{preload} {options} --resume-interval {EXECUTION['resume_interval']}"
 
 
 def resume_file(wildcards, output):

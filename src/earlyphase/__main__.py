@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "commands"
 
 def purpose(name: str) -> str:
     """What a subcommand does, in its module's own words; read, not imported, because some take seconds."""
-    return ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())).split("\n")[0]
+    return ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))).split("\n")[0]
 
 
 def main(words: list[str]) -> int:
@@ -30,7 +30,9 @@ def main(words: list[str]) -> int:
     names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
     chosen = words[0] if words else ""
     for name in [chosen] if chosen in names else names:
-        subparser = subparsers.add_parser(name, help=purpose(name), description=purpose(name))
+        subparser = subparsers.add_parser(
+            name, help=purpose(name), description=purpose(name), allow_abbrev=False
+        )
         if name == chosen:
             module = import_module(f"earlyphase.commands.{name}")
             module.add_arguments(subparser)
@@ -47,4 +49,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale
     sys.exit(main(sys.argv[1:]))

@@ -80,6 +80,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which study is meant: the same options as Snakemake's."""
     parser.add_argument("--snakefile", default="Snakefile", help="beside it lie config.yaml and its schema")
     parser.add_argument("--configfile", nargs="+", default=[], help="laid over config.yaml, as for Snakemake")
+    parser.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE", help="laid over the files")
     parser.add_argument("--directory", default=".", help="where results/ is")
 
 
@@ -94,4 +95,4 @@ def load_study(args: argparse.Namespace) -> "Study":
     home = Path(args.snakefile).resolve().parent
     paths = [home / "config.yaml", *(Path(path).resolve() for path in args.configfile)]
     os.chdir(args.directory)
-    return read_study(paths, home)
+    return read_study(paths, home, args.config)

@@ -26,13 +26,19 @@ def run(args: argparse.Namespace) -> None:
     """Print the reasons of a file's own job, or those of the jobs it depends on.
 
     Raises:
-        InvalidInput: the configured study makes no such file.
+        InvalidInput: the configured study makes no such file, or Snakemake keeps its records elsewhere.
     """
     study = load_study(args)
     wanted = {path: made_by for made_by in jobs(study) for path in made_by.outputs}
     if args.file not in wanted:
         raise InvalidInput(
             f"the configured study makes no file {args.file}{closest(args.file, list(wanted))}"
+        )
+    records = Path(".snakemake/metadata")
+    if records.with_suffix(".db").exists() or (Path(args.file).exists() and not any(records.glob("*"))):
+        raise InvalidInput(
+            f"Snakemake's records are not in {records} (--persistence-backend), so it is not known here what "
+            f"{args.file} was made from; snakemake -n {args.file} says whether it would be made again"
         )
     found = causes(wanted[args.file], study, wanted)
     if not found:
@@ -110,7 +116,7 @@ def code_changes(old_code: str, new: dict[str, str]) -> list[str]:
     path = code_record(old_code)
     if not path.exists():
         return [f"its code changed (there is no record of {old_code or 'the old code'} to say where)"]
-    old = json.loads(path.read_text())
+    old = json.loads(path.read_text(encoding="utf-8"))
     verbs = {(True, True): "changed", (True, False): "is no longer used", (False, True): "is now used"}
     return [
         f"code: {name} {verbs[name in old, name in new]}"
@@ -140,4 +146,4 @@ def snakemake_record(kind: str, path: str) -> dict | None:
     name = urlsafe_b64encode(path.encode()).decode()
     parts = [name[start : start + 254] for start in range(0, len(name), 254)]
     file = Path(".snakemake", kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
-    return json.loads(file.read_text() or "{}") if file.exists() else None
+    return json.loads(file.read_text(encoding="utf-8") or "{}") if file.exists() else None

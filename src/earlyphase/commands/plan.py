@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     if args.jobs is not None and args.jobs < 1:
         raise InvalidInput(f"--jobs is {args.jobs}; it must be at least 1")
     study = load_study(args)
-    device = device_of(study)
+    device = machine.device(study.config["execution"]["device"])
     speeds = print_speeds(study, device)
     plan = Plan.of(study, speeds)
     print_jobs(study, plan)
@@ -42,15 +42,9 @@ def run(args: argparse.Namespace) -> None:
         print(f"note: {sentence}")
 
 
-def device_of(study: Study) -> str:
-    """Kind of device that trainings of the study use here."""
-    asked = study.config["execution"]["device"]
-    return ("cuda" if machine.has_gpu() else "cpu") if asked == "auto" else asked
-
-
 def side_by_side(device: str) -> int:
     """Jobs that this machine runs at a time: one a GPU, or one a core."""
-    return max(1, len(machine.gpu_models())) if device == "cuda" else len(os.sched_getaffinity(0))
+    return max(1, len(machine.gpu_models())) if device == "cuda" else machine.processors()
 
 
 def print_speeds(study: Study, device: str) -> dict[tuple[str, str], Speed]:

@@ -155,7 +155,7 @@ def not_backed(model: dict[str, object], table: Path = EQUIVALENCE) -> str:
     Every test of the network in the table must have shown accuracies to be equivalent, over at least
     `LEAST_SEEDS` seeds.
     """
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if json.loads(row["network"]) == model]
     where = f"for {json.dumps(model, sort_keys=True)} (docs/speed.md)"
     if not any(row["round"] == "0" for row in rows) or all(row["round"] == "0" for row in rows):

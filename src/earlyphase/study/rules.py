@@ -26,7 +26,9 @@ def read_rules(folder: Path) -> dict[str, Rule]:
     return {
         name: Rule(dict(_items(block, "input")), _literal(block, "output"), _literal(block, "log")[""])
         for file in sorted(folder.glob("*.smk"))
-        for name, block in re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", file.read_text(), re.MULTILINE)
+        for name, block in re.findall(
+            r"^rule (\w+):\n((?:(?: .*)?\n)+)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
     }
 
 

@@ -105,7 +105,7 @@ def seconds_of_iteration(study: Study, one: Job, iterations: int) -> float | Non
         return None
     try:
         record = Path(outputs(study, one.rule, RECORD, one.names))
-        return json.loads(record.read_text())["seconds"] / iterations
+        return json.loads(record.read_text(encoding="utf-8"))["seconds"] / iterations
     except (OSError, ValueError, KeyError, TypeError):
         return None  # being replaced, or damaged
 

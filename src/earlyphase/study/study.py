@@ -14,8 +14,10 @@ from earlyphase.study.configuration import (
     bound,
     checked,
     entries_of,
+    overlaid,
     plugins_of,
     read_files,
+    read_words,
     read_yaml,
 )
 from earlyphase.study.contradictions import of_names, of_run, refuse
@@ -221,18 +223,20 @@ class Study:
         return facts.get("reads", ()), facts.get("uses", ())
 
 
-def read_study(paths: list[Path], home: Path) -> Study:
+def read_study(paths: list[Path], home: Path, words: Sequence[str] = ()) -> Study:
     """Read a study the way Snakemake does: each configuration file is laid over those before it.
 
     Args:
         home: the folder with the workflow's `rules/` and `config.schema.yaml`.
+        words: KEY=VALUE, laid over the files.
 
     Raises:
         InvalidInput: a file is missing or not YAML, or the configuration is invalid.
     """
     announce(plugins_of(paths))
     schema = read_yaml(home / "config.schema.yaml")
-    return Study(read_files(paths), schema, read_rules(home / "rules"), citation_in(home))
+    config = overlaid(read_files(paths), read_words(words))
+    return Study(config, schema, read_rules(home / "rules"), citation_in(home))
 
 
 def citation_in(home: Path) -> dict:

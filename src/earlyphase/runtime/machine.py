@@ -1,7 +1,9 @@
 """What this machine is: its processor, GPUs and threads, and limits of its instructions; without torch."""
 
 import os
+import resource
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -80,6 +82,12 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """Most memory that this process has held so far, in MB."""
+    units = 1024**2 if sys.platform == "darwin" else 1024  # macOS counts bytes, others kB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units)
 
 
 def _first(cpuinfo: Path, name: str) -> str | None:

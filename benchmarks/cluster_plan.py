@@ -27,7 +27,9 @@ POLL, MOST_QUIET = 40, 180  # seconds between looks at the queue: at first, and 
 
 def local_rules():
     """Rules whose jobs run beside Snakemake, seconds each."""
-    (listed,) = re.findall(r"^localrules:\n((?:    .*\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)
+    (listed,) = re.findall(
+        r"^localrules:\n((?:    .*\n)+)", (ROOT / "Snakefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
     return set(re.findall(r"^    (\w+),", listed, re.MULTILINE))
 
 

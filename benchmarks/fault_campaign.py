@@ -74,7 +74,7 @@ def resumptions(folder):
     return {
         path: found[0]
         for path in logs
-        if (found := re.findall(r"resuming at iteration \d+", path.read_text()))
+        if (found := re.findall(r"resuming at iteration \d+", path.read_text(encoding="utf-8")))
     }
 
 

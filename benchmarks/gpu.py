@@ -98,7 +98,7 @@ def after_an_epoch(args, precision):
 
 def write(path, rows):
     """Write rows as CSV."""
-    with Path(path).open("w", newline="") as file:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)

@@ -13,7 +13,7 @@ def usable_cores():
 def describe():
     """One line: cores, processor, and the instructions that decide how fast it multiplies matrices."""
     facts = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         facts[name.strip()] = value.strip()
     flags = facts.get("flags", "").split()
@@ -41,7 +41,8 @@ class OtherLoad:
     def _read():
         ticks = os.sysconf("SC_CLK_TCK")
         user, nice, system, idle, waiting, irq, soft_irq, stolen = (
-            int(count) / ticks for count in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+            int(count) / ticks
+            for count in Path("/proc/stat").read_text(encoding="utf-8").split("\n")[0].split()[1:9]
         )
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         own = sum(usage.ru_utime + usage.ru_stime for usage in used)

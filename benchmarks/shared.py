@@ -66,7 +66,7 @@ def plan(folder, *words):
             snakemake(folder, "-n", "--quiet", "rules", *words), stdout=printed, stderr=printed, cwd=ROOT
         )
         _, status, usage = os.wait4(process.pid, 0)
-    seconds, said = time.perf_counter() - began, log.read_text()
+    seconds, said = time.perf_counter() - began, log.read_text(encoding="utf-8")
     if status:
         sys.exit(said)
     jobs = int(re.search(r"^total +(\d+)", said, re.MULTILINE)[1])

@@ -86,7 +86,7 @@ def disturb(name, cluster, folder):
     said = [cluster.state(number)]
     starts = 1
     while True:
-        text = log.read_text() if log.exists() else ""
+        text = log.read_text(encoding="utf-8") if log.exists() else ""
         for what in ("stopped by signal 15 at iteration", "resuming at iteration"):
             if found := re.search(rf"{what} (\d+)", text):
                 seen.setdefault(what, int(found[1]))
@@ -161,7 +161,7 @@ def whole(cluster, parent):
         if status != 0:
             sys.exit(printed)
         seconds = time.monotonic() - began
-        calls = notes.read_text().split()
+        calls = notes.read_text(encoding="utf-8").split()
         counted = ", ".join(f"{client} {calls.count(client)}" for client in CLIENTS if client in calls)
         rate = 60 * len(calls) / seconds
         print(

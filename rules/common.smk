@@ -23,17 +23,31 @@ try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = study_of(config, HOME)
     jobs.check_outputs(STUDY)
+    EXECUTION = STUDY.config["execution"]
+    DEVICE = machine.device(EXECUTION["device"])
+    GPUS = int(DEVICE == "cuda")  # of a training job
     if workflow.is_main_process:
         for run in STUDY.runs:
             STUDY.contents(run.dataset)  # images that are not there stop the study here
         STUDY.claims  # so does a claim that cannot be judged
+        if workflow.resource_settings.nodes is None:  # jobs run on this machine
+            machine.check_precision(
+                DEVICE,
+                EXECUTION["precision"],
+                os.environ | machine.instruction_limits(EXECUTION["instructions"]),
+            )
+        if DEVICE != EXECUTION["device"] and not GPUS:
+            print(
+                "note: execution.device is auto, and no GPU can be used here: "
+                "networks are trained on the CPU",
+                file=sys.stderr,
+            )
         for sentence in left_out(STUDY):
             print(f"note: {sentence}", file=sys.stderr)
 except InvalidInput as error:
     raise WorkflowError(str(error))
 
 
-GPUS = int(machine.computes_on_gpu(STUDY.config["execution"]["device"]))
 CLOCK = limits.Clock(STUDY, gpu=bool(GPUS))
 TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if it does
 
@@ -67,17 +81,23 @@ ALL_CORES = workflow.resource_settings.cores or 1
 
 def environment():
     """Variables that jobs run with, as a shell sets them before a command."""
-    chosen = machine.instruction_limits(STUDY.config["execution"]["instructions"])
+    chosen = machine.instruction_limits(EXECUTION["instructions"])
+    chosen["MPLBACKEND"] = "agg"  # Jupyter's and Colab's, in their shells, is not here
+    chosen["PYTHONUTF8"] = "1"
     # Said here, because Snakemake takes it out of the environment of a job that runs in a conda environment.
     chosen["PYTHONPATH"] = plugins.search_path()
     if named := os.environ.get(plugins.VARIABLE):
         chosen[plugins.VARIABLE] = named
-    return "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())
+    said = "".join(f"{name}={shlex.quote(value)} " for name, value in chosen.items())
+    # Jobs find the interpreter that runs Snakemake, or that of the conda environment which they run in.
+    folder = shlex.quote(str(Path(sys.executable).parent))
+    in_conda = workflow.deployment_settings.deployment_method
+    return said + ('PATH="$PATH":' + folder if in_conda else f'PATH={folder}:"$PATH"')
 
 
 # A job that is told to end must be waited for: a shell between it and Snakemake would end at once, and what
 # ends the rest of the job then leaves no time to save. So the command takes the shell's place.
-shell.prefix(f"{environment()}exec ")
+shell.prefix(f"{environment()} exec ".replace("{", "{{").replace("}", "}}"))
 
 
 def either(names):
@@ -167,12 +187,11 @@ def means(wildcards, output, resources):
 
     Snakemake would delete a declared file with the outputs.
     """
-    chosen = STUDY.config["execution"]
-    preload = "--preload" if chosen["preload"] else ""
-    device = "cuda" if resources.gpu else "cpu"
+    preload = "--preload" if EXECUTION["preload"] else ""
+    device = EXECUTION["device"] if resources.gpu else "cpu"
     return (
-        f"{preload} --device {device} --precision {chosen['precision']} "
-        f"--resume-interval {chosen['resume_interval']} --resume {shlex.quote(output[0])}.resume"
+        f"{preload} --device {device} --precision {EXECUTION['precision']} "
+        f"--resume-interval {EXECUTION['resume_interval']} --resume {shlex.quote(output[0])}.resume"
     )
 
 

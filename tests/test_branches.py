@@ -29,7 +29,7 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.initial import draw_initial, initial_std
 from earlyphase.core.masks import full_mask, gather_kept, prune_by_magnitude
 from earlyphase.core.networks.lenet import conv, lenet_300_100
-from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.resnet import resnet, resnet18
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.networks.vgg import vgg
 from earlyphase.core.training import Run, Training, TrainingSettings
@@ -473,6 +473,7 @@ def outputs(model, state, images, training):
 
 NETWORKS = {
     "resnet": lambda: resnet(3, 10, depth=14, width=8),
+    "resnet18": lambda: resnet18(3, 10, width=8),
     "vgg": lambda: vgg(3, 10, depth=13, width=8),
     "conv": lambda: conv(3, 10, depth=4, width=8, size=16),
     "lenet_300_100": lambda: lenet_300_100(3, 10, size=16),

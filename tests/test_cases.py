@@ -95,7 +95,20 @@ def test_a_few_images_train_and_are_looked_at(own):
 
 @pytest.mark.parametrize(
     ("options", "seeds"),
-    [(["--config", "seeds=[3,4,5]"], 3), (["--config", "rounds=4.0"], 2), (["--config", "seeds=['7']"], 1)],
+    [
+        (["--config", "seeds=[3,4,5]"], 3),
+        (["--config", "rounds=4.0"], 2),
+        (
+            [
+                "--config",
+                "seeds=['7']",
+                "execution={preload: false}",
+                "figures={rewinding: null}",
+                "full_scale=true",
+            ],
+            1,
+        ),
+    ],
 )
 def test_values_of_a_command_line_are_read_as_they_are_meant(tmp_path, options, seeds):
     project = Project(tmp_path)

@@ -1,5 +1,6 @@
 """Data sets: held to independent answers and to properties, without a network."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from dataclasses import replace
@@ -1018,6 +1020,18 @@ def test_cifar_is_read_from_an_unpacked_folder(monkeypatch, web, tmp_path):
     with tarfile.open(web.served / fake.kept) as tar:
         tar.extractall(tmp_path / "here", filter="data")
     assert_read(fake.load(directory=str(tmp_path / "here"), download=False), fake)
+
+
+def test_a_full_temporary_folder_is_named_with_what_it_needs(monkeypatch, web, tmp_path):
+    fake = fake_cifar(monkeypatch, web, "CIFAR10")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", full)
+    with pytest.raises(InvalidInput, match=f"in {tmp_path}: No space left on device; .*200 MB.* TMPDIR"):
+        fake.load(directory=str(web.served), download=False)
 
 
 class Trap:

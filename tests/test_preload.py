@@ -128,18 +128,20 @@ def test_a_killed_fork_is_a_failed_job(server, tmp_path):
     assert process.returncode == 128 + signal.SIGKILL
 
 
-def test_under_slurm_jobs_start_by_themselves(server):
+@pytest.mark.parametrize("variable", ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"])
+def test_in_a_batch_job_jobs_start_by_themselves(server, variable):
     code = "from earlyphase.runtime.preload import run_preloaded; print(run_preloaded(['fingerprint', 'core.masks.density']))"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=server | {"SLURM_JOB_ID": "1"}, capture_output=True, text=True
+        [sys.executable, "-c", code], env=server | {variable: "1"}, capture_output=True, text=True
     )
     assert done.stdout == "None\n"
 
 
 # What the server is asked to run in place of this package: it tells what it finds itself in.
 STUB = """
-import json, os, sys, torch
+import json, os, resource, sys, torch
 found = {"capability": torch.backends.cpu.get_cpu_capability(), "words": sys.argv[1:], "folder": os.getcwd()}
+found |= {"niceness": os.nice(0), "umask": os.umask(0), "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
 print(json.dumps(found | {"long": len(os.environ.get("LONG", ""))}))
 sys.exit(7)
 """
@@ -159,8 +161,18 @@ def ask(tmp_path, server):
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STUB)
 
-    def run(*words, **variables):
-        command = [sys.executable, "-c", ASK, str(package.parent), *words]
+    def run(*words, shell="", **variables):
+        command = [
+            "sh",
+            "-c",
+            f'{shell} exec "$@"',
+            "-",
+            sys.executable,
+            "-c",
+            ASK,
+            str(package.parent),
+            *words,
+        ]
         done = subprocess.run(
             command, env=server | variables, capture_output=True, text=True, timeout=60, cwd=tmp_path
         )
@@ -195,6 +207,24 @@ def test_a_job_that_limits_its_instruction_set_has_a_server_of_its_own(ask, serv
     wait_until(lambda: len(list(Path(server["TMPDIR"]).rglob("*.socket"))) == 2)
     assert ask(ATEN_CPU_CAPABILITY="default")[0]["capability"] == "DEFAULT"
     assert ask()[0]["capability"] == plain.strip()
+
+
+@pytest.mark.parametrize(
+    ("shell", "what", "value"),
+    [
+        ("umask 077;", "umask", 0o77),
+        ("ulimit -n 512;", "files", 512),
+        ("renice -n 5 $$ >/dev/null;", "niceness", 5),
+    ],
+)
+def test_a_fork_has_the_niceness_the_limits_and_the_umask_of_its_parent(ask, server, shell, what, value):
+    """Not those of the job that happened to start the server."""
+    before, servers = ask()[0][what], len(list(Path(server["TMPDIR"]).rglob("*.socket")))
+    assert before != value
+    assert ask(shell=shell)[0] is None
+    wait_until(lambda: len(list(Path(server["TMPDIR"]).rglob("*.socket"))) > servers)
+    assert ask(shell=shell)[0][what] == value
+    assert ask()[0][what] == before
 
 
 @pytest.fixture

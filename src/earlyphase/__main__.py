@@ -56,7 +56,9 @@ def run_command(chosen: str, words: list[str]) -> None:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
     for name in [chosen] if chosen in names else names:
-        subparser = subparsers.add_parser(name, help=purpose(name), description=purpose(name))
+        subparser = subparsers.add_parser(
+            name, help=purpose(name), description=purpose(name), allow_abbrev=False
+        )
         if name == chosen:
             module = import_module(f"earlyphase.commands.{name}")
             module.add_arguments(subparser)
@@ -73,4 +75,5 @@ def run_job(job: "Assignment", inputs: "Files", outputs: "Files") -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale
     sys.exit(main(sys.argv[1:]))

@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> None:
         *(sys.executable, "-m", "snakemake", args.file, "--dry-run", "--quiet", "progress", "--nocolor"),
         *("--snakefile", args.snakefile, "--directory", args.directory),
         *(["--configfile", *args.configfile] if args.configfile else []),
+        *(["--config", *args.config] if args.config else []),
     ]
     here = Path.cwd()
     study = load_study(args)

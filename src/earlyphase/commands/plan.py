@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     if args.jobs is not None and args.jobs < 1:
         raise InvalidInput(f"--jobs is {args.jobs}; it must be at least 1")
     study = load_study(args)
-    gpu = machine.computes_on_gpu(study.config["execution"]["device"])
+    gpu = machine.device(study.config["execution"]["device"]) == "cuda"
     clock = Clock(study, gpu=gpu)
     seconds = {job: clock.seconds(job) for job in all_jobs(study)}
     for run_of_study in study.runs:
@@ -55,7 +55,7 @@ NOT_MEASURED = "nothing is trained yet, so times are those of a slow machine, of
 
 def side_by_side(*, gpu: bool) -> int:
     """Jobs that this machine runs at a time: one a GPU, or one a core."""
-    return max(1, len(machine.gpu_models())) if gpu else machine.cores()
+    return max(1, len(machine.gpu_models())) if gpu else machine.processors()
 
 
 def print_jobs(study: Study, seconds: dict[Job, float]) -> None:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table; reads files only, so it works while Snakemake runs."""
     study = load_study(args)
-    clock = Clock(study, gpu=machine.computes_on_gpu(study.config["execution"]["device"]))
+    clock = Clock(study, gpu=machine.device(study.config["execution"]["device"]) == "cuda")
     if not (args.watch and sys.stdout.isatty()):
         show(study, states_of(study), clock)
         return

@@ -233,7 +233,7 @@ def one_shot(
     return _with_kept(replace(ticket, mask=prune(given, seed, scope=scope)), ticket.weights)
 
 
-@branch(networks=("resnet", "vgg", "conv", "lenet_300_100"))
+@branch(networks=("resnet", "resnet18", "vgg", "conv", "lenet_300_100"))
 def permute_channels(ticket: Ticket, seed: int) -> Ticket:
     """Rename the hidden channels: mask, batch norm and other states follow, so the function is the same.
 

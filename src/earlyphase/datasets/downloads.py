@@ -29,7 +29,6 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
     Raises:
         InvalidInput: the data cannot be had or an MD5 is not the published one.
     """
-    import tarfile
     from tempfile import TemporaryDirectory
 
     from torchvision import datasets
@@ -39,8 +38,7 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
     with TemporaryDirectory() as unpacked:
         if not (root / source.base_folder).is_dir():
             archive = _fetched(root / source.filename, source.url, source.tgz_md5, download)
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")
+            _unpack(archive, unpacked)
             root = Path(unpacked)
         try:
             splits = [source(root, train=True), source(root, train=False)]
@@ -54,6 +52,24 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
         for split in splits
     )
     return train, test, tuple(splits[0].classes)
+
+
+def _unpack(archive: Path, folder: str) -> None:
+    """Unpack an archive whose MD5 is the published one.
+
+    Raises:
+        InvalidInput: the folder's file system is full, ...
+    """
+    import tarfile
+
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot unpack {archive} in {Path(folder).parent}: {error.strerror}; this takes 200 MB there "
+            "for a while: make room, or name another folder in the variable TMPDIR"
+        ) from None
 
 
 def read_fashion_mnist(directory: str, download: bool) -> tuple[Arrays, Arrays, tuple[str, ...]]:

@@ -292,7 +292,8 @@ class _Memory:
         temporary = self.cache.with_name(f".{self.cache.name}.{os.getpid()}.part")
         with suppress(OSError):
             self.cache.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self.subject | {"files": self.seen}, separators=(",", ":")))
+            content = json.dumps(self.subject | {"files": self.seen}, separators=(",", ":"))
+            temporary.write_text(content, encoding="utf-8")
             temporary.replace(self.cache)
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

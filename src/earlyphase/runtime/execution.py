@@ -7,14 +7,14 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.locks import private_folder, try_lock
-from earlyphase.runtime.machine import granted_threads, processor_model
+from earlyphase.runtime.machine import batch_job, check_precision, granted_threads, processor_model
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,25 @@ def prepare(device: str, precision: str) -> Execution:
     """Set up this process, but for its precision, and choose the device it computes on.
 
     Args:
-        device: "cpu", "cuda", or "auto" (CUDA where there is any).
+        device: "cpu", "cuda", or "auto" (CUDA where there is any, else the CPU, with a note).
         precision: one of `core.precision.PRECISIONS`.
 
     Raises:
-        InvalidInput: CUDA was asked for and there is none; OMP_NUM_THREADS is no number of threads.
+        InvalidInput: CUDA was asked for and there is none; the CPU has no instructions for the precision;
+            OMP_NUM_THREADS is no number of threads.
     """
     keep_freed_memory()
     threads = granted_threads()
     torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device 'cuda' was asked for, but torch sees no CUDA device; use 'cpu' or 'auto'")
-    chosen = claim_gpu() if device == "cuda" else torch.device("cpu")
+    if device != "cpu" and not torch.cuda.is_available():
+        if device == "cuda":
+            raise InvalidInput(
+                "device 'cuda' was asked for, but torch sees no CUDA device; use 'cpu' or 'auto'"
+            )
+        print("note: device auto: torch sees no CUDA device, so this job computes on the CPU", flush=True)
+        device = "cpu"
+    check_precision(device, precision)
+    chosen = torch.device("cpu") if device == "cpu" else claim_gpu()
     return Execution(chosen, precision, threads)
 
 
@@ -102,7 +107,7 @@ def explaining(device: torch.device) -> Iterator[None]:
                 f"no main memory is left ({first or 'MemoryError'}): run fewer jobs at a time (--cores), "
                 f"or ask for more (mem_mb); {kept}"
             ) from error
-        if isinstance(error, torch.AcceleratorError) or first.startswith(("CUDA error", "cuDNN error")):
+        if first.startswith(("CUDA error", "cuDNN error")):
             raise InvalidInput(
                 f"{device} failed ({first}): it may be lost to this process or to the machine, which "
                 f"nvidia-smi shows; {kept}, on a GPU or, with execution.device: cpu, without"
@@ -132,17 +137,18 @@ def claim_gpu() -> torch.device:
     """Take the GPU that the fewest other jobs of this user hold, until the process ends.
 
     Snakemake counts GPUs but does not choose one. Only visible GPUs count: a job of a cluster sees those
-    that it was granted. Numbers mean the same devices only within an allocation (`SLURM_JOB_ID`), so jobs
-    of different allocations use different locks.
+    that it was granted. Numbers mean the same devices only within a batch job, so different ones use
+    different locks.
     """
     count = torch.cuda.device_count()
     if count == 1:
         return torch.device("cuda:0")
-    allocation = os.environ.get("SLURM_JOB_ID", "all")
-    for share in range(SHARES):
-        for index in range(count):
-            descriptor = try_lock(private_folder() / f"{allocation}-gpu{index}-{share}.lock")
-            if descriptor is not None:
-                _claimed.append(descriptor)
-                return torch.device(f"cuda:{index}")
+    allocation = batch_job() or "all"
+    with suppress(OSError):  # where the temporary folder is full or read-only, any will do
+        for share in range(SHARES):
+            for index in range(count):
+                descriptor = try_lock(private_folder() / f"{allocation}-gpu{index}-{share}.lock")
+                if descriptor is not None:
+                    _claimed.append(descriptor)
+                    return torch.device(f"cuda:{index}")
     return torch.device(f"cuda:{os.getpid() % count}")

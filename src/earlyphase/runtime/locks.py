@@ -80,7 +80,7 @@ def is_held(path: Path) -> bool:
     waits for it to end, and then has the lock.
     """
     try:
-        with path.open() as file:
+        with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -121,7 +121,7 @@ def only_local(path: Path, mounts: str | None = None) -> str | None:
     """
     if mounts is None:
         try:
-            mounts = Path("/proc/self/mountinfo").read_text()
+            mounts = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
         except OSError:
             return None  # not Linux
     resolved, mount_point, kind, options = path.resolve(), Path("/"), "", set()

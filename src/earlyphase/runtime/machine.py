@@ -1,8 +1,9 @@
 """What this machine is: its processor, GPUs and threads, and limits of its instructions; without torch."""
 
 import os
-import shutil
+import resource
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,11 @@ INSTRUCTIONS = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "sse41": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
 }
+WITH_BFLOAT16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert"}  # flags of processors that compute in bfloat16
+WITHOUT_BFLOAT16 = [limits["ONEDNN_MAX_CPU_ISA"] for limits in INSTRUCTIONS.values() if limits]
+
+# The number of a job: of SLURM, PBS, LSF, Grid Engine, Flux, OAR and HTCondor.
+BATCH_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "FLUX_JOB_ID", "OAR_JOB_ID", "_CONDOR_SLOT")
 
 
 def instruction_limits(name: str) -> dict[str, str]:
@@ -33,10 +39,52 @@ def processor_model(cpuinfo: Path = CPUINFO) -> str | None:
     return _first(cpuinfo, "model name")
 
 
+def check_precision(
+    device: str, precision: str, environment: Mapping[str, str] = os.environ, cpuinfo: Path = CPUINFO
+) -> None:
+    """Check that a device has instructions for a precision.
+
+    Args:
+        device: "cpu" or "cuda".
+        precision: `execution.precision` of the configuration.
+        environment: of the process that computes; it may hold it to an instruction set.
+
+    Raises:
+        InvalidInput: bfloat16 is asked for, and the processor is known to have no instructions for it.
+    """
+    flags = set((_first(cpuinfo, "flags") or "").split())  # none on other architectures and systems
+    limit = environment.get("ONEDNN_MAX_CPU_ISA")
+    lacking = limit in WITHOUT_BFLOAT16 or not flags & WITH_BFLOAT16
+    if device == "cpu" and precision == "bfloat16" and flags and lacking:
+        raise InvalidInput(
+            f"execution.precision is bfloat16, for which {processor_model(cpuinfo)} has no instructions"
+            f"{f' when it is held to {limit}' if limit else ''}: it would take several times as long as "
+            "float32; use float32"
+        )
+
+
+def batch_job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Number of the batch job that a process belongs to; None where it belongs to none."""
+    return next((environment[name] for name in BATCH_JOBS if name in environment), None)
+
+
+def processors() -> int:
+    """Number of processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """Most memory that this process has held so far, in MB."""
+    units = 1024**2 if sys.platform == "darwin" else 1024  # macOS counts bytes, others kB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units)
+
+
 def _first(cpuinfo: Path, name: str) -> str | None:
     """First value of a field of `cpuinfo` that is not empty."""
     try:
-        lines = cpuinfo.read_text().splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None  # not Linux
     values = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name)
@@ -58,24 +106,23 @@ def granted_threads(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def has_gpu() -> bool:
-    """Whether there seems to be a GPU of NVIDIA's."""
-    return shutil.which("nvidia-smi") is not None
+    """Whether there is a GPU of NVIDIA's that processes started here may use."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and bool(gpu_models())
+
+
+def device(asked: str) -> str:
+    """Kind of device, "cpu" or "cuda", that `execution.device` of the configuration means here."""
+    return ("cuda" if has_gpu() else "cpu") if asked == "auto" else asked
 
 
 def gpu_models() -> list[str]:
-    """Names of all GPUs, such as "NVIDIA H100 80GB HBM3"; none where nvidia-smi does not tell."""
-    if not has_gpu():
-        return []
+    """Names of all GPUs, such as "NVIDIA H100 80GB HBM3"; none where nvidia-smi is missing, fails or hangs.
+
+    WSL and broken drivers have an nvidia-smi without a GPU.
+    """
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
-
-
-def computes_on_gpu(device: str) -> bool:
-    """Whether jobs compute on a GPU, by `execution.device` of the configuration."""
-    return has_gpu() if device == "auto" else device == "cuda"
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.decode(errors="replace").split("\n")[:-1]

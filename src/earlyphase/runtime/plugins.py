@@ -22,8 +22,11 @@ def announce(paths: list[Path]) -> None:
     """Name the plugins to this process and to those that it starts.
 
     Raises:
-        InvalidInput: a file is missing, or two have the same name.
+        InvalidInput: a file is missing, two have the same name, or a path would fall apart in PYTHONPATH.
     """
+    for path in (SOURCE, *map(str, map(Path.resolve, paths))):
+        if os.pathsep in path:
+            raise InvalidInput(f"{path} has a {os.pathsep!r} in its name, which separates paths; rename it")
     for path in paths:
         if not path.is_file() or path.suffix != ".py":
             raise InvalidInput(f"configuration: plugins names {path}, which is no Python file")

@@ -11,6 +11,7 @@ server ends when it has had no request for a while.
 import hashlib
 import json
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -22,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from earlyphase.runtime.locks import private_folder, release, try_lock
+from earlyphase.runtime.machine import batch_job
 from earlyphase.runtime.plugins import SOURCE, search_path
 
 IDLE = 20  # seconds without a request after which the server ends
@@ -37,19 +39,27 @@ FIXED_AT_START = (
 
 
 def address() -> str:
-    """Path of the server's socket: one for each user, interpreter, torch, package and fixed environment.
+    """Path of the server's socket: one for each user, interpreter, torch, package, and what a fork inherits.
 
     Raises:
         OSError: its folder cannot be created, or belongs to another user.
     """
     fixed = {name: value for name, value in os.environ.items() if name.startswith(FIXED_AT_START)}
     fixed.setdefault("OMP_NUM_THREADS", "1")
-    determining = [sys.executable, version("torch"), SOURCE, sorted(fixed.items())]
+    determining = [sys.executable, version("torch"), SOURCE, sorted(fixed.items()), inherited()]
     name = hashlib.sha256(json.dumps(determining).encode()).hexdigest()[:16]
     path = str(private_folder() / f"{name}.socket")
     if len(os.fsencode(path)) > PATH_LIMIT:  # TMPDIR is a deep folder
         path = str(private_folder("/tmp") / f"{name}.socket")
     return path
+
+
+def inherited() -> list:
+    """What a process has from the one that started it: niceness, umask, limits, control group."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name[:7] == "RLIMIT_"]
+    return [os.nice(0), umask, limits, Path("/proc/self/cgroup").read_text(encoding="utf-8")]
 
 
 def run_preloaded(words: list[str]) -> int | None:
@@ -61,7 +71,7 @@ def run_preloaded(words: list[str]) -> int | None:
     Returns:
         The command's exit status, or None where the command has not been run.
     """
-    if sys.platform != "linux" or "SLURM_JOB_ID" in os.environ:  # there, a server would die with its job
+    if sys.platform != "linux" or batch_job():  # there, a server would die with its job, or outlive it
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:

@@ -52,7 +52,7 @@ class EnergyCounters:
 
 
 def _number(path: Path) -> int:
-    return int(path.read_text())
+    return int(path.read_text(encoding="utf-8"))
 
 
 def in_turns(
@@ -100,7 +100,9 @@ class Others:
     def _busy(self) -> float:
         """Seconds that all processors together were not idle, since the machine started; NaN if not Linux."""
         try:
-            ticks = [int(one) for one in self._stat.read_text().split("\n", 1)[0].split()[1:9]]
+            ticks = [
+                int(one) for one in self._stat.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]
+            ]
         except OSError:
             return float("nan")
         return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf(

@@ -1,7 +1,6 @@
 """What every training stage does around its one call into the core."""
 
 import hashlib
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from earlyphase.core.tasks import Task, apply, hold_out
 from earlyphase.core.training import Progress, Run, Training, TrainingSettings
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.runtime.execution import Execution, explaining, prepare
+from earlyphase.runtime.machine import peak_memory
 from earlyphase.runtime.record import is_done, run_record, versions
 from earlyphase.runtime.resume import ResumeFile, finish
 from earlyphase.runtime.storage import Row, load_tensors, save_json, stored_header
@@ -114,8 +114,7 @@ class TrainingJob:
 
     def finish(self, path: str, **measured: object) -> None:
         """Write the run record, the sign that all outputs are there, and forget the progress."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        measured |= {"seconds": round(self.resume.seconds, 3), "peak_memory_mb": round(peak)}
+        measured |= {"seconds": round(self.resume.seconds, 3), "peak_memory_mb": peak_memory()}
         save_json(path, self.record | measured)
         self.resume.remove()
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> dict:
         InvalidInput: it is missing, something else, or has the same key twice.
     """
     try:
-        with path.open() as file:
+        with path.open("rb") as file:
             content = yaml.load(file, StrictLoader)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from None
@@ -59,6 +59,25 @@ def read_files(paths: list[Path]) -> dict:
     config: dict = {}
     for path in paths:
         config = overlaid(config, read_yaml(path))
+    return config
+
+
+def read_words(words: Sequence[str]) -> dict:
+    """Read words of a command line, KEY=VALUE with a value in YAML, as Snakemake reads those of its --config.
+
+    Raises:
+        InvalidInput: a word is none of that kind.
+    """
+    config: dict = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise InvalidInput(f"--config {word}: it must be KEY=VALUE, such as rounds=4")
+        try:
+            value = yaml.load(text, yaml.BaseLoader)  # numbers stay texts, which `settled` reads
+        except yaml.YAMLError:
+            value = text
+        config = overlaid(config, {key: value})
     return config
 
 
@@ -85,7 +104,7 @@ def overlaid(below: dict, above: dict) -> dict:
 def without_nulls(config: dict) -> dict:
     """Leave out the named entries that are null: how a file laid over another removes one."""
     cleaned = {
-        section: {name: entry for name, entry in config[section].items() if entry is not None}
+        section: {name: entry for name, entry in config[section].items() if entry not in (None, *NULLS)}
         for section in catalogue()
         if isinstance(config[section], dict)
     }
@@ -129,43 +148,59 @@ def followed(schema: dict, definitions: dict) -> dict:
 
 # One meaning for a value, however it is written
 
+NULLS = ("null", "~", "")  # texts of null
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
 
 def settled(value: Any, schema: dict, definitions: dict) -> Any:
     """Read a value as the schema means it, where YAML or a command line leaves that open.
 
-    Where a whole number belongs, 2.0 and the text "2" are 2; where text belongs, a number is the text of
-    it, and a truth value "yes" or "no"; where a list of known words belongs, one word is a list of it.
-    Anything else stays, for the schema to refuse.
+    Where a number, a truth value or null belongs, and no text, the text of one means it; where a whole number
+    belongs, 2.0 is 2; where text belongs, a number is the text of it, and a truth value "yes" or "no"; where
+    a list of known words belongs, one word is a list of it. Anything else stays, for the schema to refuse.
     """
     schema = followed(schema, definitions)
     if "anyOf" in schema:
-        readings = (settled(value, part, definitions) for part in schema["anyOf"])
-        allowed = zip(readings, schema["anyOf"], strict=True)
-        return next((reading for reading, part in allowed if not violations(reading, part)), value)
+        by_part = [(settled(value, part, definitions), part) for part in schema["anyOf"]]
+        return next((reading for reading, part in by_part if not violations(reading, part)), value)
     if "enum" in schema and isinstance(value, int | float | str) and value not in schema["enum"]:
         readings = (settled(value, {"type": kind}, {}) for kind in ("integer", "string"))
         return next((reading for reading in readings if reading in schema["enum"]), value)
-    match schema.get("type"), value:
-        case "integer", float() if value.is_integer():
-            return int(value)
-        case "integer", str() if re.fullmatch(r"[+-]?\d+", value):
-            return int(value)
-        case "string", bool():
-            return "yes" if value else "no"
-        case "string", int() | float():
-            return str(value)
-        case "array", str() if _has_words(followed(schema.get("items", {}), definitions)):
-            return [value]
-        case "array", list() if isinstance(schema.get("items"), dict):
-            return [settled(item, schema["items"], definitions) for item in value]
-        case "object", dict():
-            return {
-                key if isinstance(key, str) else str(key): settled(
-                    item, schema.get("properties", {}).get(key, _others(schema)), definitions
-                )
-                for key, item in value.items()
-            }
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if isinstance(value, str) and "string" not in kinds:
+        value = _said(value, kinds)
+    for kind in kinds:
+        match kind, value:
+            case "integer", float() if value.is_integer():
+                return int(value)
+            case "string", bool():
+                return "yes" if value else "no"
+            case "string", int() | float():
+                return str(value)
+            case "array", str() if _has_words(followed(schema.get("items", {}), definitions)):
+                return [value]
+            case "array", list() if isinstance(schema.get("items"), dict):
+                return [settled(item, schema["items"], definitions) for item in value]
+            case "object", dict():
+                return {
+                    key if isinstance(key, str) else str(key): settled(
+                        item, schema.get("properties", {}).get(key, _others(schema)), definitions
+                    )
+                    for key, item in value.items()
+                }
     return value
+
+
+def _said(text: str, kinds: list[str]) -> Any:
+    """The value of one of some JSON types that a text says; the text itself where it says none."""
+    if {"integer", "number"} & set(kinds) and NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    if "boolean" in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "null" in kinds and text.lower() in NULLS:
+        return None
+    return text
 
 
 def _has_words(schema: dict) -> bool:
@@ -302,8 +337,7 @@ def _explain(problem: Any, place: str = "") -> str:
         case "enum" | "anyOf" if rule:
             return f"{key} is {value!r}, but must be {problem.schema['description']}"
         case "type" if isinstance(value, str) and problem.validator_value in ("number", "integer"):
-            hint = " (YAML reads 1e-4 as text, 1.0e-4 as a number)" if "e" in value else ""
-            return f"{key} is the text {value!r}, but must be of type {problem.validator_value}{hint}"
+            return f"{key} is the text {value!r}, but must be of type {problem.validator_value}"
         case "type":
             return f"{key} is {value!r}, but must be of type {problem.validator_value}{rule}"
     return f"{key} is {value!r}: {problem.message}{rule}"

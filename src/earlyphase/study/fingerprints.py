@@ -77,7 +77,7 @@ def definitions(*roots: str) -> dict[str, str]:
             reached |= _entries(source_file(module_name).with_name(name))
             continue
         if name.endswith(TEXTS):
-            content = source_file(module_name).with_name(name).read_text()
+            content = source_file(module_name).with_name(name).read_text(encoding="utf-8")
             reached[f"{module_name}.{name}"] = _digest(content)[:8]
             continue
         module = parse(module_name)
@@ -115,7 +115,7 @@ def _entries(path: Path) -> dict[str, str]:
     """
     import yaml
 
-    content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     found = {}
     for section, entries in content.items():
         found[f"{path.name}: {section}"] = list(entries)
@@ -154,7 +154,7 @@ def source_file(module_name: str) -> Path:
 
 def description_of(module_name: str, function: str) -> str:
     """What a function says of itself to a reader: its docstring up to the sections for programmers."""
-    for statement in ast.parse(source_file(module_name).read_text()).body:
+    for statement in ast.parse(source_file(module_name).read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.FunctionDef) and statement.name == function:
             return FOR_PROGRAMMERS.split(ast.get_docstring(statement) or "", maxsplit=1)[0].strip()
     raise InvalidInput(f"{module_name} defines no function {function!r}")
@@ -176,7 +176,7 @@ def parse(module_name: str) -> Module:
     """
     module, path = Module(), source_file(module_name)
     try:
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise InvalidInput(f"plugin {path}, line {error.lineno}: {error.msg}") from None
     for statement in _strip_docstrings(tree).body:

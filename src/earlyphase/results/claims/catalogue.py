@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("claims.yaml")
 @cache
 def packaged() -> dict[str, dict]:
     """The content of `claims.yaml`: `words` and `claims`."""
-    return yaml.load(FILE.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(FILE.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def catalogue(own: Mapping[str, dict | None] | None = None) -> tuple[Claim, ...]:

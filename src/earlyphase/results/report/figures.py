@@ -25,7 +25,7 @@ def questions() -> dict[str, dict]:
     Raises:
         InvalidInput: an entry lacks a key, has another, or `say` names no function.
     """
-    entries = yaml.safe_load(QUESTIONS.read_text())["figures"]
+    entries = yaml.safe_load(QUESTIONS.read_text(encoding="utf-8"))["figures"]
     for name, entry in entries.items():
         if entry.keys() != KEYS:
             raise InvalidInput(f"{QUESTIONS.name}: {name} has {sorted(entry)}; it must have {sorted(KEYS)}")

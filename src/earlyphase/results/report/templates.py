@@ -24,10 +24,10 @@ def environment() -> "Environment":
 
     here = Path(__file__)
     templates = {
-        "base": here.with_name("base.html.j2").read_text(),
-        "parts": here.with_name("parts.html.j2").read_text(),
-        "report": here.with_name("report.html.j2").read_text(),
-        "comparison": here.with_name("comparison.html.j2").read_text(),
+        "base": here.with_name("base.html.j2").read_text(encoding="utf-8"),
+        "parts": here.with_name("parts.html.j2").read_text(encoding="utf-8"),
+        "report": here.with_name("report.html.j2").read_text(encoding="utf-8"),
+        "comparison": here.with_name("comparison.html.j2").read_text(encoding="utf-8"),
     }
     made = Environment(
         loader=DictLoader(templates),
@@ -37,8 +37,8 @@ def environment() -> "Environment":
         lstrip_blocks=True,
         finalize=unparted,
     )
-    made.globals["style"] = Markup(here.with_name("page.css").read_text())
-    made.globals["script"] = Markup(here.with_name("page.js").read_text())
+    made.globals["style"] = Markup(here.with_name("page.css").read_text(encoding="utf-8"))
+    made.globals["script"] = Markup(here.with_name("page.js").read_text(encoding="utf-8"))
     return made
 
 

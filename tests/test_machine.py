@@ -1,0 +1,147 @@
+"""Whatever machine and shell it runs in: GPUs that are none, locales, paths, environments, other systems."""
+
+import os
+import stat
+import sys
+
+import pytest
+
+from earlyphase.errors import InvalidInput
+from earlyphase.runtime import machine
+from test_workflow import Project
+
+PROBE = '''
+import locale
+import sys
+
+import matplotlib.pyplot
+
+from earlyphase import DataSet, dataset
+
+
+@dataset(train=256, test=128, size=8, channels=3)
+def probe() -> DataSet:
+    """Noise; it says what its process runs in."""
+    from earlyphase.datasets.synthetic import synthetic
+
+    print([sys.executable, matplotlib.get_backend(), locale.getpreferredencoding(False).lower()])
+    return synthetic()
+'''
+
+
+def probed(folder):
+    """A project in a folder, of a data set that is prepared by a plugin, `probe`."""
+    folder.mkdir()
+    project = Project(folder)
+    (folder / "probe.py").write_text(PROBE)
+    datasets = {"probe": {"function": "probe", "flip": False}}
+    project.configure(plugins=["probe.py"], datasets=datasets, runs=[{"dataset": "probe", "model": "tiny"}])
+    return project
+
+
+HERE = [sys.executable, "agg", "utf-8"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PATH": "/usr/bin:/bin"},  # `.venv/bin/snakemake`, and nothing is activated
+        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # a shell of Jupyter or Colab
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=lambda environment: next(iter(environment)),
+)
+def test_jobs_run_whatever_the_shell_says(tmp_path, monkeypatch, environment):
+    project = probed(tmp_path / "project")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    project.snakemake("results/data/probe.safetensors", "--cores", "1")
+    assert (project.folder / "logs/data/probe.log").read_text().strip() == str(HERE)
+    assert "running" not in project.command("status")
+
+
+@pytest.mark.parametrize("name", ["it's {a}", 'a "b" $HOME', "ä;b # c"])
+def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path, name):
+    project = probed(tmp_path / name)
+    project.snakemake("results/data/probe.safetensors", "--cores", "1")
+    assert (project.folder / "logs/data/probe.log").read_text().strip() == str(HERE)
+
+
+def test_a_folder_whose_name_separates_paths_is_refused_in_a_sentence(tmp_path):
+    project = probed(tmp_path / "a:b")
+    for printed in (project.snakemake("-n", check=False), project.command("status", check=False)):
+        assert "a:b" in printed and "has a ':' in its name" in printed
+        assert "Traceback" not in printed
+
+
+def test_values_of_a_command_line_count_in_status_plan_and_explain(tmp_path):
+    project = Project(tmp_path)
+    printed = project.command("status", "--config", "rounds=2", "seeds=[7]")
+    assert "rounds 1 to 2" in printed and "seed 7 " in printed and "seed 0 " not in printed
+    for command in (["plan"], ["explain", "results/claims.csv"]):
+        printed = project.command(*command, "--config", "rounds=0", check=False)
+        assert "rounds is 0" in printed
+    assert "unrecognized arguments: --conf x" in project.command("status", "--conf", "x", check=False)
+
+
+def test_explain_says_so_where_snakemake_keeps_its_records_elsewhere(tmp_path):
+    project, data = Project(tmp_path), "results/data/synthetic.safetensors"
+    project.snakemake(data, "--cores", "1", "--persistence-backend", "db")
+    printed = project.command("explain", data, check=False)
+    assert "not in .snakemake/metadata" in printed and f"snakemake -n {data}" in printed
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """Put an nvidia-smi on PATH that does what a line of shell says."""
+
+    def write(line):
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return write
+
+
+@pytest.mark.parametrize("line", ["exit 9", "echo 'NVIDIA-SMI has failed'; exit 9", "kill -9 $$"])
+def test_a_program_for_gpus_is_no_gpu(nvidia_smi, line):
+    nvidia_smi(line)
+    assert machine.device("auto") == "cpu"
+
+
+@pytest.mark.parametrize(("visible", "found"), [(None, "cuda"), ("0", "cuda"), ("", "cpu"), ("-1", "cpu")])
+def test_a_gpu_that_is_hidden_is_not_used(nvidia_smi, monkeypatch, visible, found):
+    nvidia_smi("echo NVIDIA A100")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine.device("auto") == found
+    assert machine.device("cpu") == "cpu" and machine.device("cuda") == "cuda"
+
+
+def test_processors_are_counted_where_a_system_does_not_tell_which_are_granted(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    assert machine.processors() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "refused"),
+    [
+        ("fma avx2", None, True),
+        ("fma avx2 avx512f avx512_bf16", None, False),
+        ("fma avx2 avx512f avx512_bf16", "avx2", True),
+        (None, None, False),  # another architecture or system: not known
+    ],
+)
+def test_bfloat16_without_its_instructions_is_refused(tmp_path, flags, limit, refused):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: A B\nflags\t\t: {flags}\n" if flags else "")
+    environment = machine.instruction_limits(limit or "auto")
+    machine.check_precision("cpu", "float32", environment, cpuinfo)
+    machine.check_precision("cuda", "bfloat16", environment, cpuinfo)
+    if not refused:
+        machine.check_precision("cpu", "bfloat16", environment, cpuinfo)
+        return
+    with pytest.raises(InvalidInput, match="is bfloat16, for which A B has no instructions"):
+        machine.check_precision("cpu", "bfloat16", environment, cpuinfo)

@@ -247,7 +247,7 @@ def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
     for iteration in first:
         if iteration == k:
             break
-    second.take_up(first.progress())
+    second.resume(first.progress())
     seen = list(second)
     assert seen == list(range(k, 13))
     expected, found = whole.progress(), second.progress()
@@ -363,7 +363,7 @@ def test_a_run_on_a_gpu_that_was_set_down_ends_with_the_same_bytes(rng, stop):
                 run = Run(
                     long_training(start, images, mask), new_model(start).to("cuda"), images, nullcontext
                 )
-                run.take_up(progress)
+                run.resume(progress)
                 for _ in run:
                     pass
                 break

@@ -92,8 +92,8 @@ class Job:
         batch_at = self.task.batches(self.seed, settings.batch_size, settings.augmentation_at)
         return Training(start, span, batch_at, settings, mask, velocity)
 
-    def carry_out(self, training: Training, model: nn.Module, **options: object) -> Progress:
-        """Train to the end, or on from where an earlier attempt was killed; `options` are those of `Run`."""
+    def train(self, training: Training, model: nn.Module, **options: object) -> Progress:
+        """Train to the end, resuming where an earlier attempt was killed; `options` are those of `Run`."""
         if empty := empty_layers(training.mask or {}):
             print(f"layer collapse: no weight is left in {', '.join(empty)}", flush=True)
         run = Run(training, model, self.task.test, self.autocast, validation=self.task.validation, **options)

@@ -47,6 +47,6 @@ def train_on(args: argparse.Namespace, weights: Weights, velocity: Weights, span
 
     with training_job(args, trajectory=args.trajectory) as job:
         training = job.training(weights, span, velocity=velocity)
-        progress = job.carry_out(training, job.network(), evaluates_at=lambda iteration: False)
+        progress = job.train(training, job.network(), evaluates_at=lambda iteration: False)
         job.resume.remove()
         return progress.weights

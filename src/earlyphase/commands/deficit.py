@@ -25,6 +25,6 @@ def run(args: argparse.Namespace) -> None:
         job.task = with_deficit(job.task, harmful, window)
         model = job.network()
         training = job.training(initial_state(model, job.seed), range(job.settings.iterations))
-        progress = job.carry_out(training, model)
+        progress = job.train(training, model)
         save_rows(args.out_metrics, job.metrics(progress, density=1.0))
         job.finish(args.out_run)

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             start, first = initial_state(model, job.seed), 0
         training = job.training(start, range(first, end))
-        progress = job.carry_out(training, model, keep={*args.keep, end})
+        progress = job.train(training, model, keep={*args.keep, end})
         tensors = {}
         for iteration, (weights, velocity) in progress.states.items():
             tensors |= named(f"{iteration}/weights", weights) | named(f"{iteration}/velocity", velocity)

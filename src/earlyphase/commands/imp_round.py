@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         gradient = partial(mean_gradient, model, job.training(rewound, range(k, end), previous))
         given = Pruning(trained, rewound, previous, job.spec["prune_fraction"], gradient)
         mask = prune(job.spec["criterion"], given, job.seed)
-        progress = job.carry_out(job.training(rewound, range(k, end), mask), model)
+        progress = job.train(job.training(rewound, range(k, end), mask), model)
         save_mask(args.out_mask, mask)
         save_trained(args.out_weights, progress.weights, mask, end)
         save_rows(args.out_metrics, job.metrics(progress, density(mask), mask))

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
             )
         mean, std = size_of_change(before, after)
         training = job.training(after.weights, range(after.iteration, end), after.mask)
-        progress = job.carry_out(training, job.network())
+        progress = job.train(training, job.network())
         size = {"effective_mean": mean, "effective_std": std}
         save_rows(
             args.out_metrics, [row | size for row in job.metrics(progress, density(after.mask), after.mask)]

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         ticket = apply(job.spec["perturbation"], ticket_of(args, job.spec, job.spec["dense_end"]), job.seed)
         start = job.moved(ticket.weights, model, "initial")
         mask = fitting(ticket.mask, start)
-        progress = job.carry_out(job.training(start, range(end), mask), model)
+        progress = job.train(job.training(start, range(end), mask), model)
         save_trained(args.out_state, progress.weights, mask, end)
         save_mask(args.out_mask, ticket.mask)
         save_rows(args.out_metrics, job.metrics(progress, density(ticket.mask), ticket.mask))

@@ -1,8 +1,8 @@
-"""Train a second copy of a network from iteration k under other noise; measure the line between the two.
+"""Train a second child of a network from iteration k under other SGD noise; measure the line between the two.
 
-The first copy is the run that exists already: the dense network, or the trained ticket. The second has its
-state at k and, where it is dense, its momentum there; a ticket starts without any. So nothing but the noise
-of SGD tells the two apart.
+The first child is the run that exists already: the dense network, or the trained ticket. The second starts
+from its state at k and, where it is dense, from the optimiser's state there; a ticket starts without any. So
+the two differ in nothing but SGD noise.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from earlyphase.commands.checkpoint import kept_before
 from earlyphase.core.images import BatchAt, in_turn
 from earlyphase.core.masks import Mask, Weights, density, full_mask
 from earlyphase.core.networks.state import load_state, prunable_names
-from earlyphase.core.stability import apart, line_between, rise, second_noise
+from earlyphase.core.stability import barrier, distances, line_between, second_child_seed
 from earlyphase.core.streams import generator
 from earlyphase.core.tasks import sample_at
 from earlyphase.core.training import Training, evaluate
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_training_arguments(parser)
     parser.add_argument("--state", required=True, help="dense state at iteration k, .safetensors")
-    parser.add_argument("--first", required=True, help="the first copy at the end of training, .safetensors")
+    parser.add_argument("--first", required=True, help="the first child at the end of training, .safetensors")
     parser.add_argument("--mask", help="of the ticket; none is the dense network")
     parser.add_argument("--trajectory", help="states and momentum of the dense run; none is a ticket")
     parser.add_argument("--out-pair", required=True, help="instability and distances, .csv")
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train the second copy; measure the line and the distances.
+    """Train the second child; measure the line and the distances.
 
     Raises:
         InvalidInput: a state is of another iteration or network.
@@ -46,38 +46,38 @@ def run(args: argparse.Namespace) -> None:
         k, end = job.spec["columns"]["k"], job.settings.iterations
         start, first = load_state_at(args.state, k), load_state_at(args.first, end)
         mask = load_mask(args.mask) if args.mask else None
-        training = second_ticket(job, start, mask) if mask else second_dense(job, args.trajectory)
+        training = child_of_ticket(job, start, mask) if mask else child_of_dense(job, args.trajectory)
         model = job.network()
-        progress = job.carry_out(training, model, evaluates_at=end.__eq__)
+        progress = job.train(training, model, evaluates_at=end.__eq__)
         accuracy = accuracy_of(job, model, first)
         line = line_of(job, model, first, progress.weights)
         kept = mask or full_mask(first, prunable_names(model))
         names = [name for name, _ in model.named_parameters()]
         pair = {
             "density": density(kept),
-            "instability": rise([row["error"] for row in line]),
-            "instability_loss": rise([row["loss"] for row in line]),
+            "instability": barrier([row["error"] for row in line]),
+            "instability_loss": barrier([row["loss"] for row in line]),
             "first_accuracy": accuracy,
             "second_accuracy": progress.rows[-1]["accuracy"],
-            **apart(start, first, progress.weights, kept, names),
+            **distances(start, first, progress.weights, kept, names),
         }
         save_rows(args.out_pair, job.described([pair]))
         save_rows(args.out_line, job.described(line))
         job.finish(args.out_run)
 
 
-def second_ticket(job: Job, start: Weights, mask: Mask) -> Training:
-    """The training of a ticket from k, but for its noise."""
+def child_of_ticket(job: Job, start: Weights, mask: Mask) -> Training:
+    """The training of a ticket from k under the noise of the second child."""
     span = range(job.spec["columns"]["k"], job.settings.iterations)
     ordinary = job.training(start, span, mask)
     return replace(ordinary, batch_at=noisy(job))
 
 
-def second_dense(job: Job, trajectory: str) -> Training:
-    """The training of the dense network, but for its noise from k on.
+def child_of_dense(job: Job, trajectory: str) -> Training:
+    """The training of the dense network, under the noise of the second child from k on.
 
-    It begins at k, or at the nearest iteration before it that the dense run kept, where k was added to the
-    study later; up to k it then repeats that run.
+    It begins at k or, where k was added to the study later, at the nearest iteration before k that the dense
+    run kept; up to k it then repeats that run.
     """
     k = job.spec["columns"]["k"]
     nearest, weights, velocity = kept_before(trajectory, k)
@@ -86,9 +86,9 @@ def second_dense(job: Job, trajectory: str) -> Training:
 
 
 def noisy(job: Job) -> BatchAt:
-    """The mini-batches of the second copy; what a task draws for an iteration, like a quarter turn, stays."""
+    """The mini-batches of the second child; a task draws the same for an iteration, such as quarter turns."""
     settings = job.settings
-    return job.task.batches(second_noise(job.seed), settings.batch_size, settings.augmentation_at)
+    return job.task.batches(second_child_seed(job.seed), settings.batch_size, settings.augmentation_at)
 
 
 def accuracy_of(job: Job, model: nn.Module, weights: Weights) -> float:
@@ -101,7 +101,7 @@ def line_of(job: Job, model: nn.Module, first: Weights, second: Weights) -> list
     """Error and loss on the line, with statistics of as many training images as asked for, or of all."""
     chosen = job.spec["stability"]
     has_statistics = any(True for _ in model.buffers())  # else there is nothing to estimate
-    size, stream = job.sample_size(chosen["sample"]), generator(job.seed, "fisher sample")
+    size, stream = job.sample_size(chosen["sample"]), generator(job.seed, "stability sample")
     images, _ = sample_at(job.task, size, job.settings.iterations, stream)
     rows = line_between(model, first, second, chosen["points"], images, job.task.test, job.autocast)
     return [row | {"sample": len(images) if has_statistics else 0} for row in rows]

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
         load_state(model, start)
         on_cpu = job.execution.device.type == "cpu"
         telemetry = Telemetry(model, sampled, kept_states(args.trajectory), seed=job.seed, exact=on_cpu)
-        progress = job.carry_out(
+        progress = job.train(
             job.training(start, range(stop)), model, observer=telemetry,
             evaluates_at=frozenset(evaluated).__contains__,
         )  # fmt: skip

@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> None:
     with training_job(args, state=args.state, mask=args.mask) as job:
         model, mask = job.network(), load_mask(args.mask)
         span = range(job.spec["second_phase"]["start"], job.settings.iterations)
-        progress = job.carry_out(job.training(job.second_phase(args.state, model), span, mask), model)
+        progress = job.train(job.training(job.second_phase(args.state, model), span, mask), model)
         save_rows(args.out_metrics, job.metrics(progress, density(mask), mask))
         job.finish(args.out_run)

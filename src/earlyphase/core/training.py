@@ -175,7 +175,7 @@ class Observer(Protocol):
 
 @dataclass
 class Progress:
-    """A run as far as it has come: all that is needed to go on from here, bit for bit."""
+    """A checkpoint of a run: all that is needed to resume it here, bit for bit."""
 
     iteration: int
     weights: Weights = field(default_factory=dict)  # the whole state dict
@@ -186,7 +186,7 @@ class Progress:
 
 
 class Run:
-    """A training under way: iterate to advance it; it can be set down at any iteration and taken up again.
+    """A training under way: iterate to advance it; `progress` is its checkpoint, `resume` goes on from one.
 
     Attributes:
         rows: the evaluations so far: `iteration`, `accuracy`, `loss` and, with images to validate on,
@@ -209,7 +209,7 @@ class Run:
 
         Args:
             keep: iterations whose state is kept; those outside the span are ignored.
-            observer: sees every iteration once, however often the run is set down.
+            observer: sees every iteration once, however often the run is resumed.
             evaluates_at: iteration -> whether to evaluate there; None leaves it to the settings.
             validation: images to evaluate on besides the test set.
         """
@@ -221,17 +221,17 @@ class Run:
         self._keep, self._observer, self._validation = keep, observer, validation
         self._evaluates_at = evaluates_at or training.settings.evaluates_at
         self._iteration = training.span.start
-        self._taken_up_at: int | None = None
+        self._resumed_at: int | None = None
         self.rows: list[dict[str, int | float]] = []
         self._states: dict[int, tuple[Weights, Weights]] = {}
 
-    def take_up(self, progress: Progress) -> None:
-        """Go on from where an earlier run of the same training was set down."""
+    def resume(self, progress: Progress) -> None:
+        """Go on from the checkpoint of an earlier run of the same training."""
         load_state(self._model, progress.weights)
         self._optimizer.velocity = progress.velocity
         if self._observer is not None:
             self._observer.state = progress.seen
-        self._iteration = self._taken_up_at = progress.iteration
+        self._iteration = self._resumed_at = progress.iteration
         self.rows, self._states = list(progress.rows), dict(progress.states)
 
     def __iter__(self) -> Iterator[int]:
@@ -240,7 +240,7 @@ class Run:
             self._model, self._optimizer, self.training, self._autocast, start=self._iteration
         ):
             self._iteration = iteration
-            if iteration != self._taken_up_at:  # otherwise this state was seen before it was set down
+            if iteration != self._resumed_at:  # otherwise the earlier run has seen this state
                 self._look(iteration)
             yield iteration
 
@@ -257,7 +257,7 @@ class Run:
             self.rows.append({"iteration": iteration, **measured})
 
     def progress(self) -> Progress:
-        """Set the run down at the iteration that was yielded last."""
+        """Checkpoint of the run at the iteration that was yielded last."""
         seen = {} if self._observer is None else self._observer.state
         weights, velocity = state_of(self._model), self._optimizer.velocity
         return Progress(self._iteration, weights, velocity, self.rows, self._states, seen)

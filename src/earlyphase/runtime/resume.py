@@ -138,7 +138,7 @@ def finish(run: Run, resume: ResumeFile) -> Progress:
     stop, reported = run.training.span.stop, 0
     if (progress := resume.load()) is not None:
         print(f"resuming at iteration {progress.iteration}", flush=True)
-        run.take_up(progress)
+        run.resume(progress)
         reported = len(run.rows)
     clock, pace = time.monotonic(), Pace(stop)
     with noticing_termination() as noticed:

@@ -12,7 +12,7 @@ from pandas import DataFrame, read_csv
 from torch import nn
 
 from earlyphase.commands.checkpoint import part
-from earlyphase.core.images import Augmentation, Images, shuffled_batches
+from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
@@ -34,6 +34,7 @@ from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_
 from earlyphase.study.study import Study, read_study
 from test_figures import check_declaration
 from test_first_iterations import NAMES, TRAINING, command, folder, spec  # noqa: F401 - `folder` is a fixture
+from test_images import augmented
 from test_study import RULES, SCHEMA
 from test_timeline import telemetry
 
@@ -69,7 +70,7 @@ def test_the_second_copy_has_an_order_and_an_augmentation_of_its_own(images):
         ("second", second_child_seed(3)),
         ("other", second_child_seed(4)),
     ):
-        batch_at = shuffled_batches(images, seed, 16, lambda iteration: Augmentation(1, True))
+        batch_at = shuffled_batches(images, seed, 16, augmented(1, True))
         seen[name] = [batch_at(iteration) for iteration in range(5)]
     for name, same in (("again", True), ("second", False), ("other", False)):
         for (one, labels), (two, other_labels) in zip(seen["first"], seen[name], strict=True):

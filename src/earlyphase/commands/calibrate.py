@@ -16,9 +16,10 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks import network
 from earlyphase.core.networks.state import prunable_names
-from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.precision import autocast, use_precision
-from earlyphase.core.training import EVALUATION_BATCH, Training, TrainingSettings, evaluate, train
+from earlyphase.core.settings import TrainingSettings
+from earlyphase.core.training import EVALUATION_BATCH, Training, evaluate, train
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.execution import keep_freed_memory
 from earlyphase.runtime.machine import granted_threads
@@ -30,7 +31,12 @@ CLASSES = 10  # of the networks that are timed: an output layer takes next to no
 LONGEST = 0.2  # seconds forward and back; where a whole mini-batch takes longer, fewer images are timed
 FEWEST = 8  # images of a step
 TURNS = 5
-MOMENTUM = 0.9
+SETTINGS = TrainingSettings.from_spec(
+    {
+        "iterations": 10**9, "batch_size": FEWEST, "learning_rate": 0.001, "milestones": [], "decay": 0.1,
+        "momentum": 0.9, "weight_decay": 1e-4, "crop_padding": 4, "flip": True, "evaluate_every": 10**9,
+    }
+)  # fmt: skip
 LEAST_SECONDS = {"step": 0.25, "evaluation": 0.1, "single": 0.05}  # of a turn
 
 
@@ -126,7 +132,8 @@ def timed(model: nn.Module, images: Images, size: int, tested: int) -> dict[str,
     """
     device = images.pixels.device
     names = ["float32", "bfloat16", *(["tf32"] if device.type == "cuda" else [])]
-    optimizer = MaskedSGD(model, full_mask(model.state_dict(), prunable_names(model)), MOMENTUM)
+    mask = full_mask(model.state_dict(), prunable_names(model))
+    optimizer = MaskedOptimizer(model, mask, SETTINGS.optimizer)
     steps = {name: steps_of(model, optimizer, images, size, name) for name in names}
     some = random_images(tested, [images.pixels.shape[axis] for axis in (3, 1, 2)], device)
     context = {name: partial(autocast, name, device.type) for name in names}
@@ -149,15 +156,11 @@ def timed(model: nn.Module, images: Images, size: int, tested: int) -> dict[str,
 
 
 def steps_of(
-    model: nn.Module, optimizer: MaskedSGD, images: Images, size: int, precision: str
+    model: nn.Module, optimizer: MaskedOptimizer, images: Images, size: int, precision: str
 ) -> Iterator[int]:
     """A training without end, a step with each `next` but the first."""
-    settings = TrainingSettings(
-        iterations=10**9, batch_size=size, learning_rate=0.001, milestones=(), decay=0.1, momentum=MOMENTUM,
-        weight_decay=1e-4, crop_padding=4, flip=True, evaluate_every=10**9,
-    )  # fmt: skip
-    batch_at = shuffled_batches(images, 0, size, settings.augmentation_at)
-    training = Training({}, range(settings.iterations), batch_at, settings)  # the network is at its start
+    batch_at = shuffled_batches(images, 0, size, SETTINGS.augmentation_at)
+    training = Training({}, range(SETTINGS.iterations), batch_at, SETTINGS)  # the network is at its start
     return train(model, optimizer, training, partial(autocast, precision, images.pixels.device.type))
 
 

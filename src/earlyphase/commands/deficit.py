@@ -4,7 +4,6 @@ import argparse
 
 from earlyphase.commands._job import training_job
 from earlyphase.commands._options import add_training_arguments
-from earlyphase.core.networks.state import initial_state
 from earlyphase.core.tasks import apply, with_deficit
 from earlyphase.runtime.storage import save_rows
 from earlyphase.study.configuration import entries_of
@@ -24,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
         harmful = apply(entries_of(job.spec["deficit"]), job.task, job.seed)
         job.task = with_deficit(job.task, harmful, window)
         model = job.network()
-        training = job.training(initial_state(model, job.seed), range(job.settings.iterations))
+        training = job.training(job.initial_state(model), range(job.settings.iterations))
         progress = job.train(training, model)
         save_rows(args.out_metrics, job.metrics(progress, density=1.0))
         job.finish(args.out_run)

@@ -4,7 +4,6 @@ import argparse
 
 from earlyphase.commands._job import training_job
 from earlyphase.commands._options import add_training_arguments
-from earlyphase.core.networks.state import initial_state
 from earlyphase.runtime.resume import named
 from earlyphase.runtime.storage import save_rows, save_tensors
 
@@ -26,12 +25,12 @@ def run(args: argparse.Namespace) -> None:
         if args.start:
             start, first = job.second_phase(args.start, model), job.spec["second_phase"]["start"]
         else:
-            start, first = initial_state(model, job.seed), 0
+            start, first = job.initial_state(model), 0
         training = job.training(start, range(first, end))
         progress = job.train(training, model, keep={*args.keep, end})
         tensors = {}
-        for iteration, (weights, velocity) in progress.states.items():
-            tensors |= named(f"{iteration}/weights", weights) | named(f"{iteration}/velocity", velocity)
+        for iteration, (weights, optimizer_state) in progress.states.items():
+            tensors |= named(f"{iteration}/weights", weights) | named(f"{iteration}", optimizer_state)
         save_tensors(args.out_trajectory, "trajectory", tensors, iterations=list(progress.states))
         save_rows(args.out_metrics, job.metrics(progress, density=1.0))
         job.finish(args.out_run)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from earlyphase.commands._job import training_job
+from earlyphase.commands._job import Job, training_job
 from earlyphase.commands._options import add_training_arguments, load_state_at
 from earlyphase.core.branches import Ticket, apply, size_of_change
 from earlyphase.core.masks import density
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     """
     with training_job(args, **{role: vars(args)[role] for role in TICKET}) as job:
         end = job.settings.iterations
-        before = ticket_of(args, job.spec, end)
+        before = ticket_of(args, job, end)
         after = apply(job.spec["perturbation"], before, job.seed)
         if after.iteration != job.spec["start"]:
             raise InvalidInput(
@@ -54,15 +54,16 @@ def run(args: argparse.Namespace) -> None:
         job.finish(args.out_run)
 
 
-def ticket_of(args: argparse.Namespace, spec: dict, end: int) -> Ticket:
+def ticket_of(args: argparse.Namespace, job: Job, end: int) -> Ticket:
     """Read the ticket that a job changes; the dense network was trained to `end`.
 
     Raises:
         InvalidInput: a state is of another iteration.
     """
-    k = spec["columns"]["k"]
+    k = job.spec["columns"]["k"]
     rewound, initial, final = (
         load_state_at(path, iteration)
         for path, iteration in ((args.rewind, k), (args.initial, 0), (args.final, end))
     )
-    return Ticket(rewound, initial, final, load_mask(args.mask), k, spec["round"])
+    law, mask = job.settings.initialisation, load_mask(args.mask)
+    return Ticket(rewound, initial, final, mask, k, job.spec["round"], initialisation=law)

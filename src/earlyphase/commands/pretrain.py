@@ -4,7 +4,6 @@ import argparse
 
 from earlyphase.commands._job import training_job
 from earlyphase.commands._options import add_training_arguments
-from earlyphase.core.networks.state import initial_state
 from earlyphase.runtime.storage import save_rows, save_weights
 
 
@@ -20,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     """Train from iteration 0 to the end of the first phase."""
     with training_job(args) as job:
         model, end = job.network(), job.settings.iterations
-        progress = job.train(job.training(initial_state(model, job.seed), range(end)), model)
+        progress = job.train(job.training(job.initial_state(model), range(end)), model)
         save_weights(args.out_state, progress.weights, end)
         save_rows(args.out_metrics, job.metrics(progress, density=1.0))
         job.finish(args.out_run)

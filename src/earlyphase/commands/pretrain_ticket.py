@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     """
     with training_job(args, **{role: vars(args)[role] for role in TICKET}) as job:
         model, end = job.network(), job.settings.iterations
-        ticket = apply(job.spec["perturbation"], ticket_of(args, job.spec, job.spec["dense_end"]), job.seed)
+        ticket = apply(job.spec["perturbation"], ticket_of(args, job, job.spec["dense_end"]), job.seed)
         start = job.moved(ticket.weights, model, "initial")
         mask = fitting(ticket.mask, start)
         progress = job.train(job.training(start, range(end), mask), model)

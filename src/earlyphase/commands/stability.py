@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", required=True, help="dense state at iteration k, .safetensors")
     parser.add_argument("--first", required=True, help="the first child at the end of training, .safetensors")
     parser.add_argument("--mask", help="of the ticket; none is the dense network")
-    parser.add_argument("--trajectory", help="states and momentum of the dense run; none is a ticket")
+    parser.add_argument("--trajectory", help="states of the dense run and of its optimiser; none is a ticket")
     parser.add_argument("--out-pair", required=True, help="instability and distances, .csv")
     parser.add_argument("--out-line", required=True, help="error and loss along the line, .csv")
     parser.add_argument("--out-run", required=True, help="run record, .json; written last")
@@ -80,8 +80,9 @@ def child_of_dense(job: Job, trajectory: str) -> Training:
     run kept; up to k it then repeats that run.
     """
     k = job.spec["columns"]["k"]
-    nearest, weights, velocity = kept_before(trajectory, k)
-    ordinary = job.training(weights, range(nearest, job.settings.iterations), velocity=velocity)
+    nearest, weights, optimizer_state = kept_before(trajectory, k)
+    span = range(nearest, job.settings.iterations)
+    ordinary = job.training(weights, span, optimizer_state=optimizer_state)
     return replace(ordinary, batch_at=in_turn((0, ordinary.batch_at), (k, noisy(job))))
 
 

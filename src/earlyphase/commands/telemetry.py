@@ -8,7 +8,7 @@ from earlyphase.commands._options import add_training_arguments
 from earlyphase.commands.checkpoint import part
 from earlyphase.core.images import iterations_per_epoch
 from earlyphase.core.masks import Weights
-from earlyphase.core.networks.state import initial_state, load_state
+from earlyphase.core.networks.state import load_state
 from earlyphase.core.schedules import sampled_iterations
 from earlyphase.core.telemetry import Telemetry
 from earlyphase.runtime.storage import Row, load_tensors, save_rows
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
             sampled_iterations(job.spec["telemetry"][name], end) for name in ("schedule", "evaluations")
         )
         model = job.network()
-        start = initial_state(model, job.seed)
+        start = job.initial_state(model)
         load_state(model, start)
         on_cpu = job.execution.device.type == "cpu"
         telemetry = Telemetry(model, sampled, kept_states(args.trajectory), seed=job.seed, exact=on_cpu)

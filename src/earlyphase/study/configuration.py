@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from earlyphase.core.settings import KINDS
 from earlyphase.errors import InvalidInput
 from earlyphase.study.signatures import PLACES, SECTIONS, registered
 
@@ -156,6 +157,8 @@ def checked(config: dict, schema: dict) -> dict:
         for name, entry in config[section].items():
             bound_entries = [bound(section, f"{section}.{name}", one) for one in entries_of(entry)]
             config[section][name] = bound_entries if isinstance(entry, list) else bound_entries[0]
+    for name, regime in config["regimes"].items():
+        config["regimes"][name] = bound_settings(f"regimes.{name}", regime)
     return config
 
 
@@ -235,6 +238,16 @@ def _explain(problem: Any, place: str = "") -> str:
         case "type":
             return f"{key} is {value!r}, but must be of type {problem.validator_value}{rule}"
     return f"{key} is {value!r}: {problem.message}{rule}"
+
+
+def bound_settings(place: str, training: dict) -> dict:
+    """Bind the entries among the settings of a training to the signatures of the functions that they name.
+
+    Raises:
+        InvalidInput: as `bound`.
+    """
+    entries = {kind: training[kind] for kind in KINDS if isinstance(training.get(kind), dict)}
+    return training | {kind: bound(kind, f"{place}.{kind}", entry) for kind, entry in entries.items()}
 
 
 def closest(name: str, known: list[str]) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.rules import Rule
@@ -84,9 +85,13 @@ def spec(study: Study, rule: str, names: Names) -> dict:
 def roots(study: Study, rule: str, names: Names) -> tuple[str, ...]:
     """Fingerprint roots of a job: its command, and the configured functions that it looks up by name."""
     found = [f"commands.{rule}.run"]
+    looked_up: list[tuple[str, dict | list[dict]]]
     looked_up = [(section, study.entry(section, names)) for section in STAGES[rule].looks_up]
     if "deficit" in names:  # a task, too
         looked_up.append(("tasks", study.entry("tasks", {"task": names["deficit"]})))
+    if training := spec(study, rule, names).get("training"):
+        named = sorted(TrainingSettings.from_spec(training).functions())
+        looked_up += [(kind, {"function": function}) for kind, function in named]
     for section, entry in looked_up:
         functions = registered("tasks" if section == "pretraining" else section)
         for one in entries_of(entry):

@@ -34,8 +34,16 @@ class Run:
         self.pretrained, self.sparse_pretraining = settings["pretrained"], settings["sparse_pretraining"]
         self.figures = {name: figure for name, figure in settings["figures"].items() if figure is not None}
         self.may_flip = config["datasets"].get(self.dataset, {}).get("flip", False)
-        self.training = settings["training"] | {"flip": settings["training"]["flip"] and self.may_flip}
+        self.training = self.flipped_where_it_may_be(settings["training"])
         self.iterations = self.training["iterations"]
+
+    def flipped_where_it_may_be(self, training: dict) -> dict:
+        """Settings of a training, without mirrored images where the data set does not allow these."""
+        augmentation = dict(training.get("augmentation") or {})
+        for settings in (training := dict(training), augmentation):
+            if "flip" in settings:
+                settings["flip"] = settings["flip"] and self.may_flip
+        return training | ({"augmentation": augmentation} if augmentation else {})
 
     def _shared_training(self, config: dict) -> dict:
         return config["training"] | config["models"].get(self.model, {}).get("training", {})

@@ -248,9 +248,12 @@ def of_pretraining(study: Study, names: Names) -> dict:
     """
     first, run = study.first_phase(names), study.run(names)
     about = first.columns(first.iterations)
+    training = run.training | {"iterations": first.iterations, "milestones": []}
+    if schedule := run.training.get("schedule"):
+        training["schedule"] = {"function": "constant", "warmup": schedule.get("warmup", 0)}
     return of_training(study, names) | {
         "task": study.entry("pretraining", names),
-        "training": run.training | {"iterations": first.iterations, "milestones": []},
+        "training": training,
         "columns": columns(names | {"task": first.task}) | about,
     }
 

@@ -12,6 +12,7 @@ from earlyphase.runtime.plugins import announce
 from earlyphase.study.claims import claims_of, measures_in
 from earlyphase.study.configuration import (
     bound,
+    bound_settings,
     checked,
     entries_of,
     plugins_of,
@@ -62,6 +63,7 @@ class Study:
             for name in self.config["runs"][index].get("figures", {}).keys() & run.figures.keys():
                 place = f"runs.{index}.figures.{name}"
                 run.figures[name] = bound("figures", place, run.figures[name])
+            run.training = bound_settings(f"training of {run}", run.training)
         self._runs = {(run.dataset, run.model): run for run in self.runs}
         refuse(problem for run in self.runs for problem in of_run(run, self.config))
         for run in self.runs:

@@ -58,7 +58,7 @@ def main():
                     model, fixed_sample(task, size, iteration), statistics=statistics, batch=max(size, 500)
                 )
                 pairs = top_eigenpairs(
-                    loss.product, len(loss.gradient), classes, seed=0, tolerance=args.tolerance
+                    loss.hessian_vector_product, len(loss.gradient), classes, seed=0, tolerance=args.tolerance
                 )
                 seconds = time.process_time() - began
                 reference = pairs.vectors if reference is None else reference

@@ -22,7 +22,7 @@ import torch
 
 from earlyphase.core.images import Images
 from earlyphase.core.networks.resnet import resnet
-from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.training import evaluate, train
 from earlyphase.datasets import dataset
 from earlyphase.runtime.machine import gpu_models
@@ -87,7 +87,7 @@ def after_an_epoch(args, precision):
     images, tested = images_of(args.data, device)
     model = resnet(images.pixels.shape[-1], 10, depth=case.depth, width=case.width).to(device)
     training = training_of(case, images, model, RATES[args.network])
-    optimizer = MaskedSGD(model, training.mask, training.settings.momentum)
+    optimizer = MaskedOptimizer(model, training.mask, training.settings.optimizer)
     began, end = moment(args.device), -(-len(images) // case.batch)
     for iteration in train(model, optimizer, training, autocast):
         if iteration == end:

@@ -20,10 +20,11 @@ from earlyphase.core.images import shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
-from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.precision import PRECISIONS
-from earlyphase.core.steps import plain_step
-from earlyphase.core.training import Training, TrainingSettings, train
+from earlyphase.core.settings import TrainingSettings
+from earlyphase.core.steps import plain_backward
+from earlyphase.core.training import Training, train
 from earlyphase.runtime.calibration import AUTO
 from shared import CASES, moment, options, random_images, set_up
 
@@ -57,10 +58,10 @@ def main():
     images = random_images(IMAGES, case.size, device)
     model = resnet(channels=3, classes=10, depth=case.depth, width=case.width).to(device)
     training = training_of(case, images, model)
-    optimizer = MaskedSGD(model, training.mask, training.settings.momentum)
+    optimizer = MaskedOptimizer(model, training.mask, training.settings.optimizer)
     launched = torch.compile(model) if args.mode == "compile" else model
-    step = None if args.mode == "jobs" else plain_step(launched, optimizer, autocast)
-    iterations = train(model, optimizer, training, autocast, step=step)
+    backward = None if args.mode == "jobs" else plain_backward(launched, optimizer, autocast)
+    iterations = train(model, optimizer, training, autocast, backward=backward)
 
     for _ in range(WARM_UP + 1):  # each `next` but the first takes one step
         next(iterations)

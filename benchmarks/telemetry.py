@@ -19,8 +19,9 @@ from earlyphase.core.images import shuffled_batches
 from earlyphase.core.networks import network
 from earlyphase.core.networks.state import initial_state, load_state
 from earlyphase.core.schedules import sampled_iterations
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.telemetry import Telemetry
-from earlyphase.core.training import Run, Training, TrainingSettings
+from earlyphase.core.training import Run, Training
 from earlyphase.runtime.resume import ResumeFile, finish
 from earlyphase.study.study import read_study
 from machine import OtherLoad, describe

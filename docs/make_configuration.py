@@ -59,6 +59,8 @@ def kind(schema, definitions):
             return f"{'whole number' if name == 'integer' else 'number'}{limits(schema)}"
         case "null":
             return "nothing"
+        case list() as several:
+            return " or ".join(kind({"type": name}, definitions) for name in several)
     return "anything" if not schema.get("then") else "an entry, or a list of entries"
 
 

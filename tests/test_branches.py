@@ -32,7 +32,8 @@ from earlyphase.core.networks.lenet import conv, lenet_300_100
 from earlyphase.core.networks.resnet import resnet, resnet18
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.networks.vgg import vgg
-from earlyphase.core.training import Run, Training, TrainingSettings
+from earlyphase.core.settings import TrainingSettings
+from earlyphase.core.training import Run, Training
 from earlyphase.datasets.synthetic import synthetic
 from earlyphase.errors import InvalidInput
 from earlyphase.study.signatures import registered

@@ -16,8 +16,9 @@ from earlyphase.core.images import Images
 from earlyphase.core.masks import density, empty_layers, full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.tasks import Task, hold_out, rotation
-from earlyphase.core.training import Run, Training, TrainingSettings, evaluate, mean_gradient
+from earlyphase.core.training import Run, Training, evaluate, mean_gradient
 from earlyphase.errors import InvalidInput
 
 SHAPES = {"conv": (4, 3, 3, 3), "shortcut": (8, 4, 1, 1), "fc": (5, 8)}

@@ -101,7 +101,7 @@ def test_agrees_with_the_full_hessian(model, sample, statistics):
     values, vectors = np.linalg.eigh(hessian)
 
     loss = SampleLoss(model, sample, statistics=statistics)
-    pairs = top_eigenpairs(loss.product, len(gradient), 4, seed=0, tolerance=1e-10)
+    pairs = top_eigenpairs(loss.hessian_vector_product, len(gradient), 4, seed=0, tolerance=1e-10)
     assert loss.value == pytest.approx(value, rel=1e-10)
     assert relative_error(loss.gradient, gradient) < 1e-10
     np.testing.assert_allclose(pairs.values, values[::-1][:4], rtol=1e-6)
@@ -130,7 +130,7 @@ def test_product_agrees_with_a_difference_of_gradients(model, sample, statistics
         mode = "batch" if statistics == "batch" else "running"
         gradients.append(SampleLoss(moved, sample, statistics=mode).gradient)
     difference = (gradients[0] - gradients[1]) / 2e-6
-    assert relative_error(loss.product(direction), difference) < 1e-5
+    assert relative_error(loss.hessian_vector_product(direction), difference) < 1e-5
 
 
 def test_batches_add_up_to_the_sample(model, sample, rng):
@@ -140,7 +140,10 @@ def test_batches_add_up_to_the_sample(model, sample, rng):
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
     assert relative_error(parts.gradient, whole.gradient) < 1e-12
     for _ in range(2):  # a graph that is kept gives the same again
-        assert relative_error(parts.product(direction), whole.product(direction)) < 1e-12
+        assert (
+            relative_error(parts.hessian_vector_product(direction), whole.hessian_vector_product(direction))
+            < 1e-12
+        )
 
 
 def test_float32_is_as_good_as_its_rounding(model, sample):
@@ -148,7 +151,8 @@ def test_float32_is_as_good_as_its_rounding(model, sample):
     rounded = SampleLoss(model.float(), sample)
     dimension = len(exact.gradient)
     one, other = (
-        top_eigenpairs(loss.product, dimension, 4, seed=0, tolerance=1e-4) for loss in (exact, rounded)
+        top_eigenpairs(loss.hessian_vector_product, dimension, 4, seed=0, tolerance=1e-4)
+        for loss in (exact, rounded)
     )
     np.testing.assert_allclose(one.values, other.values, rtol=1e-4)
     assert subspace_overlap(one.vectors, other.vectors) == pytest.approx(1, abs=1e-4)
@@ -159,8 +163,10 @@ def test_measuring_leaves_the_network_and_a_kept_graph_alone(model, sample, stat
     before = state_of(model)
     loss = SampleLoss(model, sample, statistics=statistics)
     training_gradient(model, sample[0][:8], sample[1][:8])
-    product = loss.product(loss.gradient)
-    assert np.array_equal(product, SampleLoss(model, sample, statistics=statistics).product(loss.gradient))
+    product = loss.hessian_vector_product(loss.gradient)
+    assert np.array_equal(
+        product, SampleLoss(model, sample, statistics=statistics).hessian_vector_product(loss.gradient)
+    )
     after = state_of(model)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert not model.training

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from earlyphase.core.training import TrainingSettings
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_rows
 from earlyphase.study.configuration import catalogue, overlaid, read_files
@@ -148,10 +148,11 @@ def test_a_regime_holds_in_its_window_and_the_training_as_it_is_outside():
         )
         for iteration in range(320):
             inside = first <= iteration < last
-            assert bare.weight_decay_at(iteration) == (0 if inside else 0.001)
-            assert bare.augmentation_at(iteration) == (0, False)
-            assert padded.augmentation_at(iteration) == (2 if inside else 0, False)  # digits are not mirrored
-            assert padded.weight_decay_at(iteration) == 0.001
+            assert bare.at(iteration).weight_decay == (0 if inside else 0.001)
+            assert bare.augmentation_at(iteration).keywords == {"padding": 0, "flip": False}
+            padding = 2 if inside else 0  # digits are not mirrored
+            assert padded.augmentation_at(iteration).keywords == {"padding": padding, "flip": False}
+            assert padded.at(iteration).weight_decay == 0.001
 
 
 def test_a_regime_changes_what_it_names_throughout_and_nothing_else():

@@ -184,7 +184,7 @@ def test_stages_reach_what_they_run_and_no_more():
     data = reaches("commands.data.run", "datasets.embedded.digits")
     assert {
         "core.training.train",
-        "core.optimizer.MaskedSGD",
+        "core.optimizer.MaskedOptimizer",
         "core.images.shuffled_batches",
         "core.networks.resnet.ResNet",
     } <= dense

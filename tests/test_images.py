@@ -1,11 +1,13 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from earlyphase.core.images import (
-    Augmentation,
     Images,
-    augmentation_of,
+    crop_and_flip,
+    drawn_crops,
     epoch_order,
     iterations_per_epoch,
     shuffled_batches,
@@ -18,6 +20,10 @@ def make_images(rng, count=50, size=8, channels=3):
     labels = np.arange(count)  # a label names its image
     mean, std = np.float32([0.4, 0.5, 0.6])[:channels], np.float32([0.2, 0.25, 0.3])[:channels]
     return Images.from_arrays(pixels, labels, mean, std, torch.device("cpu")), pixels, mean, std
+
+
+def augmented(padding, flip):
+    return lambda iteration: partial(crop_and_flip, padding=padding, flip=flip)
 
 
 def slow_image(pixels, mean, std, padding, row, column, mirrored):
@@ -33,10 +39,10 @@ def slow_image(pixels, mean, std, padding, row, column, mirrored):
 @pytest.mark.parametrize(("padding", "flip"), [(0, False), (2, False), (0, True), (4, True)])
 def test_a_batch_is_what_its_definition_says(rng, padding, flip):
     images, pixels, mean, std = make_images(rng)
-    batch_at = shuffled_batches(images, 5, 16, lambda iteration: Augmentation(padding, flip))
+    batch_at = shuffled_batches(images, 5, 16, augmented(padding, flip))
     for iteration in (0, 3, 7):
         inputs, labels = batch_at(iteration)
-        row, column, mirrored = augmentation_of(iteration, 5, len(labels), padding, flip)
+        row, column, mirrored = drawn_crops(iteration, 5, len(labels), padding, flip)
         for i, label in enumerate(labels.tolist()):
             expected = slow_image(pixels[label], mean, std, padding, row[i], column[i], mirrored[i])
             np.testing.assert_allclose(inputs[i].numpy(), expected, atol=2e-5)
@@ -44,10 +50,10 @@ def test_a_batch_is_what_its_definition_says(rng, padding, flip):
 
 def test_the_batch_at_an_iteration_is_the_same_from_any_start(rng):
     images, *_ = make_images(rng)
-    from_zero = shuffled_batches(images, 1, 16, lambda iteration: Augmentation(2, True))
+    from_zero = shuffled_batches(images, 1, 16, augmented(2, True))
     seen = {iteration: from_zero(iteration) for iteration in range(20)}
     for start in (0, 1, 3, 4, 11, 19):
-        fresh = shuffled_batches(images, 1, 16, lambda iteration: Augmentation(2, True))
+        fresh = shuffled_batches(images, 1, 16, augmented(2, True))
         for iteration in range(start, 20):
             inputs, labels = fresh(iteration)
             assert torch.equal(inputs, seen[iteration][0])
@@ -74,7 +80,7 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 
 def test_augmentation_covers_its_range_evenly():
-    drawn = np.concatenate([augmentation_of(i, 0, 500, 4, True) for i in range(40)], axis=1)
+    drawn = np.concatenate([drawn_crops(i, 0, 500, 4, True) for i in range(40)], axis=1)
     for offsets in drawn[:2]:
         counts = np.bincount(offsets, minlength=9)
         assert len(counts) == 9
@@ -120,8 +126,8 @@ def test_a_single_image_that_is_left_over_sits_its_epoch_out(rng):
 def test_augmentation_is_a_function_of_the_iteration(rng):
     """Augmented up to iteration 3: from there on the batches are those of no augmentation, before not."""
     images, *_ = make_images(rng)
-    switched = shuffled_batches(images, 5, 16, lambda i: Augmentation(2, True) if i < 3 else Augmentation())
-    always = shuffled_batches(images, 5, 16, lambda i: Augmentation(2, True))
+    switched = shuffled_batches(images, 5, 16, lambda i: augmented(2 * (i < 3), i < 3)(i))
+    always = shuffled_batches(images, 5, 16, augmented(2, True))
     never = shuffled_batches(images, 5, 16)
     for iteration in range(6):
         same_as, other = (always, never) if iteration < 3 else (never, always)

@@ -222,12 +222,12 @@ def test_all_kinds_of_statistics_are_one_without_batch_norm(model, rng):
         SampleLoss(made(model), images, statistics=kind) for kind in ("none", "running", "sample", "batch")
     )
     direction = rng.normal(size=len(first.gradient))
-    product = first.product(direction)
+    product = first.hessian_vector_product(direction)
     assert np.linalg.norm(product) > 0
     for other in others:
         assert other.value == first.value
         assert np.array_equal(other.gradient, first.gradient)
-        assert np.array_equal(other.product(direction), product)
+        assert np.array_equal(other.hessian_vector_product(direction), product)
 
 
 @pytest.mark.parametrize("model", ["lenet", "conv"])

@@ -18,8 +18,8 @@ from earlyphase.core.images import Images, unaugmented
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.tasks import Task, task
-from earlyphase.core.training import TrainingSettings
 from earlyphase.datasets import dataset
 from earlyphase.runtime import calibration, machine
 from earlyphase.runtime.resume import named

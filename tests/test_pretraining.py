@@ -18,9 +18,10 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import density, full_mask, gather_kept, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
-from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
-from earlyphase.core.training import Run, Training, TrainingSettings, pruned_weights_are_zero
+from earlyphase.core.settings import TrainingSettings
+from earlyphase.core.training import Run, Training
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import judge, networks
 from earlyphase.results.claims.catalogue import packaged
@@ -43,6 +44,7 @@ from earlyphase.study.rules import read_rules
 from earlyphase.study.stages import STAGES, kept_iterations
 from earlyphase.study.study import Study
 from test_claims import verdict as judged
+from test_training import pruned_weights_are_zero
 
 ROOT = Path(__file__).parents[1]
 CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
@@ -263,13 +265,13 @@ def test_pretraining_on_the_own_task_is_the_dense_run_at_its_first_rate(folder):
 def test_a_continued_clock_takes_the_batches_and_rates_from_there_on(folder, monkeypatch):
     pretrain()
     rates = []
-    step = MaskedSGD.step
+    step = MaskedOptimizer.step
 
-    def recorded(self, loss, learning_rate, weight_decay):
+    def recorded(self, entry, learning_rate, weight_decay):
         rates.append(learning_rate)
-        step(self, loss, learning_rate, weight_decay)
+        step(self, entry, learning_rate, weight_decay)
 
-    monkeypatch.setattr(MaskedSGD, "step", recorded)
+    monkeypatch.setattr(MaskedOptimizer, "step", recorded)
     continued, kept = second_phase(start=5)
     assert kept == [5, 8] and rates == pytest.approx([0.01, 0.001, 0.001])
     restarted, _ = second_phase(name="restarted")
@@ -328,7 +330,7 @@ def test_a_killed_job_of_either_phase_ends_with_the_same_bytes(folder, ticket, m
     undisturbed = made(folder)
     for name in undisturbed:
         (folder / name).unlink()
-    step, left = MaskedSGD.step, [3, 4]
+    step, left = MaskedOptimizer.step, [3, 4]
     monkeypatch.setattr(ResumeFile, "due", lambda self: True)
 
     def mortal(self, *arguments):
@@ -339,7 +341,7 @@ def test_a_killed_job_of_either_phase_ends_with_the_same_bytes(folder, ticket, m
             left[0] -= 1
         step(self, *arguments)
 
-    monkeypatch.setattr(MaskedSGD, "step", mortal)
+    monkeypatch.setattr(MaskedOptimizer, "step", mortal)
     with pytest.raises(Killed):
         pretrain_ticket([{"function": "rewind"}])
     assert (folder / "resume").exists() and not (folder / "state").exists()

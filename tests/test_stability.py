@@ -1,4 +1,4 @@
-"""Two copies that part at k: their noise, the line between them, and what is said of it."""
+"""Two children trained from k: their noise, the line between them, and what is said of it."""
 
 import copy
 import re
@@ -12,17 +12,17 @@ from pandas import DataFrame, read_csv
 from torch import nn
 
 from earlyphase.commands.checkpoint import part
-from earlyphase.core.images import Augmentation, Images, shuffled_batches
+from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.stability import (
-    apart,
+    barrier,
+    distances,
     estimate_statistics,
     interpolated,
     line_between,
-    rise,
-    second_noise,
+    second_child_seed,
 )
 from earlyphase.core.training import evaluate
 from earlyphase.errors import InvalidInput
@@ -34,6 +34,7 @@ from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_
 from earlyphase.study.study import Study, read_study
 from test_figures import check_declaration
 from test_first_iterations import NAMES, TRAINING, command, folder, spec  # noqa: F401 - `folder` is a fixture
+from test_images import augmented
 from test_study import RULES, SCHEMA
 from test_timeline import telemetry
 
@@ -63,15 +64,20 @@ def two_states():
 
 def test_the_second_copy_has_an_order_and_an_augmentation_of_its_own(images):
     seen = {}
-    for name, seed in (("first", 3), ("again", 3), ("second", second_noise(3)), ("other", second_noise(4))):
-        batch_at = shuffled_batches(images, seed, 16, lambda iteration: Augmentation(1, True))
+    for name, seed in (
+        ("first", 3),
+        ("again", 3),
+        ("second", second_child_seed(3)),
+        ("other", second_child_seed(4)),
+    ):
+        batch_at = shuffled_batches(images, seed, 16, augmented(1, True))
         seen[name] = [batch_at(iteration) for iteration in range(5)]
     for name, same in (("again", True), ("second", False), ("other", False)):
         for (one, labels), (two, other_labels) in zip(seen["first"], seen[name], strict=True):
             assert torch.equal(labels, other_labels) == same
             assert torch.equal(one, two) == same
     assert not torch.equal(seen["second"][0][1], seen["other"][0][1])
-    assert second_noise(3) >= 2**62  # beside the seeds of all replicates
+    assert second_child_seed(3) >= 2**62  # beside the seeds of all replicates
 
 
 def test_the_line_begins_and_ends_at_the_copies_and_is_the_same_from_either_side():
@@ -114,16 +120,16 @@ def test_the_ends_are_evaluated_like_the_networks_themselves(images, inputs):
     ],
 )
 def test_instability_is_the_highest_error_above_the_mean_of_the_ends(errors, expected):
-    assert rise(errors) == pytest.approx(expected, nan_ok=True)
+    assert barrier(errors) == pytest.approx(expected, nan_ok=True)
 
 
 def test_two_copies_that_are_one_have_no_instability_and_no_distance(images, inputs):
     first, _ = two_states()
     errors = [row["error"] for row in line_between(network(), first, first, 4, inputs, images, nullcontext)]
-    assert rise(errors) == 0
+    assert barrier(errors) == 0
     start = {name: array + 1 for name, array in first.items()}
     mask = full_mask(first, prunable_names(network()))
-    found = apart(start, first, first, mask, list(mask))
+    found = distances(start, first, first, mask, list(mask))
     assert found["distance"] == found["distance_all"] == 0
     assert found["cosine_displacements"] == pytest.approx(1)
     assert found["cosine_weights"] == pytest.approx(1)
@@ -134,7 +140,7 @@ def test_distances_and_angles_against_vectors_written_by_hand():
     start = {name: np.zeros(size, np.float32) for name, size in shape.items()}
     first = {"a.weight": np.float32([[3, 0, 100]]), "b.bias": np.float32([2])}
     second = {"a.weight": np.float32([[0, 4, -100]]), "b.bias": np.float32([14])}
-    found = apart(start, first, second, {"a.weight": np.array([[True, True, False]])}, list(shape))
+    found = distances(start, first, second, {"a.weight": np.array([[True, True, False]])}, list(shape))
     assert found["distance"] == 5  # over what is kept
     assert found["distance_all"] == pytest.approx(np.sqrt(3**2 + 4**2 + 200**2 + 12**2))
     assert (found["first_displacement"], found["second_displacement"]) == (3, 4)
@@ -280,7 +286,7 @@ def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(
 
 
 def test_with_the_noise_of_the_first_copy_the_second_is_the_first(trained, monkeypatch):
-    monkeypatch.setattr("earlyphase.commands.stability.second_noise", lambda seed: seed)
+    monkeypatch.setattr("earlyphase.commands.stability.second_child_seed", lambda seed: seed)
     assert not second_copy("a", "--first", "it8", "--trajectory", "trajectory")
     (pair,) = read_csv("a-pair.csv").to_dict("records")
     assert pair["distance_all"] == pair["instability"] == pair["instability_loss"] == 0
@@ -296,7 +302,7 @@ def test_a_ticket_with_the_noise_of_its_round_is_that_ticket(trained, monkeypatc
                    "--out-weights", "w1", "--out-metrics", "i.csv", "--out-run", "i.json")  # fmt: skip
     assert not done
     assert not second_copy("a", "--first", "w1", "--mask", "m1", round=1)
-    monkeypatch.setattr("earlyphase.commands.stability.second_noise", lambda seed: seed)
+    monkeypatch.setattr("earlyphase.commands.stability.second_child_seed", lambda seed: seed)
     assert not second_copy("b", "--first", "w1", "--mask", "m1", round=1)
     (other,), (same,) = (read_csv(f"{out}-pair.csv").to_dict("records") for out in "ab")
     assert same["distance_all"] == same["instability"] == same["instability_loss"] == 0 < other["distance"]
@@ -330,7 +336,7 @@ def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_lin
         return line_between(model, first, second, *rest)
 
     steps = []
-    stepped = module.Job.carry_out
+    stepped = module.Job.train
 
     def watching(job, training, model, **options):
         def observe(iteration, model, *_):
@@ -348,7 +354,7 @@ def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_lin
 
         return stepped(job, replace(training, batch_at=batch_at), model, **options)
 
-    monkeypatch.setattr(module.Job, "carry_out", watching)
+    monkeypatch.setattr(module.Job, "train", watching)
     monkeypatch.setattr(module, "line_between", spying)
     assert not second_copy("t", "--first", "ticket", "--mask", "mask", round=1)
     assert steps == list(range(3, 8))

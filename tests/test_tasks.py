@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 from scipy.stats import norm
 
 from earlyphase.core.curvature import fixed_sample
-from earlyphase.core.images import Augmentation, Images, in_turn, shuffled_batches, unaugmented
+from earlyphase.core.images import Images, crop_and_flip, in_turn, shuffled_batches, unaugmented
 from earlyphase.core.streams import generator
 from earlyphase.core.tasks import (
     Task,
@@ -37,7 +38,7 @@ def images(rng):
 
 
 def augmented(iteration):
-    return Augmentation(crop_padding=2, flip=True)
+    return partial(crop_and_flip, padding=2, flip=True)
 
 
 @pytest.mark.parametrize("augmentation_at", [unaugmented, augmented])

@@ -13,15 +13,14 @@ from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
-from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.precision import autocast, use_precision
-from earlyphase.core.steps import GraphedStep, plain_step, step_of
+from earlyphase.core.settings import TrainingSettings
+from earlyphase.core.steps import GraphedBackward, backward_of, plain_backward
 from earlyphase.core.training import (
     Run,
     Training,
-    TrainingSettings,
     evaluate,
-    pruned_weights_are_zero,
     train,
 )
 from earlyphase.errors import InvalidInput
@@ -32,6 +31,20 @@ SPEC = {
     "momentum": 0.9, "weight_decay": 1e-3, "crop_padding": 1, "flip": True, "evaluate_every": 4,
 }  # fmt: skip
 SETTINGS = TrainingSettings.from_spec(SPEC)
+OPTIMIZERS = {
+    "sgd": {"function": "sgd", "momentum": 0.9},
+    "adam": {"function": "adam", "beta2": 0.99},
+    "adamw": {"function": "adamw", "epsilon": 1e-6},
+}
+EACH = pytest.mark.parametrize("entry", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+def pruned_weights_are_zero(weights, mask):
+    return all(not np.any(weights[name][~kept]) for name, kept in mask.items())
+
+
+def settings_with(entry, **changes):
+    return TrainingSettings.from_spec(SPEC | {"optimizer": entry} | changes)
 
 
 @pytest.fixture
@@ -48,15 +61,17 @@ def new_model(state=None):
     return model
 
 
-def advance(model, images, *, start=0, stop=12, mask=None, velocity=None, observe=lambda i: None):
-    optimizer = MaskedSGD(model, mask, SETTINGS.momentum)
-    if velocity:
-        optimizer.velocity = velocity
-    batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
-    training = Training(state_of(model), range(start, stop), batch_at, SETTINGS, mask, velocity)
+def advance(
+    model, images, *, start=0, stop=12, mask=None, state=None, observe=lambda i: None, settings=SETTINGS
+):
+    optimizer = MaskedOptimizer(model, mask, settings.optimizer)
+    if state:
+        optimizer.state = state
+    batch_at = shuffled_batches(images, 0, settings.batch_size, settings.augmentation_at)
+    training = Training(state_of(model), range(start, stop), batch_at, settings, mask, state)
     for iteration in train(model, optimizer, training, nullcontext):
         observe(iteration)
-    return state_of(model), optimizer.velocity
+    return state_of(model), optimizer.state
 
 
 def assert_same(one, other):
@@ -87,25 +102,49 @@ def test_equals_a_plain_loop_of_the_library(images):
         np.testing.assert_allclose(ours[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
 
 
-def test_one_step_is_that_of_the_library_bit_for_bit(images):
+def library_optimizer(model, entry):
+    """The optimiser of torch that an entry of `OPTIMIZERS` stands for, one parameter at a time."""
+    shared = {"lr": 0.1, "weight_decay": 1e-3, "foreach": False}
+    match entry["function"]:
+        case "sgd":
+            return torch.optim.SGD(model.parameters(), momentum=0.9, **shared)
+        case "adam":
+            return torch.optim.Adam(model.parameters(), betas=(0.9, 0.99), **shared)
+        case "adamw":
+            return torch.optim.AdamW(model.parameters(), eps=1e-6, **shared)
+
+
+@EACH
+@pytest.mark.parametrize("masked", [False, True])
+def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
+    """A hundred steps at a rate that changes, down the same gradients; the library's are masked by hand."""
     model, plain = new_model(), new_model()
-    ours = MaskedSGD(model, None, momentum=0.9)
-    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, foreach=False)
-    for seed in range(3):  # the same gradients for both, so that only the update is compared
-        generator = torch.Generator().manual_seed(seed)
+    mask = random_mask(state_of(model), model) if masked else None
+    ours, optimizer = MaskedOptimizer(model, mask, entry), library_optimizer(plain, entry)
+    kept = {name: torch.from_numpy(kept) for name, kept in (mask or {}).items()}
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in plain.named_parameters():
+        parameter.data *= kept.get(name, 1)
+    for iteration in range(100):
+        rate = optimizer.param_groups[0]["lr"] = 0.1 / (1 + iteration)
         targets = {name: torch.randn(p.shape, generator=generator) for name, p in plain.named_parameters()}
-        ours.step(sum((p * targets[name]).sum() for name, p in model.named_parameters()), 0.1, 1e-3)
-        optimizer.zero_grad()
-        sum((p * targets[name]).sum() for name, p in plain.named_parameters()).backward()
+        ours.backward(sum((p * targets[name]).sum() for name, p in model.named_parameters()))
+        ours.step(entry, rate, 1e-3)
+        for name, parameter in plain.named_parameters():
+            parameter.grad = targets[name] * kept.get(name, 1)
         optimizer.step()
-    assert_same(state_of(model), state_of(plain))
+        assert_same(state_of(model), state_of(plain))
+        for name, kept_part in (mask or {}).items():  # the state of pruned weights is zero as well
+            assert not any(
+                array[~kept_part].any() for key, array in ours.state.items() if key.endswith(f"/{name}")
+            )
 
 
 def test_a_training_job_does_not_import_the_compiler():
     """It takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
         "import sys, earlyphase.commands.imp_round, earlyphase.core.optimizer as o, earlyphase.core.networks.resnet as m;"
-        "o.MaskedSGD(m.resnet(3, 4, depth=8, width=4), None, 0.9);"
+        "o.MaskedOptimizer(m.resnet(3, 4, depth=8, width=4), None, {'function': 'adam'});"
         "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -116,23 +155,45 @@ def test_the_same_run_twice_is_the_same_bit_for_bit(images):
     assert_same(advance(new_model(), images)[0], advance(new_model(), images)[0])
 
 
+@EACH
 @pytest.mark.parametrize("k", [0, 1, 5, 11])
-def test_a_run_from_k_with_the_momentum_of_k_equals_the_uninterrupted_run(images, k):
-    whole, _ = advance(new_model(), images)
-    state, velocity = advance(new_model(), images, stop=k)
-    kept = full_mask(state, prunable_names(new_model()))
-    resumed, _ = advance(new_model(state), images, start=k, mask=kept, velocity=velocity)
+def test_a_run_from_k_with_the_optimizer_state_of_k_equals_the_uninterrupted_run(images, k, entry):
+    settings = settings_with(entry)
+    whole, _ = advance(new_model(), images, settings=settings)
+    weights, state = advance(new_model(), images, stop=k, settings=settings)
+    kept = full_mask(weights, prunable_names(new_model()))
+    resumed, _ = advance(new_model(weights), images, start=k, mask=kept, state=state, settings=settings)
     assert_same(whole, resumed)
 
 
-def test_momentum_matters_to_a_run_from_k(images):
-    whole, _ = advance(new_model(), images)
-    state, _ = advance(new_model(), images, stop=5)
-    rewound, _ = advance(new_model(state), images, start=5)
+@EACH
+def test_the_optimizer_state_matters_to_a_run_from_k(images, entry):
+    settings = settings_with(entry)
+    whole, _ = advance(new_model(), images, settings=settings)
+    weights, _ = advance(new_model(), images, stop=5, settings=settings)
+    rewound, _ = advance(new_model(weights), images, start=5, settings=settings)
     assert not np.array_equal(whole["conv.weight"], rewound["conv.weight"])
 
 
-def test_pruned_weights_are_exactly_zero_at_every_yield(images):
+def test_another_optimizer_in_a_window_begins_anew_and_one_with_the_same_state_goes_on(images):
+    """Adam in the iterations 4 to 8: the same as three runs, one after the other, each without a state."""
+    adam = {"optimizer": OPTIMIZERS["adam"]}
+    windowed = TrainingSettings.from_spec(SPEC | {"later": [[4, adam], [8, {"optimizer": None}]]})
+    whole, state = advance(new_model(), images, settings=windowed)
+    first, _ = advance(new_model(), images, stop=4)
+    second, _ = advance(new_model(first), images, start=4, stop=8, settings=settings_with(adam["optimizer"]))
+    third, momentum = advance(new_model(second), images, start=8)
+    assert_same(whole, third)
+    assert_same(state, momentum)
+    slower = TrainingSettings.from_spec(SPEC | {"later": [[4, {"momentum": 0.5}]]})
+    whole, _ = advance(new_model(), images, settings=slower)
+    first, momentum = advance(new_model(), images, stop=4)
+    resumed, _ = advance(new_model(first), images, start=4, state=momentum, settings=slower)
+    assert_same(whole, resumed)
+
+
+@EACH
+def test_pruned_weights_are_exactly_zero_at_every_yield(images, entry):
     model = new_model()
     mask = random_mask(state_of(model), model)
     seen = []
@@ -143,7 +204,7 @@ def test_pruned_weights_are_exactly_zero_at_every_yield(images):
         assert all(np.any(state[name][kept]) for name, kept in mask.items())
         seen.append(iteration)
 
-    advance(model, images, mask=mask, observe=observe)
+    advance(model, images, mask=mask, observe=observe, settings=settings_with(entry))
     assert seen == list(range(13))
 
 
@@ -195,7 +256,7 @@ def test_training_learns(images):
     advance(model, images)
     settings = TrainingSettings.from_spec(SPEC | {"learning_rate": 0.05, "milestones": [], "weight_decay": 0})
     training = Training(state_of(model), range(150), shuffled_batches(images, 0, 70), settings)
-    for _ in train(model, MaskedSGD(model, None, 0.9), training, nullcontext):
+    for _ in train(model, MaskedOptimizer(model, None, settings.optimizer), training, nullcontext):
         pass
     after = evaluate(model, images, nullcontext)
     assert after["loss"] < before / 2
@@ -203,7 +264,7 @@ def test_training_learns(images):
 
 
 def test_a_run_starts_from_its_training_whatever_the_model_holds(images):
-    """The state and the momentum at its first iteration: so it ends as the run that came to them."""
+    """The state of network and optimiser at its first iteration: so it ends as the run that came to them."""
     batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
     whole = Run(
         Training(state_of(new_model()), range(12), batch_at, SETTINGS),
@@ -213,18 +274,20 @@ def test_a_run_starts_from_its_training_whatever_the_model_holds(images):
         keep={6},
     )
     list(whole)
-    weights, velocity = whole.progress().states[6]
+    weights, optimizer_state = whole.progress().states[6]
     other = new_model(initial_state(new_model(), 1))
-    late = Training(weights, range(6, 12), batch_at, SETTINGS, velocity=velocity)
+    late = Training(weights, range(6, 12), batch_at, SETTINGS, optimizer_state=optimizer_state)
     run = Run(late, other, images, nullcontext)
     assert list(run) == list(range(6, 13))
     assert_same(run.progress().weights, whole.progress().weights)
-    assert_same(run.progress().velocity, whole.progress().velocity)
+    assert_same(run.progress().optimizer_state, whole.progress().optimizer_state)
 
 
+@EACH
 @pytest.mark.parametrize("k", [0, 1, 6, 11])
-def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
-    """State, momentum, evaluations, kept states and what an observer saw: all as if nothing had happened."""
+def test_a_resumed_run_ends_as_one_that_was_not_interrupted(images, k, entry):
+    """Weights, optimiser, evaluations, kept states and what an observer saw: as if nothing had happened."""
+    settings = settings_with(entry, schedule={"function": "cosine", "warmup": 3})
 
     class Counter:
         def __init__(self):
@@ -235,9 +298,9 @@ def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
 
     def new_run(observer):
         model = new_model()
-        batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
+        batch_at = shuffled_batches(images, 0, settings.batch_size, settings.augmentation_at)
         mask = random_mask(state_of(model), model)
-        training = Training(state_of(model), range(12), batch_at, SETTINGS, mask)
+        training = Training(state_of(model), range(12), batch_at, settings, mask)
         return Run(training, model, images, nullcontext, keep={1, 6, 12}, observer=observer)
 
     whole = new_run(Counter())
@@ -247,12 +310,12 @@ def test_a_run_that_was_set_down_ends_as_one_that_was_not(images, k):
     for iteration in first:
         if iteration == k:
             break
-    second.take_up(first.progress())
+    second.resume(first.progress())
     seen = list(second)
     assert seen == list(range(k, 13))
     expected, found = whole.progress(), second.progress()
     assert_same(expected.weights, found.weights)
-    assert_same(expected.velocity, found.velocity)
+    assert_same(expected.optimizer_state, found.optimizer_state)
     assert expected.rows == found.rows
     assert [row["iteration"] for row in found.rows] == [0, 4, 8, 12]
     assert expected.states.keys() == found.states.keys() == {1, 6, 12}
@@ -316,15 +379,20 @@ ON_GPU = pytest.mark.skipif(
 LONG = TrainingSettings.from_spec(SPEC | {"iterations": 60, "milestones": [25, 40]})
 
 
-def long_training(start, images, mask, first=0, velocity=None):
-    batch_at = shuffled_batches(images, 0, LONG.batch_size, LONG.augmentation_at)
-    return Training(start, range(first, 60), batch_at, LONG, mask, velocity)
+def long_training(start, images, mask, settings=LONG):
+    batch_at = shuffled_batches(images, 0, settings.batch_size, settings.augmentation_at)
+    return Training(start, range(60), batch_at, settings, mask)
 
 
 @ON_GPU
+@EACH
+@pytest.mark.parametrize("schedule", [None, {"function": "cosine", "warmup": 20}])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_a_step_replayed_as_a_graph_gives_the_bytes_of_one_that_python_launches(rng, precision):
-    """Over two milestones and with a smaller mini-batch in every epoch, each a graph of its own."""
+def test_a_gradient_replayed_as_a_graph_gives_the_bytes_of_one_that_python_launches(
+    rng, precision, schedule, entry
+):
+    """With a smaller mini-batch in every epoch, which has a graph of its own; the rate is in none."""
+    settings = settings_with(entry, iterations=60, milestones=[25, 40], schedule=schedule)
     use_precision(precision)
     pixels, labels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, 70)
     half = np.full(3, 0.5, np.float32)
@@ -334,20 +402,20 @@ def test_a_step_replayed_as_a_graph_gives_the_bytes_of_one_that_python_launches(
     context = partial(autocast, precision, "cuda")
     for graphs in (False, True):
         model = new_model(start).to("cuda")
-        training = long_training(start, images, mask)
-        optimizer = MaskedSGD(model, mask, LONG.momentum)
-        step = step_of(model, optimizer, context) if graphs else plain_step(model, optimizer, context)
-        for _ in train(model, optimizer, training, context, step=step):
+        training = long_training(start, images, mask, settings)
+        optimizer = MaskedOptimizer(model, mask, entry)
+        backward = (backward_of if graphs else plain_backward)(model, optimizer, context)
+        for _ in train(model, optimizer, training, context, backward=backward):
             assert pruned_weights_are_zero(state_of(model), mask)
-        ends.append((state_of(model), optimizer.velocity))
-    assert isinstance(step, GraphedStep) and len(step.graphs) >= 4  # each rate, and the smaller mini-batch
+        ends.append((state_of(model), optimizer.state))
+    assert isinstance(backward, GraphedBackward) and len(backward.graphs) == 2
     assert_same(ends[0][0], ends[1][0])
     assert_same(ends[0][1], ends[1][1])
 
 
 @ON_GPU
 @pytest.mark.parametrize("stop", [1, 20, 41])
-def test_a_run_on_a_gpu_that_was_set_down_ends_with_the_same_bytes(rng, stop):
+def test_a_resumed_run_on_a_gpu_ends_with_the_same_bytes(rng, stop):
     use_precision("float32")
     pixels, labels = rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8), rng.integers(0, 4, 70)
     half = np.full(3, 0.5, np.float32)
@@ -363,11 +431,11 @@ def test_a_run_on_a_gpu_that_was_set_down_ends_with_the_same_bytes(rng, stop):
                 run = Run(
                     long_training(start, images, mask), new_model(start).to("cuda"), images, nullcontext
                 )
-                run.take_up(progress)
+                run.resume(progress)
                 for _ in run:
                     pass
                 break
         ended.append(run.progress())
     assert_same(ended[0].weights, ended[1].weights)
-    assert_same(ended[0].velocity, ended[1].velocity)
+    assert_same(ended[0].optimizer_state, ended[1].optimizer_state)
     assert ended[0].rows == ended[1].rows

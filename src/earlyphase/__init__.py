@@ -1,8 +1,9 @@
 """The early phase of neural network training, as a graph of files.
 
-What a plugin needs is offered here: the decorators `branch`, `criterion`, `dataset`, `figure`, `network`,
-`task`; what their functions take and return, `Ticket`, `Pruning`, `DataSet`, `Images`, `Task`; `generator`,
-an independent random stream for each purpose; and `InvalidInput`, whose message is shown to the user.
+What a plugin needs is offered here: the decorators `augmentation`, `branch`, `criterion`, `dataset`,
+`figure`, `initialisation`, `network`, `optimizer`, `schedule`, `task`; what their functions take and return,
+`Ticket`, `Pruning`, `DataSet`, `Images`, `Law`, `Task`; `generator`, an independent random stream for each
+purpose; and `InvalidInput`, whose message is shown to the user.
 """
 
 from importlib import import_module
@@ -10,13 +11,18 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 PUBLIC = {  # name -> module below this package
+    "augmentation": "registry",
     "branch": "registry",
     "criterion": "registry",
     "dataset": "registry",
     "figure": "registry",
+    "initialisation": "registry",
     "measure": "registry",
     "network": "registry",
+    "optimizer": "registry",
+    "schedule": "registry",
     "task": "registry",
+    "Law": "core.initial",
     "Ticket": "core.branches",
     "Pruning": "core.criteria",
     "DataSet": "datasets",

@@ -1,7 +1,9 @@
 """Names in the configuration bound to functions, by one decorator for each kind of variation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
+from typing import Any
 
 from earlyphase.errors import InvalidInput
 
@@ -40,11 +42,24 @@ class Registry(dict[str, Callable]):
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise InvalidInput(f"unknown {self.kind} {name!r}{hint} (known: {', '.join(sorted(self))})")
 
+    def bound(self, entry: Mapping[str, Any]) -> Callable:
+        """Return the function that an entry names under `function`, with the entry's other values bound.
+
+        Raises:
+            InvalidInput: nothing has that name.
+        """
+        arguments = {name: value for name, value in entry.items() if name != "function"}
+        return partial(self.named(entry["function"]), **arguments)
+
 
 dataset = Registry("data set")  # (**arguments) -> DataSet
 network = Registry("network")  # (channels, classes, **arguments) -> torch.nn.Module
 task = Registry("task")  # (Task, seed, **arguments) -> Task
 branch = Registry("perturbation")  # (Ticket, seed, **arguments) -> Ticket
 criterion = Registry("criterion")  # (Pruning, seed, **arguments) -> Mask
+optimizer = Registry("optimiser")  # (weights, gradient, state, learning rate, weight decay, **arguments)
+schedule = Registry("schedule")  # (iteration, length, **arguments) -> factor of the learning rate
+initialisation = Registry("law of initialisation")  # (shape, **arguments) -> Law
+augmentation = Registry("augmentation")  # (pixels, seed, iteration, **arguments) -> pixels
 figure = Registry("figure")  # (tables, **arguments) -> matplotlib Figure, DataFrame
 measure = Registry("measure")  # (tables, **arguments) -> DataFrame of contrasts, or quantities

@@ -17,13 +17,13 @@ the reshuffled ones need a ticket of k = 0:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from earlyphase.core.criteria import Pruning, magnitude, magnitude_at_k, movement
-from earlyphase.core.initial import draw_initial, initial_std
+from earlyphase.core.initial import USUAL, draw_initial, initial_std
 from earlyphase.core.masks import Mask, Ranked, Weights, density, gather_kept, scatter_kept
 from earlyphase.core.streams import generator
 from earlyphase.core.symmetry import channels_of, renamed
@@ -56,6 +56,7 @@ class Ticket:
         iteration: the clock at which training starts: k.
         round: of pruning, that found the mask; at least 1.
         reference: what the size of a change is measured against; None is `weights` before the first branch.
+        initialisation: the law of initial weights: a registered function and its arguments.
     """
 
     weights: Weights
@@ -65,6 +66,7 @@ class Ticket:
     iteration: int
     round: int
     reference: Weights | None = None
+    initialisation: Mapping[str, Any] = field(default_factory=lambda: USUAL)
 
 
 def apply(entries: Sequence[Mapping], ticket: Ticket, seed: int) -> Ticket:
@@ -74,8 +76,7 @@ def apply(entries: Sequence[Mapping], ticket: Ticket, seed: int) -> Ticket:
         entries: of each branch its `function` and that function's arguments.
     """
     for entry in entries:
-        arguments = {name: value for name, value in entry.items() if name != "function"}
-        ticket = branch.named(entry["function"])(ticket, seed, **arguments)
+        ticket = branch.bound(entry)(ticket, seed)
     return ticket
 
 
@@ -136,7 +137,8 @@ def constant(ticket: Ticket, seed: int, *, signs: State) -> Ticket:
     Source: Zhou et al. 2019, section 4.
     """
     flat = {
-        name: np.full(kept.shape, initial_std(kept.shape), np.float32) for name, kept in ticket.mask.items()
+        name: np.full(kept.shape, initial_std(kept.shape, ticket.initialisation), np.float32)
+        for name, kept in ticket.mask.items()
     }
     return _with_signs(ticket, seed, flat, signs)
 
@@ -181,9 +183,8 @@ def gaussian_noise(ticket: Ticket, seed: int, *, scale: Annotated[float, {"minim
 
     Source: Frankle, Schwab & Morcos 2020, Figure 7.
     """
-    return _with_noise(
-        ticket, seed, {name: scale * initial_std(kept.shape) for name, kept in ticket.mask.items()}
-    )
+    std = {name: scale * initial_std(kept.shape, ticket.initialisation) for name, kept in ticket.mask.items()}
+    return _with_noise(ticket, seed, std)
 
 
 @branch(needs={"scope": {"kernel": "convolutions"}})
@@ -312,7 +313,7 @@ def _state(ticket: Ticket, seed: int, source: State) -> Weights:
             return ticket.initial
         case "fresh":
             return {
-                name: draw_initial(name, kept.shape, seed, "perturb fresh")
+                name: draw_initial(name, kept.shape, seed, "perturb fresh", ticket.initialisation)
                 for name, kept in ticket.mask.items()
             }
     raise InvalidInput(f"signs and magnitudes come from k, 0 or fresh, not from {source!r}")

@@ -118,8 +118,7 @@ def prune(entry: dict, given: Pruning, seed: int) -> Mask:
     Raises:
         InvalidInput: what it returns is no smaller mask.
     """
-    arguments = {name: value for name, value in entry.items() if name != "function"}
-    mask = criterion.named(entry["function"])(given, seed, **arguments)
+    mask = criterion.bound(entry)(given, seed)
     if mask.keys() != given.mask.keys() or any(
         (mask[name] & ~kept).any() for name, kept in given.mask.items()
     ):

@@ -1,12 +1,13 @@
 """The Hessian's top subspace, and how much of the gradient lies in it.
 
 The loss is the mean cross-entropy on a fixed, unaugmented sample, without weight decay, over all
-parameters. Its Hessian is never formed: an eigen-solver asks for products with it.
+parameters. Its Hessian is never formed: an eigen-solver asks for Hessian-vector products.
 
 A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from torch import nn
 
 from earlyphase.core.images import Batch
 from earlyphase.core.precision import full_precision
+from earlyphase.core.stability import estimate_statistics
 from earlyphase.core.streams import generator
 from earlyphase.core.subspaces import random_subspace, share_in
 from earlyphase.core.tasks import Task, sample_at
@@ -81,18 +83,6 @@ def fix_norms(model: nn.Module) -> None:
                 setattr(module, name, FixedNorm(child))
 
 
-@torch.no_grad()
-def use_statistics_of(sample: Batch, model: nn.Module, batch: int) -> None:
-    """Set the running statistics of batch norm to the averages over `sample`, in place."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # the plain average over batches
-    model.train()
-    for inputs, _ in in_parts(sample, batch):
-        model(inputs.to(next(model.parameters()).dtype))
-
-
 def forget_statistics(model: nn.Module) -> None:
     """Have batch norm normalise each batch by its own statistics and record none, in place."""
     for module in model.modules():
@@ -118,7 +108,7 @@ def prepared(model: nn.Module, sample: Batch, statistics: str, batch: int) -> nn
         forget_statistics(copied)
         return copied.train()
     if statistics == "sample":
-        use_statistics_of(sample, copied, batch)
+        estimate_statistics(copied, sample[0].to(next(copied.parameters()).dtype), nullcontext)
     elif statistics not in ("running", "none"):
         raise InvalidInput(f"unknown statistics {statistics!r} (known: batch, none, running, sample)")
     fix_norms(copied)
@@ -192,8 +182,8 @@ class SampleLoss:
                 gradients = torch.autograd.grad(loss, self._parameters, create_graph=True)
             yield loss.item(), gradients
 
-    def product(self, vector: np.ndarray) -> np.ndarray:
-        """Hessian times `vector`: float64 (d,), by backpropagation through the gradient."""
+    def hessian_vector_product(self, vector: np.ndarray) -> np.ndarray:
+        """Hessian-vector product: float64 (d,), by backpropagation through the gradient."""
         first = self._parameters[0]
         parts = torch.from_numpy(vector.ravel()).to(first).split([p.numel() for p in self._parameters])
         directions = [part.view(p.shape) for part, p in zip(parts, self._parameters, strict=True)]
@@ -296,7 +286,7 @@ def measure(
         its expectation k / d; `residual`, the largest; `products`.
     """
     dimension = len(loss.gradient)
-    pairs = top_eigenpairs(loss.product, dimension, count, seed=seed, tolerance=tolerance)
+    pairs = top_eigenpairs(loss.hessian_vector_product, dimension, count, seed=seed, tolerance=tolerance)
     row = {
         "loss": loss.value,
         "gradient_norm": float(np.linalg.norm(loss.gradient)),

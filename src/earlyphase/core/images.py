@@ -7,28 +7,24 @@ run from 0 saw there.
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from earlyphase.core.streams import generator
+from earlyphase.registry import augmentation
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (B, C, H, W) float32, labels (B,) int64
 BatchAt = Callable[[int], Batch]
+Augment = Callable[[torch.Tensor, int, int], torch.Tensor]  # (pixels, seed, iteration) -> pixels
+Padding = Annotated[int, {"minimum": 0, "maximum": 64, "description": "pixels of black around an image"}]
 
 
-class Augmentation(NamedTuple):
-    """How the images of one mini-batch are varied."""
-
-    crop_padding: int = 0  # pixels of black around an image before a crop of its own size is taken
-    flip: bool = False  # whether each image is mirrored left to right with probability 1/2
-
-
-def unaugmented(iteration: int) -> Augmentation:
+def unaugmented(iteration: int) -> Augment:
     """Vary nothing, at any iteration."""
-    return Augmentation()
+    return lambda pixels, seed, iteration: pixels
 
 
 @dataclass(frozen=True)
@@ -88,15 +84,40 @@ def epoch_order(epoch: int, seed: int, examples: int) -> np.ndarray:
     return generator(seed, "order", epoch).permutation(examples)
 
 
-def augmentation_of(iteration: int, seed: int, batch: int, crop_padding: int, flip: bool) -> np.ndarray:
-    """Draw the augmentation of one mini-batch: int64 (3, batch).
+@augmentation
+def crop_and_flip(
+    pixels: torch.Tensor, seed: int, iteration: int, *, padding: Padding = 0, flip: bool = False
+) -> torch.Tensor:
+    """Crop each image at random out of itself with a margin of black, and mirror it with probability 1/2.
+
+    Args:
+        pixels: uint8 (B, H, W, C).
+        seed: the replicate.
+        iteration: of the mini-batch.
+        padding: pixels of black on each side of an image before a crop of its own size is taken.
+        flip: whether images are mirrored left to right.
 
     Returns:
-        Row offset and column offset of each crop, in [0, 2 * crop_padding], and 1 where it is mirrored.
+        uint8 (B, H, W, C).
+    """
+    if not padding and not flip:
+        return pixels
+    drawn = drawn_crops(iteration, seed, len(pixels), padding, flip)
+    row, column, mirrored = torch.from_numpy(drawn).to(pixels.device, non_blocking=True)
+    every = torch.arange(len(pixels), device=pixels.device)
+    pixels = crop_windows(pixels, padding)[every, row, column]
+    return torch.where(mirrored.bool().view(-1, 1, 1, 1), pixels.flip(2), pixels) if flip else pixels
+
+
+def drawn_crops(iteration: int, seed: int, batch: int, padding: int, flip: bool) -> np.ndarray:
+    """Draw the crops of one mini-batch: int64 (3, batch).
+
+    Returns:
+        Row offset and column offset of each crop, in [0, 2 * padding], and 1 where it is mirrored.
     """
     stream = generator(seed, "augmentation", iteration)
     drawn = np.zeros((3, batch), np.int64)
-    drawn[:2] = stream.integers(0, 2 * crop_padding, (2, batch), endpoint=True)
+    drawn[:2] = stream.integers(0, 2 * padding, (2, batch), endpoint=True)
     if flip:
         drawn[2] = stream.integers(0, 1, batch, endpoint=True)
     return drawn
@@ -123,7 +144,7 @@ def crop_windows(pixels: torch.Tensor, padding: int) -> torch.Tensor:
 
 
 def shuffled_batches(
-    images: Images, seed: int, batch_size: int, augmentation_at: Callable[[int], Augmentation] = unaugmented
+    images: Images, seed: int, batch_size: int, augmentation_at: Callable[[int], Augment] = unaugmented
 ) -> BatchAt:
     """Return `batch_at`: iteration -> normalised, augmented mini-batch.
 
@@ -140,21 +161,10 @@ def shuffled_batches(
     def order_of(epoch: int) -> torch.Tensor:
         return torch.from_numpy(epoch_order(epoch, seed, len(images))).to(device)
 
-    @cache
-    def windows_of(crop_padding: int) -> torch.Tensor:
-        return crop_windows(images.pixels, crop_padding)
-
     def batch_at(iteration: int) -> Batch:
         epoch, step = divmod(iteration, per_epoch)
         chosen = order_of(epoch)[step * batch_size : (step + 1) * batch_size]
-        crop_padding, flip = augmentation_at(iteration)
-        if not crop_padding and not flip:
-            return images.normalise(images.pixels[chosen]), images.labels[chosen]
-        drawn = augmentation_of(iteration, seed, len(chosen), crop_padding, flip)
-        row, column, mirrored = torch.from_numpy(drawn).to(device, non_blocking=True)
-        pixels = windows_of(crop_padding)[chosen, row, column]
-        if flip:
-            pixels = torch.where(mirrored.bool().view(-1, 1, 1, 1), pixels.flip(2), pixels)
+        pixels = augmentation_at(iteration)(images.pixels[chosen], seed, iteration)
         return images.normalise(pixels), images.labels[chosen]
 
     return batch_at

@@ -1,7 +1,7 @@
-"""Stability to the noise of SGD: two copies that part at iteration k, and the line between their ends.
+"""Stability to the noise of SGD: two children trained from iteration k, and the line between them.
 
-Both copies have the same state at k; from there on each sees the training images in an order and with an
-augmentation of its own. Where the error on the line between the two trained copies rises above that of its
+Both children start from the network's state at k; each sees the training images in an order and with an
+augmentation of its own. Where the error on the line between the two trained children rises above that of its
 ends, the noise has led them to different minima.
 
 Source: Frankle, Dziugaite, Roy & Carbin 2020, "Linear mode connectivity and the lottery ticket hypothesis".
@@ -26,11 +26,11 @@ from earlyphase.core.training import EVALUATION_BATCH, evaluate
 Autocast = Callable[[], AbstractContextManager]
 
 
-def second_noise(seed: int) -> int:
-    """Seed of the data order and of the augmentation of the second copy in the replicate `seed`.
+def second_child_seed(seed: int) -> int:
+    """Seed of the data order and of the augmentation of the second child in the replicate `seed`.
 
-    The first copy has the ordinary noise, that of `seed` itself. What comes out is at least 2^62, so that it
-    is no replicate's seed.
+    The first child has the ordinary noise, that of `seed` itself. The seed is at least 2^62, so that it is
+    no replicate's.
     """
     return int(generator(seed, "second noise of SGD").integers(2**62, 2**63))
 
@@ -88,7 +88,7 @@ def line_between(
     test: Images,
     autocast: Autocast,
 ) -> list[dict[str, float]]:
-    """Measure test error and loss on the straight line from one trained copy to the other.
+    """Measure test error and loss on the straight line from one trained child to the other.
 
     All parameters are interpolated, those of batch norm included. Its running statistics belong to no point
     between two networks, so they are estimated anew at every point, at the ends as well.
@@ -114,30 +114,32 @@ def line_between(
     return rows
 
 
-def rise(values: Sequence[float]) -> float:
-    """How far the highest of the values on a line lies above the mean of its ends; of errors: instability.
+def barrier(values: Sequence[float]) -> float:
+    """Height of the barrier on a line: its highest value less the mean of its two ends.
 
-    It is never negative, as the ends are among the values. NaN where one of them is.
+    The barrier of the error is the instability to SGD noise. It is never negative, since the ends are among
+    the values, and NaN where one of them is.
     """
     return float(np.max(values) - (values[0] + values[-1]) / 2)
 
 
-def apart(
+def distances(
     start: Weights, first: Weights, second: Weights, mask: Mask, names: Sequence[str]
 ) -> dict[str, float]:
-    """How far two copies have gone from where they parted, and from each other.
+    """Distances of two trained children from the state they started from, and from each other.
 
     Args:
-        start: the state at which they parted.
-        first: the state of one at the end of training; `second`, of the other.
-        mask: the prunable weights that are kept, over which all is measured that does not say otherwise.
-        names: of all parameters.
+        start: the state that both started from.
+        first: the state of the first child at the end of training.
+        second: the state of the second child there.
+        mask: the prunable weights that are kept; measures are over these unless they say otherwise.
+        names: names of all parameters.
 
     Returns:
-        `distance`, L2, between the copies; `distance_all`, likewise over all parameters, so with biases and
+        `distance`, L2, between the children; `distance_all`, likewise over all parameters, so with biases and
         the scale and shift of batch norm, but not its running statistics; `first_displacement` and
         `second_displacement`, L2, from the start; `cosine_displacements` of the angle between these two, and
-        `cosine_weights` between the copies themselves.
+        `cosine_weights` of the angle between the children's weights.
     """
     origin, one, other = (_exact(gather_kept(state, mask)) for state in (start, first, second))
     whole = np.concatenate([(_exact(first[name]) - _exact(second[name])).ravel() for name in names])

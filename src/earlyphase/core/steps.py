@@ -1,7 +1,9 @@
-"""One step of training, and the same step replayed as a CUDA graph.
+"""The gradient of a mini-batch, and the same computation replayed as a CUDA graph.
 
-A step of a small network is some five hundred kernels of a few microseconds each, so that a GPU waits for
-Python to launch them. A CUDA graph launches all of them at once: the same kernels on the same numbers.
+The forward and the backward pass of a small network are some five hundred kernels of a few microseconds each,
+so that a GPU waits for Python to launch them. A CUDA graph launches all of them at once: the same kernels on
+the same numbers. Python then launches the optimiser's update, a few operations on one vector. So the learning
+rate and weight decay may change at every step, and are constants of no graph.
 """
 
 from collections import Counter
@@ -12,75 +14,72 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from earlyphase.core.optimizer import MaskedSGD
+from earlyphase.core.optimizer import MaskedOptimizer
 
-# Takes the images and labels of a mini-batch, the learning rate and the weight decay.
-Step = Callable[[torch.Tensor, torch.Tensor, float, float], None]
+# Takes the images and labels of a mini-batch; leaves the gradient in the parameters.
+Backward = Callable[[torch.Tensor, torch.Tensor], None]
 
-Kind = tuple[torch.Size, float, float]  # shape of a mini-batch, learning rate, weight decay
-
-BEFORE_CAPTURE = 3  # steps of a kind that are taken as usual; in these, libraries load their kernels
+BEFORE_CAPTURE = 3  # mini-batches of a shape that go the usual way; in these, libraries load their kernels
 
 
-def step_of(model: nn.Module, optimizer: MaskedSGD, autocast: Callable[[], AbstractContextManager]) -> Step:
-    """The fastest way to take a step on the device that `model` is on."""
-    plain = plain_step(model, optimizer, autocast)
+def backward_of(
+    model: nn.Module, optimizer: MaskedOptimizer, autocast: Callable[[], AbstractContextManager]
+) -> Backward:
+    """The fastest way to compute a gradient on the device that `model` is on."""
+    plain = plain_backward(model, optimizer, autocast)
     on_gpu = next(model.parameters()).device.type == "cuda"
-    return GraphedStep(plain) if on_gpu else plain
+    return GraphedBackward(plain) if on_gpu else plain
 
 
-def plain_step(
-    model: nn.Module, optimizer: MaskedSGD, autocast: Callable[[], AbstractContextManager]
-) -> Step:
-    """A step as Python launches it: the loss of a mini-batch, its gradient, the update."""
+def plain_backward(
+    model: nn.Module, optimizer: MaskedOptimizer, autocast: Callable[[], AbstractContextManager]
+) -> Backward:
+    """The loss of a mini-batch and its gradient, as Python launches them."""
 
-    def step(images: torch.Tensor, labels: torch.Tensor, learning_rate: float, weight_decay: float) -> None:
+    def backward(images: torch.Tensor, labels: torch.Tensor) -> None:
         with autocast():
             loss = F.cross_entropy(model(images), labels)
-        optimizer.step(loss, learning_rate, weight_decay)
+        optimizer.backward(loss)
 
-    return step
+    return backward
 
 
-class GraphedStep:
-    """Steps on a GPU: the first of a kind as Python launches them, all further ones as one CUDA graph.
+class GraphedBackward:
+    """Gradients on a GPU: the first of a shape as Python launches them, all further ones as one CUDA graph.
 
-    Steps are of one kind if their mini-batches have one shape and their learning rate and weight decay are
-    the same, for these are constants of a graph. The graphs share their memory, since none runs beside
-    another and none hands anything on but parameters, momentum and batch norm's statistics.
+    There is a graph for each shape of a mini-batch. The graphs share their memory, since none runs beside
+    another and none hands anything on but gradients and batch norm's statistics.
     """
 
-    def __init__(self, plain: Step) -> None:
+    def __init__(self, plain: Backward) -> None:
         self._plain = plain
-        self._taken: Counter[Kind] = Counter()
-        self.graphs: dict[Kind, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]] = {}
+        self._taken: Counter[torch.Size] = Counter()
+        self.graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]] = {}
         self._aside = torch.cuda.Stream()  # torch asks for steps before a capture to be on another stream
         self._pool = torch.cuda.graph_pool_handle()
 
-    def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float, weight_decay: float
-    ) -> None:
-        """Take a step on a mini-batch."""
-        kind = (images.shape, learning_rate, weight_decay)
-        if kind not in self.graphs and self._taken[kind] < BEFORE_CAPTURE:
-            self._taken[kind] += 1
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Compute the gradient of a mini-batch."""
+        shape = images.shape
+        if shape not in self.graphs and self._taken[shape] < BEFORE_CAPTURE:
+            self._taken[shape] += 1
             self._aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._aside):
-                self._plain(images, labels, learning_rate, weight_decay)
+                self._plain(images, labels)
             torch.cuda.current_stream().wait_stream(self._aside)
             return
-        if kind not in self.graphs:
-            self.graphs[kind] = self._captured(images, labels, learning_rate, weight_decay)
-        graph, given_images, given_labels = self.graphs[kind]
+        if shape not in self.graphs:
+            self.graphs[shape] = self._captured(images, labels)
+        graph, given_images, given_labels = self.graphs[shape]
         given_images.copy_(images)
         given_labels.copy_(labels)
         graph.replay()
 
     def _captured(
-        self, images: torch.Tensor, labels: torch.Tensor, learning_rate: float, weight_decay: float
+        self, images: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]:
-        """A step as a graph, which is not taken yet, and the tensors that it reads a mini-batch from."""
+        """The computation as a graph, which has not run yet, and the tensors it reads a mini-batch from."""
         graph, given_images, given_labels = torch.cuda.CUDAGraph(), images.clone(), labels.clone()
         with torch.cuda.graph(graph, pool=self._pool, stream=self._aside):
-            self._plain(given_images, given_labels, learning_rate, weight_decay)
+            self._plain(given_images, given_labels)
         return graph, given_images, given_labels

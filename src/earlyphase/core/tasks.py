@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from earlyphase.core.images import Augmentation, Batch, BatchAt, Images, in_turn, shuffled_batches
+from earlyphase.core.images import Augment, Batch, BatchAt, Images, in_turn, shuffled_batches
 from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import task
@@ -33,7 +33,7 @@ class Task:
     deficits: "tuple[tuple[range, Task], ...]" = ()  # iterations, and what is learnt in these instead
     validation: Images | None = None  # held out of the training images, to choose when to stop
 
-    def batches(self, seed: int, batch_size: int, augmentation_at: Callable[[int], Augmentation]) -> BatchAt:
+    def batches(self, seed: int, batch_size: int, augmentation_at: Callable[[int], Augment]) -> BatchAt:
         """Return `batch_at`: iteration -> mini-batch, in the order and with the augmentation of `seed`."""
         batch_at = shuffled_batches(self.train, seed, batch_size, augmentation_at)
         if self.change is not None:
@@ -58,8 +58,7 @@ def apply(entries: Sequence[Mapping], given: Task, seed: int) -> Task:
         entries: of each task its `function` and that function's arguments.
     """
     for entry in entries:
-        arguments = {name: value for name, value in entry.items() if name != "function"}
-        given = task.named(entry["function"])(given, seed, **arguments)
+        given = task.bound(entry)(given, seed)
     return given
 
 

@@ -77,10 +77,10 @@ class ResumeFile:
         for name, array in tensors.items():
             part, tensor_name = name.split("/", 1)
             parts.setdefault(part, {})[tensor_name] = array
-        states = {at: (parts[f"weights{at}"], parts[f"velocity{at}"]) for at in header["states"]}
+        states = {at: (parts[f"weights{at}"], parts.get(f"optimizer{at}", {})) for at in header["states"]}
         self.seconds = header["seconds"]
         return Progress(
-            header["iteration"], parts["weights"], parts["velocity"], header["rows"], states,
+            header["iteration"], parts["weights"], parts.get("optimizer", {}), header["rows"], states,
             parts.get("seen", {}),
         )  # fmt: skip
 
@@ -91,10 +91,10 @@ class ResumeFile:
     def save(self, progress: Progress) -> None:
         """Write `progress`; the next save is due after the interval, later where saving is slow."""
         began = time.monotonic()
-        tensors = named("weights", progress.weights) | named("velocity", progress.velocity)
+        tensors = named("weights", progress.weights) | named("optimizer", progress.optimizer_state)
         tensors |= named("seen", progress.seen)
-        for iteration, (weights, velocity) in progress.states.items():
-            tensors |= named(f"weights{iteration}", weights) | named(f"velocity{iteration}", velocity)
+        for iteration, (weights, state) in progress.states.items():
+            tensors |= named(f"weights{iteration}", weights) | named(f"optimizer{iteration}", state)
         save_tensors(
             self.path, "progress", tensors, identity=self.identity, iteration=progress.iteration,
             rows=progress.rows, seconds=self.seconds, states=list(progress.states),
@@ -138,7 +138,7 @@ def finish(run: Run, resume: ResumeFile) -> Progress:
     stop, reported = run.training.span.stop, 0
     if (progress := resume.load()) is not None:
         print(f"resuming at iteration {progress.iteration}", flush=True)
-        run.take_up(progress)
+        run.resume(progress)
         reported = len(run.rows)
     clock, pace = time.monotonic(), Pace(stop)
     with noticing_termination() as noticed:

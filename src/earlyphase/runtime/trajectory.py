@@ -1,4 +1,4 @@
-"""The states that a dense run kept, in one file: weights and momentum at chosen iterations."""
+"""The states that a dense run kept, in one file: weights and the optimiser's state at chosen iterations."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +10,11 @@ KIND = "trajectory"
 
 
 def save_trajectory(path: str | Path, states: Mapping[int, tuple[Weights, Weights]]) -> None:
-    """Write the weights and the momentum at each iteration."""
-    tensors = {
-        f"{iteration}/{part}/{name}": array
-        for iteration, state in states.items()
-        for part, arrays in zip(("weights", "velocity"), state, strict=True)
-        for name, array in arrays.items()
-    }
+    """Write the weights and the state of the optimiser at each iteration."""
+    tensors = {}
+    for iteration, (weights, optimizer_state) in states.items():
+        tensors |= {f"{iteration}/weights/{name}": array for name, array in weights.items()}
+        tensors |= {f"{iteration}/{name}": array for name, array in optimizer_state.items()}
     save_tensors(path, KIND, tensors, iterations=list(states))
 
 
@@ -27,10 +25,12 @@ def kept_states(path: str | Path) -> dict[int, Weights]:
 
 
 def kept_before(path: str | Path, k: int) -> tuple[int, Weights, Weights]:
-    """Read the last iteration up to k whose state was kept; its weights and its momentum."""
+    """Read the last iteration up to k whose state was kept; its weights and the optimiser's state."""
     tensors, header = load_tensors(path, KIND)
     nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
-    return nearest, _part(tensors, f"{nearest}/weights/"), _part(tensors, f"{nearest}/velocity/")
+    state = _part(tensors, f"{nearest}/")
+    optimizer_state = {name: state[name] for name in state if not name.startswith("weights/")}
+    return nearest, _part(state, "weights/"), optimizer_state
 
 
 def _part(tensors: Weights, prefix: str) -> Weights:

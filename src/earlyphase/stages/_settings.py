@@ -86,11 +86,14 @@ def first_phase_spec(job: Job) -> dict:
     Source: OpenLTH, whose pretraining ends before the learning rate first falls.
     """
     first = job.study.first_phase(job.names)
-    changes = {"milestones": []} | job.run.changes(first.training, first.iterations)
+    changes = job.run.changes(first.training, first.iterations)
+    constant: dict = {"milestones": []}
+    if schedule := job.run.training.get("schedule"):
+        constant["schedule"] = {"function": "constant", "warmup": schedule.get("warmup", 0)}
     columns = job.columns | {"task": first.task}
     return training_spec(job) | {
         "task": job.entry("pretraining"),
-        "training": job.run.training | changes | {"iterations": first.iterations},
+        "training": job.run.training | constant | changes | {"iterations": first.iterations},
         "columns": columns | first.columns(first.iterations),
     }
 

@@ -14,8 +14,9 @@ from earlyphase.core.networks import network
 from earlyphase.core.networks.state import initial_state
 from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.pretraining import NEW_OUTPUT, moved, output_names
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.tasks import Task, apply, hold_out
-from earlyphase.core.training import Progress, Run, Training, TrainingSettings
+from earlyphase.core.training import Progress, Run, Training
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.runtime.execution import Execution, explaining, prepare
 from earlyphase.runtime.machine import peak_memory
@@ -66,13 +67,17 @@ class TrainingJob:
         channels = self.task.train.pixels.shape[-1]
         return build(channels, classes or self.task.classes, **entry).to(self.execution.device)
 
+    def initial_state(self, model: nn.Module, purpose: str = "initial") -> Weights:
+        """State dict of a network at iteration 0; each purpose is a draw of its own."""
+        return initial_state(model, self.seed, purpose, self.settings.initialisation)
+
     def moved(self, weights: Weights, model: nn.Module, purpose: str, *, redraw: bool = False) -> Weights:
         """Fit a state dict that was trained on another task to the network of this one: see `moved`.
 
         Args:
             purpose: the stream that a new output layer is drawn from.
         """
-        fresh = initial_state(model, self.seed, purpose)
+        fresh = self.initial_state(model, purpose)
         output = output_names(self.network, self.task.classes)
         return moved(weights, fresh, output, redraw=redraw)
 
@@ -83,15 +88,15 @@ class TrainingJob:
         return self.moved(weights, model, NEW_OUTPUT, redraw=redraw)
 
     def training(
-        self, start: Weights, span: range, mask: Mask | None = None, velocity: Weights | None = None
+        self, start: Weights, span: range, mask: Mask | None = None, optimizer_state: Weights | None = None
     ) -> Training:
         """A training on the job's task, with its settings and its data order."""
         settings = self.settings
         batch_at = self.task.batches(self.seed, settings.batch_size, settings.augmentation_at)
-        return Training(start, span, batch_at, settings, mask, velocity)
+        return Training(start, span, batch_at, settings, mask, optimizer_state)
 
-    def carry_out(self, training: Training, model: nn.Module, **options: object) -> Progress:
-        """Train to the end, or on from where an earlier attempt was killed; `options` are those of `Run`."""
+    def train(self, training: Training, model: nn.Module, **options: object) -> Progress:
+        """Train to the end, resuming where an earlier attempt was killed; `options` are those of `Run`."""
         if empty := empty_layers(training.mask or {}):
             print(f"layer collapse: no weight is left in {', '.join(empty)}", flush=True)
         run = Run(training, model, self.task.test, self.autocast, validation=self.task.validation, **options)

@@ -1,7 +1,7 @@
 """Take the state of the dense run at iteration k out of its trajectory.
 
 Where the run did not keep that iteration, because k was added to the study later, training goes on
-from the nearest kept one before it, with its momentum: the same bytes at the least cost.
+from the nearest kept one before it, with the optimiser's state there: the same bytes at the least cost.
 """
 
 from earlyphase.runtime.assignment import Assignment, Files
@@ -38,14 +38,14 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     from earlyphase.runtime.trajectory import kept_before
 
     k = job.spec["columns"]["k"]
-    nearest, weights, velocity = kept_before(inputs["trajectory"], k)
+    nearest, weights, optimizer_state = kept_before(inputs["trajectory"], k)
     if nearest < k:
         from earlyphase.stages._training import training_job  # imports torch, which is rarely needed
 
         print(f"iteration {k} was not kept: training on from {nearest}", flush=True)
         with training_job(job, inputs, outputs) as training:
-            rest = training.training(weights, range(nearest, k), velocity=velocity)
-            progress = training.carry_out(rest, training.network(), evaluates_at=lambda iteration: False)
+            rest = training.training(weights, range(nearest, k), optimizer_state=optimizer_state)
+            progress = training.train(rest, training.network(), evaluates_at=lambda iteration: False)
             training.resume.remove()
             weights = progress.weights
     save_weights(outputs["state"], weights, iteration=k)

@@ -38,7 +38,6 @@ def roots(job: Job) -> list[str]:
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Train from iteration 0 to the end; outside of the window, this is how the dense network is trained."""
-    from earlyphase.core.networks.state import initial_state
     from earlyphase.core.tasks import apply, with_deficit
     from earlyphase.runtime.storage import save_rows
     from earlyphase.stages._training import training_job
@@ -48,8 +47,8 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         harmful = apply(entries_of(job.spec["deficit"]), training.task, training.seed)
         training.task = with_deficit(training.task, harmful, window)
         model = training.network()
-        start = initial_state(model, training.seed)
-        progress = training.carry_out(training.training(start, range(training.settings.iterations)), model)
+        start = training.initial_state(model)
+        progress = training.train(training.training(start, range(training.settings.iterations)), model)
         save_rows(outputs["metrics"], training.metrics(progress, density=1.0))
         training.finish(outputs["run"])
 

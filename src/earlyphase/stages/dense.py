@@ -44,7 +44,6 @@ def size(job: Job) -> float:
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Train from iteration 0 to the end, or from a pretrained state and where its clock then stands."""
-    from earlyphase.core.networks.state import initial_state
     from earlyphase.runtime.storage import save_rows
     from earlyphase.runtime.trajectory import save_trajectory
     from earlyphase.stages._training import training_job
@@ -54,9 +53,9 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         if "start" in inputs:
             start, first = training.second_phase(inputs["start"], model), job.spec["second_phase"]["start"]
         else:
-            start, first = initial_state(model, training.seed), 0
+            start, first = training.initial_state(model), 0
         whole = training.training(start, range(first, end))
-        progress = training.carry_out(whole, model, keep={*job.keep, end})
+        progress = training.train(whole, model, keep={*job.keep, end})
         save_trajectory(outputs["trajectory"], progress.states)
         save_rows(outputs["metrics"], training.metrics(progress, density=1.0))
         training.finish(outputs["run"])

@@ -82,7 +82,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         gradient = partial(mean_gradient, model, training.training(rewound, range(k, end), previous))
         given = Pruning(trained, rewound, previous, job.spec["prune_fraction"], gradient)
         mask = prune(job.spec["criterion"], given, training.seed)
-        progress = training.carry_out(training.training(rewound, range(k, end), mask), model)
+        progress = training.train(training.training(rewound, range(k, end), mask), model)
         save_mask(outputs["mask"], mask)
         save_trained(outputs["weights"], progress.weights, mask, end)
         save_rows(outputs["metrics"], training.metrics(progress, density(mask), mask))

@@ -18,6 +18,7 @@ from earlyphase.study.study import Study
 
 if TYPE_CHECKING:
     from earlyphase.core.branches import Ticket
+    from earlyphase.stages._training import TrainingJob
 
 
 def jobs(study: Study, run: Run) -> list[Block]:
@@ -44,7 +45,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
     with training_job(job, inputs, outputs) as training:
         end = training.settings.iterations
-        before = ticket_of(job.spec, inputs, end)
+        before = ticket_of(training, inputs, end)
         after = apply(job.spec["perturbation"], before, training.seed)
         if after.iteration != job.spec["start"]:
             raise InvalidInput(
@@ -53,14 +54,14 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
             )
         mean, std = size_of_change(before, after)
         rest = training.training(after.weights, range(after.iteration, end), after.mask)
-        progress = training.carry_out(rest, training.network())
+        progress = training.train(rest, training.network())
         change = {"effective_mean": mean, "effective_std": std}
         metrics = training.metrics(progress, density(after.mask), after.mask)
         save_rows(outputs["metrics"], [row | change for row in metrics])
         training.finish(outputs["run"])
 
 
-def ticket_of(spec: dict, inputs: Files, end: int) -> "Ticket":
+def ticket_of(training: "TrainingJob", inputs: Files, end: int) -> "Ticket":
     """Read the ticket that a job changes; the dense network was trained to `end`.
 
     Raises:
@@ -70,12 +71,13 @@ def ticket_of(spec: dict, inputs: Files, end: int) -> "Ticket":
     from earlyphase.runtime.storage import load_mask
     from earlyphase.runtime.tickets import load_state_at
 
-    k = spec["columns"]["k"]
+    k = training.spec["columns"]["k"]
     rewound, initial, final = (
         load_state_at(inputs[role], iteration)
         for role, iteration in (("rewind", k), ("initial", 0), ("final", end))
     )
-    return Ticket(rewound, initial, final, load_mask(inputs["mask"]), k, spec["round"])
+    law, mask = training.settings.initialisation, load_mask(inputs["mask"])
+    return Ticket(rewound, initial, final, mask, k, training.spec["round"], initialisation=law)
 
 
 STAGE = Stage(

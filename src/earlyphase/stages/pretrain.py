@@ -22,14 +22,13 @@ def size(job: Job) -> float:
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Train from iteration 0 to the end of the first phase."""
-    from earlyphase.core.networks.state import initial_state
     from earlyphase.runtime.storage import save_rows, save_weights
     from earlyphase.stages._training import training_job
 
     with training_job(job, inputs, outputs) as training:
         model, end = training.network(), training.settings.iterations
-        start = initial_state(model, training.seed)
-        progress = training.carry_out(training.training(start, range(end)), model)
+        start = training.initial_state(model)
+        progress = training.train(training.training(start, range(end)), model)
         save_weights(outputs["state"], progress.weights, end)
         save_rows(outputs["metrics"], training.metrics(progress, density=1.0))
         training.finish(outputs["run"])

@@ -48,11 +48,11 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
     with training_job(job, inputs, outputs) as training:
         model, end = training.network(), training.settings.iterations
-        before = ticket_of(job.spec, inputs, job.spec["dense_end"])
+        before = ticket_of(training, inputs, job.spec["dense_end"])
         ticket = apply(job.spec["perturbation"], before, training.seed)
         start = training.moved(ticket.weights, model, "initial")
         mask = fitting(ticket.mask, start)
-        progress = training.carry_out(training.training(start, range(end), mask), model)
+        progress = training.train(training.training(start, range(end), mask), model)
         save_trained(outputs["state"], progress.weights, mask, end)
         save_mask(outputs["mask"], ticket.mask)
         save_rows(outputs["metrics"], training.metrics(progress, density(ticket.mask), ticket.mask))

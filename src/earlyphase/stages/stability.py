@@ -1,8 +1,8 @@
 """Train a second child of a network from iteration k under other noise; measure the line between the two.
 
-The first child is the run that exists already: the dense network, or the trained ticket. The second has its
-state at k and, where it is dense, its momentum there; a ticket starts without any. So nothing but the noise
-of SGD tells the two apart.
+The first child is the run that exists already: the dense network, or the trained ticket. The second starts
+from its state at k and, where it is dense, from the optimiser's state there; a ticket starts without any. So
+the two differ in nothing but SGD noise.
 """
 
 from dataclasses import replace
@@ -91,7 +91,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """
     from earlyphase.core.masks import density, full_mask
     from earlyphase.core.networks.state import load_state, prunable_names
-    from earlyphase.core.stability import apart, rise
+    from earlyphase.core.stability import barrier, distances
     from earlyphase.core.training import evaluate
     from earlyphase.runtime.storage import load_mask, save_rows
     from earlyphase.runtime.tickets import load_state_at
@@ -107,7 +107,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         else:
             second = second_dense(training, inputs["trajectory"])
         model = training.network()
-        progress = training.carry_out(second, model, evaluates_at=end.__eq__)
+        progress = training.train(second, model, evaluates_at=end.__eq__)
         load_state(model, first)
         accuracy = evaluate(model, training.task.test, training.autocast)["accuracy"]
         line = line_of(training, model, first, progress.weights)
@@ -115,11 +115,11 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         names = [name for name, _ in model.named_parameters()]
         pair = {
             "density": density(kept),
-            "instability": rise([row["error"] for row in line]),
-            "instability_loss": rise([row["loss"] for row in line]),
+            "instability": barrier([row["error"] for row in line]),
+            "instability_loss": barrier([row["loss"] for row in line]),
             "first_accuracy": accuracy,
             "second_accuracy": progress.rows[-1]["accuracy"],
-            **apart(start, first, progress.weights, kept, names),
+            **distances(start, first, progress.weights, kept, names),
         }
         save_rows(outputs["pair"], training.described([pair]))
         save_rows(outputs["line"], training.described(line))
@@ -136,18 +136,20 @@ def second_dense(training: "TrainingJob", trajectory: str) -> "Training":
     from earlyphase.runtime.trajectory import kept_before
 
     k = training.spec["columns"]["k"]
-    nearest, weights, velocity = kept_before(trajectory, k)
+    nearest, weights, optimizer_state = kept_before(trajectory, k)
     span = range(nearest, training.settings.iterations)
-    ordinary = training.training(weights, span, velocity=velocity)
+    ordinary = training.training(weights, span, optimizer_state=optimizer_state)
     return replace(ordinary, batch_at=in_turn((0, ordinary.batch_at), (k, noisy_batches(training))))
 
 
 def noisy_batches(training: "TrainingJob") -> object:
     """The mini-batches of the second child; what a task draws for an iteration, like a turn, stays."""
-    from earlyphase.core.stability import second_noise
+    from earlyphase.core.stability import second_child_seed
 
     settings = training.settings
-    return training.task.batches(second_noise(training.seed), settings.batch_size, settings.augmentation_at)
+    return training.task.batches(
+        second_child_seed(training.seed), settings.batch_size, settings.augmentation_at
+    )
 
 
 def line_of(training: "TrainingJob", model: object, first: "Weights", second: "Weights") -> "list[Row]":
@@ -158,7 +160,7 @@ def line_of(training: "TrainingJob", model: object, first: "Weights", second: "W
 
     chosen = training.spec["stability"]
     has_statistics = any(True for _ in model.buffers())  # else there is nothing to estimate
-    size, stream = training.sample_size(chosen["sample"]), generator(training.seed, "fisher sample")
+    size, stream = training.sample_size(chosen["sample"]), generator(training.seed, "stability sample")
     images, _ = sample_at(training.task, size, training.settings.iterations, stream)
     rows = line_between(model, first, second, chosen["points"], images, training.task.test, training.autocast)
     return [row | {"sample": len(images) if has_statistics else 0} for row in rows]

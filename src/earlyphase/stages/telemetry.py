@@ -63,7 +63,7 @@ def size(job: Job) -> float:
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Train from iteration 0 once more, up to the last sample, and watch."""
     from earlyphase.core.images import iterations_per_epoch
-    from earlyphase.core.networks.state import initial_state, load_state
+    from earlyphase.core.networks.state import load_state
     from earlyphase.core.telemetry import Telemetry
     from earlyphase.runtime.storage import save_rows
     from earlyphase.runtime.trajectory import kept_states
@@ -76,12 +76,12 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
             for name in ("schedule", "evaluations")
         )
         model = training.network()
-        start = initial_state(model, training.seed)
+        start = training.initial_state(model)
         load_state(model, start)
         on_cpu = training.execution.device.type == "cpu"
         kept = kept_states(inputs["trajectory"])
         telemetry = Telemetry(model, sampled, kept, seed=training.seed, exact=on_cpu)
-        progress = training.carry_out(
+        progress = training.train(
             training.training(start, range(stop)), model, observer=telemetry,
             evaluates_at=frozenset(evaluated).__contains__,
         )  # fmt: skip

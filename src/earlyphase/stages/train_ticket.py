@@ -16,7 +16,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         model, mask = training.network(), load_mask(inputs["mask"])
         span = range(job.spec["second_phase"]["start"], training.settings.iterations)
         start = training.second_phase(inputs["state"], model)
-        progress = training.carry_out(training.training(start, span, mask), model)
+        progress = training.train(training.training(start, span, mask), model)
         save_rows(outputs["metrics"], training.metrics(progress, density(mask), mask))
         training.finish(outputs["run"])
 

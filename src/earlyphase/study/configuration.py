@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from earlyphase.core.settings import KINDS
 from earlyphase.errors import InvalidInput
 from earlyphase.study.signatures import PLACES, SECTIONS, registered
 
@@ -123,15 +124,15 @@ def catalogue() -> dict[str, dict]:
 def whole_schema(schema: dict) -> dict:
     """The schema of a whole configuration, from one in which each section stands once.
 
-    Every section but `plugins` is required. What is `per_run` must be said in whole for all runs, and may be
-    said in part within an entry of `runs`.
+    Every section but `plugins` is required. What is `per_run` must be said for all runs, but for what is
+    `optional`, and may be said in part within an entry of `runs`.
     """
     sections, definitions = schema["properties"], schema["$defs"]
     within = {name: own for name, own in sections.items() if own.get("per_run")}
     entry = sections["runs"]["items"]
     entry = entry | {"properties": entry["properties"] | within}
     for_all = {
-        name: own | {"required": list(keys)}
+        name: own | {"required": [key for key, value in keys.items() if not value.get("optional")]}
         for name, own in within.items()
         if (keys := followed(own, definitions).get("properties"))
     }
@@ -236,6 +237,8 @@ def checked(config: dict, schema: dict) -> dict:
         for name, entry in config[section].items():
             bound_entries = [bound(section, f"{section}.{name}", one) for one in entries_of(entry)]
             config[section][name] = bound_entries if isinstance(entry, list) else bound_entries[0]
+    for name, regime in config["regimes"].items():
+        config["regimes"][name] = bound_settings(f"regimes.{name}", regime)
     return config
 
 
@@ -341,6 +344,16 @@ def _explain(problem: Any, place: str = "") -> str:
         case "type":
             return f"{key} is {value!r}, but must be of type {problem.validator_value}{rule}"
     return f"{key} is {value!r}: {problem.message}{rule}"
+
+
+def bound_settings(place: str, training: dict) -> dict:
+    """Bind the entries among the settings of a training to the signatures of the functions that they name.
+
+    Raises:
+        InvalidInput: as `bound`.
+    """
+    entries = {kind: training[kind] for kind in KINDS if isinstance(training.get(kind), dict)}
+    return training | {kind: bound(kind, f"{place}.{kind}", entry) for kind, entry in entries.items()}
 
 
 def closest(name: str, known: list[str]) -> str:

@@ -171,7 +171,7 @@ def of_windows(where: str, entry: dict, run: Run) -> Iterator[str]:
 
 def of_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> Iterator[str]:
     """A regime that cannot be that of a run, or cannot hold in a window."""
-    others = ", ".join(sorted(regime.keys() - TIMED))
+    others = ", ".join(sorted(key for key in regime if key not in TIMED or regime[key] == "restarted"))
     if held and (name == BASE or others):
         wrong = f"which changes {others or 'nothing'}"
         yield (

@@ -19,7 +19,11 @@ from earlyphase.study.run import Run
 
 BASE = "base"
 PROTOCOLS = {"removed_at": {"deficits"}, "onsets": {"deficits", "length"}, "held": set()}  # what each needs
-TIMED = {"weight_decay", "crop_padding", "flip"}  # what may hold in a window of iterations
+TIMED = {  # what may hold in a window of iterations
+    "learning_rate", "weight_decay", "momentum", "crop_padding", "flip", "optimizer", "schedule",
+    "augmentation",
+}  # fmt: skip
+RESTARTED = {"schedule": "restarted"}
 
 
 def deficits_of(run: Run, regimes: dict[str, dict]) -> list[dict[str, list]]:
@@ -65,7 +69,7 @@ def without_deficit(run: Run, regimes: list[str]) -> dict[str, list]:
 
 def clean_regime(name: str, regimes: dict[str, dict]) -> str:
     """The regime whose training without a deficit is that of `name`: where nothing ends, nothing restarts."""
-    return BASE if regimes[name].keys() == {"schedule"} else name
+    return BASE if regimes[name] == RESTARTED else name
 
 
 def training_of(run: Run, regimes: dict[str, dict], regime: str, end: int, stop: int) -> dict:
@@ -78,10 +82,14 @@ def training_of(run: Run, regimes: dict[str, dict], regime: str, end: int, stop:
     """
     name, *window = regime.split("-")
     changed = run.changes(regimes.get(name, {}), run.iterations)
-    restarted = {"restarts_at": end} if changed.pop("schedule", None) and end else {}
-    training = run.training | {"iterations": stop} | restarted
+    training = run.training | {"iterations": stop}
+    if changed.get("schedule") == RESTARTED["schedule"]:
+        del changed["schedule"]
+        training |= {"restarts_at": end} if end else {}
+    if stop != run.iterations and "schedule" in training | changed:
+        training |= {"length": run.iterations}
     if not window:
         return training | changed
     first, last = map(int, window)
-    before = {key: run.training[key] for key in changed}
+    before = {key: run.training.get(key) for key in changed}
     return training | {"later": [[first, changed], [last, before]]}

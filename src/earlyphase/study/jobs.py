@@ -17,6 +17,7 @@ from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.run import CRITERION, Run
@@ -192,6 +193,9 @@ class Job:
         functions = [f"stages.{self.rule}.compute", *(self.stage.roots(self) if self.stage.roots else ())]
         for section in self.stage.looks_up:
             functions += functions_of("tasks" if section == "pretraining" else section, self.entry(section))
+        if training := self.stage.spec(self).get("training"):
+            for kind, function in sorted(TrainingSettings.from_spec(training).functions()):
+                functions += functions_of(kind, {"function": function})
         return tuple(dict.fromkeys(functions))
 
     def path(self, rule: str, output: str, **others: object) -> str:

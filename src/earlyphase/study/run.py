@@ -50,12 +50,19 @@ class Run:
 
     def changes(self, entry: Mapping[str, Any], iterations: int) -> dict[str, Any]:
         """What an entry changes of the settings of a training of this run that is so many iterations long."""
-        changes = dict(entry)
+        changes = flipped_where_allowed(entry, allowed=self.may_flip)
         if "milestones" in entry:
             changes["milestones"] = [as_iterations(time, iterations) for time in entry["milestones"]]
-        if "flip" in entry:
-            changes["flip"] = entry["flip"] and self.may_flip
         return changes
+
+
+def flipped_where_allowed(training: Mapping[str, Any], *, allowed: bool) -> dict[str, Any]:
+    """Settings of a training, without mirrored images where the data set does not allow these."""
+    settings, augmentation = dict(training), dict(training.get("augmentation") or {})
+    for part in (settings, augmentation):
+        if "flip" in part:
+            part["flip"] = part["flip"] and allowed
+    return settings | ({"augmentation": augmentation} if augmentation else {})
 
 
 def run_of(config: dict, entry: dict, sections: Iterable[str]) -> Run:
@@ -71,6 +78,6 @@ def run_of(config: dict, entry: dict, sections: Iterable[str]) -> Run:
     for_all["training"] = for_all["training"] | config["models"].get(model, {}).get("training", {})
     settings = overlaid(for_all, {name: entry[name] for name in for_all if name in entry})
     may_flip = config["datasets"].get(dataset, {}).get("flip", False)
-    settings["training"] |= {"flip": settings["training"]["flip"] and may_flip}
+    settings["training"] = flipped_where_allowed(settings["training"], allowed=may_flip)
     settings["figures"] = {name: figure for name, figure in settings["figures"].items() if figure is not None}
     return Run(dataset, model, entry.get("task", "supervised"), may_flip, settings)

@@ -34,7 +34,14 @@ SECTIONS = {
     "criteria": Section("core.criteria", "criterion", "criterion"),
     "figures": Section("results.figures", "figure", "figure"),
 }
-PLACES = {**SECTIONS, "measures": Section("results.claims", "measure", "")}  # which claims name
+PLACES = {
+    **SECTIONS,
+    "measures": Section("results.claims", "measure", ""),  # which claims name
+    "optimizer": Section("core.optimizer", "optimizer", ""),  # which settings of a training name, as the next
+    "schedule": Section("core.schedules", "schedule", ""),
+    "initialisation": Section("core.initial", "initialisation", ""),
+    "augmentation": Section("core.images", "augmentation", ""),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Registered:
 
 @cache
 def registered(section: str) -> dict[str, Registered]:
-    """Functions registered for a section or for claims, those of plugins included, by name.
+    """Functions registered for one of `PLACES`, those of plugins included, by name.
 
     Raises:
         InvalidInput: two have the same name, or a fact is no constant.

@@ -12,6 +12,7 @@ from earlyphase.study.choices import with_choices_read
 from earlyphase.study.claims import claims_of
 from earlyphase.study.configuration import (
     bound,
+    bound_settings,
     checked,
     entries_of,
     read_yaml,
@@ -67,9 +68,9 @@ class Study:
         refuse(of_names(self.config))
         sections = schema["properties"]["runs"]["items"]["properties"].keys() & self.config.keys()
         for index, entry in enumerate(self.config["runs"]):
-            run, lacking = with_choices_read(
-                with_figures_bound(run_of(self.config, entry, sections), entry, index), schema
-            )
+            run = with_figures_bound(run_of(self.config, entry, sections), entry, index)
+            run = run.with_settings(training=bound_settings(f"training of {run}", run.training))
+            run, lacking = with_choices_read(run, schema)
             run, impossible = what_is_possible(run, self.config["perturbations"], *self.network(run))
             self.runs.append(run)
             self.left_out += [*lacking, *impossible]

@@ -1,12 +1,14 @@
 """The tensors of a network: which are prunable, how they start, how they are read and replaced."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from earlyphase.core.initial import draw_initial
+from earlyphase.core.initial import USUAL, draw_initial
 from earlyphase.core.masks import Weights
 from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
@@ -25,11 +27,22 @@ def prunable_names(model: nn.Module) -> list[str]:
     return [f"{name}.weight" for name in layers if f"{name}.weight" not in spared]
 
 
-def initial_state(model: nn.Module, seed: int, purpose: str = "initial") -> Weights:
+def output_layer(model: nn.Module) -> nn.Module:
+    """The layer that puts out the logits: the last convolution or linear layer among the modules."""
+    return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)][-1]
+
+
+def initial_state(
+    model: nn.Module, seed: int, purpose: str = "initial", entry: Mapping[str, Any] = USUAL
+) -> Weights:
     """State dict of the network at iteration 0 in the replicate `seed`; each purpose is a draw of its own.
 
-    Convolutions and linear weights: Kaiming normal, fan-in. Batch norm: scale uniform on [0, 1],
-    shift 0. The linear bias: uniform within 1 / sqrt(fan-in) of 0, PyTorch's own law.
+    Batch norm: scale uniform on [0, 1], shift 0. The bias of a convolution or linear layer: uniform within
+    1 / sqrt(fan-in) of 0, PyTorch's own law.
+
+    Args:
+        entry: the law of the weights of convolutions and linear layers: a registered function and its
+            arguments.
 
     Source: OpenLTH (`kaiming_normal` weights, `uniform` batch norm).
     """
@@ -37,7 +50,7 @@ def initial_state(model: nn.Module, seed: int, purpose: str = "initial") -> Weig
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             weight = f"{name}.weight"
-            state[weight] = draw_initial(weight, state[weight].shape, seed, purpose)
+            state[weight] = draw_initial(weight, state[weight].shape, seed, purpose, entry)
             if layer.bias is not None:
                 bound = 1 / math.sqrt(math.prod(state[weight].shape[1:]))
                 bias = generator(seed, purpose, f"{name}.bias").uniform(-bound, bound, layer.bias.shape)

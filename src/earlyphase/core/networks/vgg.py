@@ -16,7 +16,7 @@ Width = Annotated[int, {"minimum": 1, "description": "channels of the first stag
 
 
 class VGG(nn.Module):
-    """Five stages of 3x3 convolutions with batch norm, parted by max pooling; the last two equally wide.
+    """Five stages of 3x3 convolutions with batch norm, separated by max pooling; the last two equally wide.
 
     `not_pruned` names the linear layer: the paper prunes the convolutions alone.
     """

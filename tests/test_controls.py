@@ -38,13 +38,9 @@ def changed(**settings):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"criteria": ["movment"]}, "pruned_by.0.criteria has 'movment'.*did you mean 'movement'"),
+        ({"criteria": ["movment"]}, "pruned_by.0.criteria.0 is 'movment'.*did you mean 'movement'"),
         ({"criteria": ["magnitude"]}, "has 'magnitude', by which every run prunes"),
-        (
-            {"criteria": ["random"], "rewind_iterations": [30]},
-            "has 30, but resnet8 on photo_digits keeps 0, 20",
-        ),
-        ({"criteria": ["random"], "rounds": 0}, "pruned_by.0.rounds is 0"),
+        ({"criteria": ["random"], "rounds": 0}, "pruned_by.0.rounds is 0, but must be a round"),
     ],
 )
 def test_a_chain_that_cannot_be_is_refused_at_the_start(entry, message):
@@ -53,9 +49,8 @@ def test_a_chain_that_cannot_be_is_refused_at_the_start(entry, message):
 
 
 def test_the_criterion_of_all_tickets_must_be_configured():
-    others = {name: entry for name, entry in CONFIG["criteria"].items() if name != "magnitude"}
     with pytest.raises(InvalidInput, match="criteria lacks magnitude"):
-        Study(changed(criteria=others), SCHEMA, RULES)
+        Study(changed(criteria={"magnitude": None}), SCHEMA, RULES)
 
 
 @pytest.mark.parametrize(("argument", "value"), [("scope", "filter"), ("batches", 0), ("batch", 3)])

@@ -665,6 +665,14 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         ("figures.noise.show", [{"noise_1": 1}, {"noise_2": 2.0}], [{"noise_1": "1"}, {"noise_2": "2.0"}]),
         ("figures.noise.show", [{"noise_1": True}], [{"noise_1": "yes"}]),
         ("telemetry.schedule", [[0.5, 1.0]], [[0.5, 1.0]]),  # a fraction of training stays one
+        ("curvature.iterations", [0, 0.5, 1.0, 20.0, "late"], [0, 0.5, 1.0, 20, "late"]),
+        ("stability.rounds", ["4", 0.41, 1.0], [4, 0.41, 1]),
+        ("inference.rewind_iterations", "late", ["late"]),
+        (
+            "figures.mine",
+            {"function": "pretraining", "panels": [{"blur": "b"}], "k": "20"},
+            {"function": "pretraining", "panels": [{"blur": "b"}], "k": 20},
+        ),
     ],
 )
 def test_one_value_has_one_meaning_however_it_is_written(path, written, meant):

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", help="an artifact, e.g. results/claims.csv")
     add_study_arguments(parser)
+    parser.add_argument("--persistence-backend", help="where Snakemake keeps what it knows: file or db")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
         *(sys.executable, "-m", "snakemake", args.file, "--dry-run", "--quiet", "progress", "--nocolor"),
         *("--snakefile", args.snakefile, "--directory", args.directory),
         *(["--configfile", *args.configfile] if args.configfile else []),
+        *(["--persistence-backend", args.persistence_backend] if args.persistence_backend else []),
     ]
     here = Path.cwd()
     study = load_study(args)

@@ -492,7 +492,7 @@ def specs(config):
         ("execution.device", "cpu", set()),
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
-        ("prune_fraction", 0.3, {"imp", "inference"}),  # which rounds have the densities that are timed
+        ("prune_fraction", 0.3, {"imp_round", "inference"}),  # which rounds have the densities that are timed
         (
             "training.momentum",
             0.8,

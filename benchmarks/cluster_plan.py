@@ -14,13 +14,12 @@ import heapq
 import re
 import tempfile
 from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-from earlyphase.study.jobs import inputs, jobs
-from earlyphase.study.stages import STAGES
-from earlyphase.study.study import read_study
+from earlyphase.study.jobs import all_jobs, job_of
 from machine import describe
-from shared import ROOT, options, plan
+from shared import ROOT, options, plan, study_of_files
 
 POLL, MOST_QUIET = 40, 180  # seconds between looks at the queue: at first, and at most
 
@@ -36,19 +35,19 @@ def local_rules():
 def graph(study):
     """What trains, and which of it waits for which: job -> the training jobs it needs.
 
-    States taken out of a dense run belong to its job, as the profile groups them.
+    The jobs come in the order of the graph. States taken out of a dense run belong to its job, as the profile
+    groups them.
     """
-    maker, needs, local = {}, {}, local_rules()
-    for job in jobs(study):
-        owner = job
-        if job.rule == "checkpoint":
-            owner = next(one for one in needs if is_dense_of(one, job.names))
-        for path in job.outputs:
-            maker[path] = owner
-        if owner is job and job.rule not in local:
-            makers = {maker[path] for paths in inputs(study, job).values() for path in paths}
-            needs[job] = {one for one in makers if one.rule not in local}
-    return needs
+    owners = {
+        job: job_of(study, "dense", job.names) if job.rule == "checkpoint" else job for job in all_jobs(study)
+    }
+    makers, local = {path: owner for job, owner in owners.items() for path in job.outputs}, local_rules()
+    needs = {
+        job: {makers[path] for path in job.inputs if makers[path].rule not in local}
+        for job, owner in owners.items()
+        if job is owner and job.rule not in local
+    }
+    return {job: needs[job] for job in TopologicalSorter(needs).static_order()}
 
 
 def followers(needs):
@@ -60,13 +59,9 @@ def followers(needs):
     return after
 
 
-def is_dense_of(job, names):
-    return job.rule == "dense" and all(names[name] == value for name, value in job.wildcards)
-
-
-def seconds_of(study, job, a_step, overhead):
+def seconds_of(job, a_step, overhead):
     """How long a job takes from when it may start until its successors may."""
-    return overhead + a_step * len(STAGES[job.rule].trains(study, job.names))
+    return overhead + a_step * len(job.span)
 
 
 def schedule(needs, seconds, gpus):
@@ -113,10 +108,10 @@ def main():
     parser.add_argument("--gpus", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--plan", action="store_true", help="time snakemake -n as well")
     args = parser.parse_args()
-    study = read_study([ROOT / "config.yaml", *args.configfile], ROOT)
-    everything = list(jobs(study))
+    study = study_of_files(*args.configfile)
+    everything = list(all_jobs(study))
     needs = graph(study)
-    seconds = {job: seconds_of(study, job, args.seconds, args.overhead) for job in needs}
+    seconds = {job: seconds_of(job, args.seconds, args.overhead) for job in needs}
     path = max(longest_behind(followers(needs), seconds).values())
     work = sum(seconds.values())
     counts = Counter(job.rule for job in everything)
@@ -126,7 +121,7 @@ def main():
           f"{len(everything)} logs")  # fmt: skip
     print(f"{args.seconds} s an iteration, {args.overhead:.0f} s a job beside it: GPU time {hours(work)}, "
           f"of which jobs' overhead {len(needs) * args.overhead / work:.0%}")  # fmt: skip
-    if untrained := {job.rule for job in needs if not STAGES[job.rule].trains(study, job.names)}:
+    if untrained := {job.rule for job in needs if not job.span}:
         print(f"counted as nothing but overhead: {', '.join(sorted(untrained))}")
     print(f"critical path {hours(path)}: no number of GPUs is quicker")
     for gpus in args.gpus:

@@ -13,7 +13,6 @@ import time
 
 import torch
 
-from earlyphase.commands.telemetry import kept_states
 from earlyphase.core.curvature import SampleLoss, fixed_sample, top_eigenpairs
 from earlyphase.core.images import Images
 from earlyphase.core.networks.resnet import resnet
@@ -21,6 +20,7 @@ from earlyphase.core.networks.state import load_state
 from earlyphase.core.subspaces import share_in, subspace_overlap
 from earlyphase.core.tasks import Task
 from earlyphase.runtime.storage import load_tensors
+from earlyphase.runtime.trajectory import kept_states
 from machine import describe
 from shared import options
 

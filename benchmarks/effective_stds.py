@@ -10,8 +10,7 @@ usage: effective_stds.py --rewind it500.safetensors --initial it0.safetensors --
 from earlyphase.core.branches import Ticket, apply, size_of_change
 from earlyphase.core.masks import density
 from earlyphase.runtime.storage import load_mask, load_weights
-from earlyphase.study.study import read_study
-from shared import ROOT, options
+from shared import options, study_of_files
 
 PAPER = {
     "signs_k_magnitudes_0": 0.042,
@@ -37,7 +36,7 @@ def main():
     ticket = Ticket(weights, initial, final, load_mask(args.mask), k, args.round)
     print(f"k = {k:,}, {density(ticket.mask):.1%} of weights\n")
     print(f"{'perturbation':26} {'mean':>8} {'std':>7} {'paper':>7}")
-    for name, entry in read_study([ROOT / "config.yaml"], ROOT).config["perturbations"].items():
+    for name, entry in study_of_files().config["perturbations"].items():
         perturbed = apply(entry if isinstance(entry, list) else [entry], ticket, args.seed)
         mean, std = size_of_change(ticket, perturbed)
         print(f"{name:26} {mean:8.4f} {std:7.3f} {PAPER.get(name, ''):>7}")

@@ -1,26 +1,23 @@
 #!/usr/bin/env python3
-"""Whether bfloat16 ends with the accuracies of float32: what allows `precision: auto` to choose it.
+"""Whether bfloat16 ends with the accuracies of float32.
 
 The workflow trains a study twice, all in float32 and all in bfloat16, each seed with the same initial weights
 and mini-batches: the dense network, and chains of pruning. Within each seed the accuracy of bfloat16 minus
 that of float32 is taken, of the dense network and of each round that is asked for. Two one-sided t tests
 (TOST) at 5 % judge whether its mean over seeds lies within 0.5 points of zero: "equivalent". Where it surely
-lies outside, it is "different", else "not shown". A network is backed only if every one of its tests says
+lies outside, it is "different", else "not shown". Of a network it is shown only if each of its tests says
 "equivalent", so nothing is corrected for their number. Fix the number of seeds before you look: adding seeds
 until a test passes makes it pass too often. A test that showed nothing may be followed by one on other seeds,
 from --first on.
 
-What was trained already is not trained again: type the same command to go on. The rows of the network and
-data set replace those that the table has of them.
+What was trained already is not trained again: type the same command to go on.
 
 usage: equivalence.py FOLDER --configfile benchmarks/equivalence.yaml [--seeds 12] [--first 0] [--rounds 1 2]
-                      [--cores 2] [--table src/earlyphase/runtime/equivalence.csv]
+                      [--cores 2]
 """
 
-import json
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -28,15 +25,11 @@ import yaml
 
 from earlyphase.results.claims.evidence import Contrast
 from earlyphase.results.summaries import last_evaluations
-from earlyphase.runtime.machine import processor_model
-from earlyphase.study.planning import case_of
-from earlyphase.study.study import read_study
-from shared import ROOT, options, snakemake
+from shared import ROOT, options, snakemake, study_of_files
 
 MARGIN = 0.5  # points of accuracy, either way
 ERROR = 0.05  # of each one-sided test
 PRECISIONS = ("float32", "bfloat16")
-TABLE = ROOT / "src/earlyphase/runtime/equivalence.csv"
 RUN = ["seed", "k", "round"]
 NOTHING_ELSE = {
     "perturbed": [],
@@ -96,14 +89,6 @@ def judged(found, density):
         }  # fmt: skip
 
 
-def replaced(table, rows):
-    """Write rows to a table, in place of those of the same network and data set."""
-    rows = pd.DataFrame(rows)
-    before = pd.read_csv(table)
-    same = before["network"].isin(rows["network"]) & before["dataset"].isin(rows["dataset"])
-    pd.concat([before[~same], rows]).to_csv(table, index=False)
-
-
 def main():
     parser = options(__doc__)
     parser.add_argument("folder", type=Path, help="where both studies are trained")
@@ -114,7 +99,6 @@ def main():
         "--rounds", nargs="+", type=int, help="that are compared; the last where none is named"
     )
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--table", type=Path, help=f"write rows there, e.g. {TABLE.relative_to(ROOT)}")
     args = parser.parse_args()
     args.folder = args.folder.resolve()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +107,7 @@ def main():
         yaml.safe_dump(NOTHING_ELSE | {"seeds": list(range(args.first, args.first + args.seeds))})
     )
     configurations = [*(path.resolve() for path in args.configfile), seeds]
-    study = read_study([ROOT / "config.yaml", *configurations], ROOT)
+    study = study_of_files(*configurations)
     targets = [
         f"results/tables/{run.dataset}/{run.model}/{name}.csv"
         for run in study.runs
@@ -134,30 +118,9 @@ def main():
         found = {
             name: accuracies(args.folder / name, run, args.rounds or [run.rounds]) for name in PRECISIONS
         }
-        about = {
-            "network": json.dumps(case_of(study, run)["model"], sort_keys=True), "dataset": run.dataset,
-            "iterations": run.iterations,
-        }  # fmt: skip
-        made = {"torch": version("torch"), "processor": processor_model() or "unknown"}
-        compared = judged({name: accuracy for name, (accuracy, _) in found.items()}, found["float32"][1])
-        rows = [about | row | made for row in compared]
+        rows = judged({name: accuracy for name, (accuracy, _) in found.items()}, found["float32"][1])
         print(f"\n{run}, {run.iterations} iterations; bfloat16 minus float32, points, margin {MARGIN}")
-        shown = [
-            "k",
-            "round",
-            "density",
-            "n",
-            *PRECISIONS,
-            "difference",
-            "std",
-            "low",
-            "high",
-            "p",
-            "verdict",
-        ]
-        print(pd.DataFrame(rows)[shown].to_string(index=False))
-        if args.table:
-            replaced(args.table, rows)
+        print(pd.DataFrame(rows).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What a job costs besides its work: seconds from the start of its process to its first step, or to its end.
 
-The smoke study is run once in a temporary folder. Then one command of each kind is run again several times,
+The smoke study is run once in a temporary folder. Then one job of each kind is run again several times,
 in turns. A training job is timed until it has evaluated the network that it starts from, which is the last
-thing before its first step; the data of the other commands are so small that their whole time counts. The
+thing before its first step; the data of the other jobs are so small that their whole time counts. The
 imports that explain most of it are timed alone. Training jobs are timed twice: started from a process that
 has imported torch already, as in the workflow, and by themselves.
 
@@ -11,6 +11,7 @@ usage: fixed_cost.py [--runs 7]
 """
 
 import os
+import re
 import shlex
 import statistics
 import subprocess
@@ -32,20 +33,18 @@ IMPORTS = ["", "numpy", "pandas", "matplotlib.figure, pandas", "torch"]
 
 
 def smoke_commands(folder):
-    """Run the smoke study in `folder`; return one command line of each kind."""
+    """Run the smoke study in `folder`; return one command of the shell for each stage."""
     command = snakemake(folder, "--cores", "2", "--configfile", ROOT / "tests/smoke.yaml", "--printshellcmds")
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     if done.returncode:
         sys.exit(done.stdout)
     commands = {}
     for line in done.stdout.splitlines():
-        if "python -m earlyphase " in line:
-            words = shlex.split(line[line.index("python -m earlyphase") :])
-            words = words[: words.index(">")]
-            commands[words[3]] = [sys.executable, *words[1:]]  # the last of a kind: a late round has a mask
-    alone = {
-        f"{name}{ALONE}": [word for word in words if word != "--preload"] for name, words in commands.items()
-    }
+        if "python -m earlyphase job " in line:
+            text = line[line.index("-m earlyphase") : line.rindex(" > ")]
+            stage = re.search(r"stages\.(\w+)\.compute", text)[1]
+            commands[stage] = f"exec {sys.executable} {text}"  # the last of a kind: a late round has a mask
+    alone = {f"{stage}{ALONE}": text.replace(" --preload", "") for stage, text in commands.items()}
     return commands | alone
 
 
@@ -53,7 +52,12 @@ def seconds_of(command, folder, environment, until=None):
     """Time of a command from its start to the end, or to a line that begins with `until`."""
     start = time.perf_counter()
     with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         reached, printed = None, []
         for line in process.stdout:
@@ -82,7 +86,8 @@ def main():
                     seconds.append(seconds_of(commands[name], folder, environment, until))
                 else:
                     statement = name if name.startswith("import") else ""
-                    seconds.append(seconds_of([sys.executable, "-c", statement], folder, environment))
+                    command = shlex.join([sys.executable, "-c", statement])
+                    seconds.append(seconds_of(f"exec {command}", folder, environment))
     print(f"{describe()}; others used {others.cores:.2f} cores; {args.runs} runs")
     print(f"{'seconds':36}{'min':>7}{'median':>8}{'max':>7}{'goal':>6}")
     for name, (_, *seconds) in measured.items():  # the first fills caches

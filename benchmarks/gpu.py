@@ -57,7 +57,7 @@ def measured(mode, precision, count, args, peak):
     row = dict.fromkeys(COLUMNS, "") | {"mode": mode, "precision": precision, "jobs": count}
     case, began = CASES[args.network], time.monotonic()
     try:
-        rate, _ = ours(count, args.seconds, args.network, args.device, precision, mode)
+        rate = ours(count, args.seconds, args.network, args.device, precision, mode)
     except ChildProcessError as error:
         return row | {"note": str(error)}
     return row | {
@@ -83,7 +83,7 @@ def images_of(path, device):
 def after_an_epoch(args, precision):
     """Accuracy in percent on the test set after one epoch, and the seconds that it took."""
     case = CASES[args.network]
-    device, _, autocast = set_up(args.device, precision)
+    device, autocast = set_up(args.device, precision)
     images, tested = images_of(args.data, device)
     model = resnet(images.pixels.shape[-1], 10, depth=case.depth, width=case.width).to(device)
     training = training_of(case, images, model, RATES[args.network])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Images a second of one training process of this project, on random images of CIFAR-10's number.
 
-It uses what a training job uses. Once warm it prints "ready" and its precision, reads a line "START SECONDS"
+It uses what a training job uses. Once warm it prints "ready", reads a line "START SECONDS"
 (time of the clock at which to begin to count, and for how long), trains until then and on to the end of that
 window, and prints images a second. throughput.py and gpu.py start several.
 
@@ -25,7 +25,6 @@ from earlyphase.core.precision import PRECISIONS
 from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.steps import plain_backward
 from earlyphase.core.training import Training, train
-from earlyphase.runtime.calibration import AUTO
 from shared import CASES, moment, options, random_images, set_up
 
 IMAGES = 50_000
@@ -50,11 +49,11 @@ def main():
     parser = options(__doc__)
     parser.add_argument("--network", default="resnet20", choices=CASES)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--precision", default="float32", choices=[*PRECISIONS, AUTO])
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--mode", default="jobs", choices=["jobs", "eager", "compile"])
     args = parser.parse_args()
     case = CASES[args.network]
-    device, precision, autocast = set_up(args.device, args.precision, case)
+    device, autocast = set_up(args.device, args.precision)
     images = random_images(IMAGES, case.size, device)
     model = resnet(channels=3, classes=10, depth=case.depth, width=case.width).to(device)
     training = training_of(case, images, model)
@@ -66,7 +65,7 @@ def main():
     for _ in range(WARM_UP + 1):  # each `next` but the first takes one step
         next(iterations)
     moment(args.device)
-    print(f"ready {precision}", flush=True)
+    print("ready", flush=True)
     start, seconds = map(float, input().split())
     while time.time() < start:  # the others train already, so this one does too
         next(iterations)

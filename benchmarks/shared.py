@@ -23,11 +23,6 @@ class Case:
     batch: int
     augmented: bool  # crops and mirror images
 
-    @property
-    def model(self):
-        """As an entry under `models` has it."""
-        return {"function": "resnet", "depth": self.depth, "width": self.width}
-
 
 CASES = {
     "resnet20": Case(20, 16, 32, 128, augmented=True),  # the paper's
@@ -40,6 +35,14 @@ def options(description):
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def study_of_files(*paths):
+    """The study of `config.yaml` with other files laid over it."""
+    from earlyphase.stages import study_of
+    from earlyphase.study.configuration import read_files
+
+    return study_of(read_files([ROOT / "config.yaml", *paths]), ROOT)
 
 
 def snakemake(folder, *words):
@@ -75,9 +78,13 @@ def plan(folder, *words):
 
 def random_images(count, size, device):
     """Colour images in ten classes: what they show changes no time."""
-    from earlyphase.commands import calibrate  # imports torch, which most benchmarks do without
+    import numpy as np
 
-    return calibrate.random_images(count, [3, size, size], device)
+    from earlyphase.core.images import Images  # imports torch, which most benchmarks do without
+
+    draw, level = np.random.default_rng(0), np.full(3, 0.5, np.float32)
+    pixels = draw.integers(0, 256, (count, 3, size, size), np.uint8)
+    return Images.from_arrays(pixels, draw.integers(0, 10, count), level, level, device)
 
 
 def flops_of_image(case):
@@ -102,21 +109,11 @@ def moment(device):
     return time.perf_counter()
 
 
-def set_up(device, precision, case=None):
-    """Prepare this process as a training job does.
-
-    Args:
-        case: which network is trained; needed where the precision is "auto".
-
-    Returns:
-        The device, the precision that was settled on, and the context of a forward pass.
-    """
+def set_up(device, precision):
+    """Prepare this process as a training job does; return the device and the context of a forward pass."""
     from earlyphase.core.precision import autocast, use_precision
-    from earlyphase.runtime.execution import prepare, settled
+    from earlyphase.runtime.execution import prepare
 
-    execution = prepare(device, precision)
-    if case is not None:
-        execution = settled(execution, case.model, (3, case.size, case.size), case.batch)
-    use_precision(execution.precision)
-    chosen = execution.device
-    return chosen, execution.precision, partial(autocast, execution.precision, chosen.type)
+    chosen = prepare(device, precision).device
+    use_precision(precision)
+    return chosen, partial(autocast, precision, chosen.type)

@@ -23,9 +23,9 @@ from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.telemetry import Telemetry
 from earlyphase.core.training import Run, Training
 from earlyphase.runtime.resume import ResumeFile, finish
-from earlyphase.study.study import read_study
+from earlyphase.study.jobs import all_jobs
 from machine import OtherLoad, describe
-from shared import ROOT, options, random_images, set_up
+from shared import options, random_images, set_up, study_of_files
 
 IMAGES = 2000
 
@@ -53,14 +53,14 @@ def main():
     parser.add_argument("--size", type=int, default=16, help="pixels of an image's side")
     parser.add_argument("--until", type=int, help="iteration at which a replay ends")
     args = parser.parse_args()
-    study = read_study([ROOT / "config.yaml", *args.config], ROOT)
+    study = study_of_files(*args.config)
     run = study.runs[0]
     settings = TrainingSettings.from_spec(run.training)
     sampled, evaluated = (
         sampled_iterations(run.telemetry[name], run.iterations) for name in ("schedule", "evaluations")
     )
-    until = args.until or run.watched.stop
-    device, _, autocast = set_up("cpu", "float32")
+    until = args.until or next(all_jobs(study, [run], ["telemetry"])).span.stop
+    device, autocast = set_up("cpu", "float32")
     images = random_images(IMAGES, args.size, device)
     batch_at = shuffled_batches(images, 0, settings.batch_size, settings.augmentation_at)
     entry = {name: value for name, value in study.config["models"][run.model].items() if name != "training"}

@@ -11,7 +11,7 @@ minute to minute: "others" says how many cores' worth it was during a run. The p
 it than ours.
 
 usage: throughput.py [--network resnet20] [--rounds 3] [--seconds 10] [--cores N] [--jobs N] [--device cpu]
-                     [--precision float32 bfloat16 auto] [--quiet 0.2]
+                     [--precision float32 bfloat16] [--quiet 0.2]
 """
 
 import os
@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from machine import OtherLoad, describe, usable_cores
@@ -37,18 +38,19 @@ def plain(network, cores, seconds, device):
 
 
 def ours(jobs, seconds, network, device, precision, mode="jobs", environment=ONE_THREAD):
-    """Images a second of training processes side by side, added up, and the precision they settled on."""
+    """Images a second of training processes side by side, added up."""
     command = [sys.executable, HERE / "own_loop.py", "--network", network, "--device", device]
     command += ["--precision", precision, "--mode", mode]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command, env=environment, **pipes) for _ in range(jobs)]
     try:
-        settled = {ready(process) for process in processes}
+        for process in processes:
+            wait_for(process)
         start = time.time() + 0.2
         for process in processes:
             process.stdin.write(f"{start} {seconds}\n")
             process.stdin.flush()
-        return sum(float(process.stdout.readline()) for process in processes), settled.pop()
+        return sum(float(process.stdout.readline()) for process in processes)
     finally:
         for process in processes:
             process.terminate()
@@ -56,12 +58,10 @@ def ours(jobs, seconds, network, device, precision, mode="jobs", environment=ONE
                 pass
 
 
-def ready(process):
-    """Wait until a training process is warm; return the precision that it settled on."""
-    for line in process.stdout:
-        if line.startswith("ready "):
-            return line.split()[1]
-    raise ChildProcessError("a training process ended early")
+def wait_for(process):
+    """Wait until a training process is warm."""
+    if "ready\n" not in process.stdout:
+        raise ChildProcessError("a training process ended early")
 
 
 def product(seconds, device, precision, size=2048):
@@ -75,21 +75,13 @@ def product(seconds, device, precision, size=2048):
 def kinds_of(args, jobs):
     """What takes turns: name -> call that returns a rate."""
     kinds = {PLAIN: lambda: plain(args.network, args.cores, args.seconds, args.device)}
-    settled = {}
-
-    def measure(count, precision):
-        rate, settled[precision] = ours(count, args.seconds, args.network, args.device, precision)
-        return rate
-
     for precision in args.precision:
         for count in dict.fromkeys((jobs, 1)):
-            kinds[f"{count} x ours, {precision}"] = lambda count=count, precision=precision: measure(
-                count, precision
+            kinds[f"{count} x ours, {precision}"] = partial(
+                ours, count, args.seconds, args.network, args.device, precision
             )
-        kinds[f"product, {precision}"] = lambda precision=precision: product(
-            args.seconds, args.device, settled[precision]
-        )
-    return kinds, settled
+        kinds[f"product, {precision}"] = partial(product, args.seconds, args.device, precision)
+    return kinds
 
 
 def parsed():
@@ -102,8 +94,8 @@ def parsed():
     parser.add_argument("--jobs", type=int, help="training processes side by side; as many as cores")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument(
-        "--precision", nargs="+", default=["float32", "bfloat16", "auto"],
-        choices=["float32", "tf32", "bfloat16", "auto"],
+        "--precision", nargs="+", default=["float32", "bfloat16"],
+        choices=["float32", "tf32", "bfloat16"],
     )  # fmt: skip
     parser.add_argument(
         "--quiet", type=float, default=0.2, help="cores' worth of others that still count as none"
@@ -124,7 +116,7 @@ def print_ratios(rounds, name, by, label, quiet, scale=1.0):
 def main():
     args = parsed()
     os.sched_setaffinity(0, usable_cores()[: args.cores])  # of the processes started below, too
-    kinds, settled = kinds_of(args, args.jobs or args.cores)
+    kinds = kinds_of(args, args.jobs or args.cores)
     print(f"{describe()}; {args.network}; images/s or operations/s (cores' worth of others)", flush=True)
     print("".join(f"{name:>26}" for name in kinds), flush=True)
     rounds = []
@@ -136,9 +128,6 @@ def main():
             print(f"{one[name][0]:>18.4g} ({others.cores:5.2f})", end="", flush=True)
         print(flush=True)
         rounds.append(one)
-    for precision, found in settled.items():
-        if precision != found:
-            print(f"{precision} settled on {found}")
     for name in kinds:
         if "ours" in name:
             print_ratios(rounds, name, PLAIN, f"{name} / {PLAIN}", args.quiet)

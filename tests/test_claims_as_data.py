@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assigned import CONFIG, configured
 from earlyphase import registry
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import measure
@@ -20,11 +21,9 @@ from earlyphase.runtime.plugins import announce
 from earlyphase.sentences import parts_of, sentence, worded
 from earlyphase.study.configuration import overlaid
 from earlyphase.study.fingerprints import definitions
-from earlyphase.study.jobs import roots, spec
+from earlyphase.study.jobs import job_of
 from earlyphase.study.signatures import registered
-from earlyphase.study.study import Study
 from test_claims import CLAIMS, ENTRIES, FULL, SHORT, make_tables
-from test_stages import CONFIG, RULES, SCHEMA
 
 WORDS = packaged()["words"]
 SCALES = ("full", "short")
@@ -195,7 +194,7 @@ def test_the_error_that_sentences_name_is_that_of_the_verdicts():
 
 
 def study(**claims):
-    return Study(copy.deepcopy(CONFIG) | {"claims": claims}, SCHEMA, RULES)
+    return configured(CONFIG | {"claims": claims})
 
 
 GROWTH = {"function": "growth_of_magnitude"}
@@ -245,7 +244,8 @@ def test_the_configuration_changes_adds_and_removes_claims():
     own = {"R2": {"full": {"above": 2}}, "R3": None, "X1": entry_with(above=1.5)}
     found = study(**own)
     assert "R3" not in found.claims and list(found.claims)[-1] == "X1"
-    passed = spec(found, "claims", {})["claims"]
+    job = job_of(found, "claims", {})
+    passed = job.stage.spec(job)["claims"]
     assert passed.keys() == own.keys()
     tables = make_tables({0: 87.0, 500: 90.0})
     rows = judge(tables, FULL | {"claims": passed}).set_index("id")
@@ -255,7 +255,8 @@ def test_the_configuration_changes_adds_and_removes_claims():
     assert rows.loc["X1", "test"] == "above 1.5 points: there is no telemetry"
     unchanged = [name for name in as_it_was.index if name not in ("R2", "R3")]
     assert rows.loc[unchanged].equals(as_it_was.loc[unchanged])
-    assert spec(study(), "claims", {})["claims"] == {}
+    job = job_of(study(), "claims", {})
+    assert job.stage.spec(job)["claims"] == {}
 
 
 def test_a_measure_of_ones_own_judges_a_claim_of_ones_own(tmp_path):
@@ -283,7 +284,7 @@ def test_a_measure_of_ones_own_judges_a_claim_of_ones_own(tmp_path):
         entry = entry_with(measure={"function": "spread_of_seeds", "times": 100}, within=0.5)
         found = study(X1=entry)
         assert found.claims["X1"] == entry
-        assert "plugins.mine.spread_of_seeds" in roots(found, "claims", {})
+        assert "plugins.mine.spread_of_seeds" in job_of(found, "claims", {}).code_roots
         namespace = {}
         exec(plugin.read_text(), namespace)
         rows = judge(make_tables({0: 87.0}), FULL | {"claims": {"X1": entry}}).set_index("id")
@@ -293,13 +294,15 @@ def test_a_measure_of_ones_own_judges_a_claim_of_ones_own(tmp_path):
 
 
 def test_the_fingerprint_of_the_claims_follows_each_entry_and_measure():
-    reached = definitions(*roots(study(), "claims", {}))
+    reached = definitions(*job_of(study(), "claims", {}).code_roots)
     assert {f"claims.yaml: claims.{name}" for name in ENTRIES} <= set(reached)
     assert {"claims.yaml: words.margin", "claims.yaml: claims", "sentences.worded"} <= set(reached)
     assert {"results.claims.rewinding.late_minus_early", "results.claims.judging.decide"} <= set(reached)
-    without = definitions(*roots(study(**{name: None for name in ENTRIES if name[0] == "S"}), "claims", {}))
+    without = definitions(
+        *job_of(study(**{name: None for name in ENTRIES if name[0] == "S"}), "claims", {}).code_roots
+    )
     assert "results.claims.first_iterations.burst" in set(reached) - set(without)
-    assert not any(name.startswith("claims.yaml") for name in definitions("commands.figure.run"))
+    assert not any(name.startswith("claims.yaml") for name in definitions("stages.figure.compute"))
 
 
 def test_a_changed_claim_is_no_longer_the_same_test():

@@ -2,32 +2,20 @@
 
 import copy
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
+from assigned import CONFIG, configured, started
 from earlyphase.core.settings import TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_rows
-from earlyphase.study.configuration import catalogue, overlaid, read_files
-from earlyphase.study.fingerprints import canonical, fingerprint
-from earlyphase.study.jobs import jobs, roots, spec
-from earlyphase.study.rules import read_rules
-from earlyphase.study.stages import STAGES, left_out, tables_of
-from earlyphase.study.study import Study
+from earlyphase.stages.figure import left_out
+from earlyphase.study.jobs import all_jobs, job_of, tables_of
 from test_resume import SPEC, data, finish, wait_for_progress  # noqa: F401 - a fixture
 
-ROOT = Path(__file__).parents[1]
-CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
-SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-RULES = read_rules(ROOT / "rules")
 REMOVAL = {"deficits": ["blur"], "removed_at": [0, 60], "regimes": ["base"]}
 WINDOW = {"deficits": ["blur"], "onsets": [40], "length": 60, "regimes": ["base"]}
 HELD = {"held": [[0, 160]], "regimes": ["no_weight_decay"]}
@@ -46,12 +34,12 @@ def study(*entries, training=(), **sections):
     config["curvature"]["iterations"] = [0, 1.0]
     for section, content in sections.items():
         config[section] = content if isinstance(content, list) else config[section] | content
-    return Study(config, SCHEMA, RULES)
+    return configured(config)
 
 
 def deficits(found):
     """Jobs of the stage, as regime, deficit, first, end, stop; each must be there for both seeds."""
-    names = [one.names for one in jobs(found) if one.rule == "deficit"]
+    names = [job.names for job in all_jobs(found, rules=["deficit"])]
     counted = Counter(
         (name["regime"], name["deficit"], *(int(name[key]) for key in ("first", "end", "stop")))
         for name in names
@@ -65,7 +53,8 @@ def settings(found, regime, deficit, first, end, stop):
         "dataset": "photo_digits", "model": "resnet8", "seed": "0", "task": "supervised", "regime": regime,
         "deficit": deficit, "first": str(first), "end": str(end), "stop": str(stop),
     }  # fmt: skip
-    return TrainingSettings.from_spec(spec(found, "deficit", names)["training"])
+    job = job_of(found, "deficit", names)
+    return TrainingSettings.from_spec(job.stage.spec(job)["training"])
 
 
 CLEAN = ("base", "supervised", 0, 0, 320)
@@ -107,16 +96,9 @@ def test_each_training_is_asked_for_once_with_what_it_is_compared_with(entries, 
 
 
 def test_a_job_trains_to_where_its_path_says_and_follows_both_tasks():
-    names = {
-        "dataset": "photo_digits",
-        "model": "resnet8",
-        "task": "supervised",
-        "deficit": "blur",
-        "stop": "380",
-    }
-    found = study(REMOVAL)
-    assert STAGES["deficit"].trains(found, names) == range(380)
-    assert {"core.tasks.supervised", "core.tasks.blurred"} <= set(roots(found, "deficit", names))
+    (job, *_) = (job for job in all_jobs(study(REMOVAL), rules=["deficit"]) if job.names["end"] == "60")
+    assert job.names["stop"] == "380" and job.span == range(380)
+    assert {"core.tasks.supervised", "core.tasks.blurred"} <= set(job.code_roots)
 
 
 def rate(iteration):
@@ -169,10 +151,12 @@ def test_a_training_without_a_deficit_is_specified_as_the_dense_one():
     found = study(REMOVAL)
     names = {"dataset": "photo_digits", "model": "resnet8", "seed": "0", "task": "supervised"}
     clean = names | {"regime": "base", "deficit": "supervised", "first": "0", "end": "0", "stop": "320"}
-    ours, dense = spec(found, "deficit", clean), spec(found, "dense", names)
-    assert {key: ours[key] for key in ("model", "task", "training")} == {
-        key: dense[key] for key in ("model", "task", "training")
-    }
+    ours, dense = (
+        (job := job_of(found, rule, of)).stage.spec(job)
+        for rule, of in (("deficit", clean), ("dense", names))
+    )
+    for key in ("model", "task", "training"):
+        assert ours[key] == dense[key]
 
 
 @pytest.mark.parametrize(
@@ -269,36 +253,17 @@ def job(window, deficit="blurred", iterations=60, **training):
     return {**SPEC, "columns": columns, "deficit": task, "training": SPEC["training"] | changed}
 
 
-def start(command, folder, data, spec):  # noqa: F811 - the fixture of that name
+def begin(stage, folder, data, spec):  # noqa: F811 - the fixture of that name
     folder.mkdir(exist_ok=True)
-    code = fingerprint(f"commands.{command}.run", "core.networks.resnet.resnet")
-    options = [
-        "--data",
-        data,
-        "--spec",
-        canonical(spec),
-        "--code",
-        code,
-        "--resume",
-        folder / "trajectory.resume",
-    ]
-    options += [
-        "--out-metrics",
-        folder / "metrics.csv",
-        "--out-run",
-        folder / "run.json",
-        "--resume-interval",
-        "0.1",
-    ]
-    options += ["--out-trajectory", folder / "trajectory.safetensors"] if command == "dense" else []
-    return subprocess.Popen(
-        [sys.executable, "-m", "earlyphase", command, "--device", "cpu", *map(str, options)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ,
-    )  # fmt: skip
+    names = {"metrics": "metrics.csv", "run": "run.json"}
+    names |= {"trajectory": "trajectory.safetensors"} if stage == "dense" else {}
+    outputs = {role: folder / name for role, name in names.items()}
+    resume = str(folder / "trajectory.resume")
+    return started(stage, spec, {"data": data}, outputs, "--resume", resume, "--resume-interval", "0.1")
 
 
-def trained(command, folder, data, spec):  # noqa: F811
-    output = finish(start(command, folder, data, spec))
+def trained(stage, folder, data, spec):  # noqa: F811
+    output = finish(begin(stage, folder, data, spec))
     assert (folder / "run.json").exists(), output
     return load_rows(folder / "metrics.csv")
 
@@ -324,11 +289,11 @@ def test_a_deficit_changes_what_follows_its_onset_and_nothing_before(tmp_path, d
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, data):  # noqa: F811
     spec = job(range(30, 150), iterations=200, later=[[100, {"weight_decay": 0.0}]], restarts_at=150)
     trained("deficit", tmp_path / "undisturbed", data, spec)
-    process = start("deficit", tmp_path / "killed", data, spec)
+    process = begin("deficit", tmp_path / "killed", data, spec)
     wait_for_progress(tmp_path / "killed", process)
     process.send_signal(signal.SIGKILL)
     finish(process)
-    assert "resuming at iteration" in finish(start("deficit", tmp_path / "killed", data, spec))
+    assert "resuming at iteration" in finish(begin("deficit", tmp_path / "killed", data, spec))
     one, other = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("undisturbed", "killed"))
     assert one == other
     assert json.loads((tmp_path / "killed/run.json").read_text())["identity"]

@@ -121,6 +121,9 @@ def test_the_recipe_for_something_of_ones_own_plans(tmp_path):
     planned = project.planned("figures")
     assert planned["perturb"] == 5 * 2 * 2  # seeds, rewind iterations, rounds
     assert project.command("status").startswith("small on photo_digits")
+    listed = project.command("list", "perturbations")
+    assert "rewind: {function: rewind}\n" in listed
+    assert "halved: {function: scaled, factor: 0.5}\n    Multiply the kept weights by a factor." in listed
 
 
 PAGES = [

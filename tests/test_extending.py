@@ -1,10 +1,17 @@
-"""Adding something: a perturbation, a network, a data set, a task or a figure in one file; a stage in three places."""
+"""Adding something: a perturbation, a network, a data set, a task or a figure in one file; a stage in two."""
 
+import os
 import re
-import textwrap
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from pandas import read_csv
 
+from earlyphase.runtime.storage import load_rows
+from earlyphase.runtime.trajectory import kept_states
 from test_workflow import Project
 
 PLUGIN = '''
@@ -116,16 +123,12 @@ def test_a_study_of_ones_own_needs_no_edit_of_the_package(extended):
 
 def test_a_task_of_ones_own_is_what_the_network_learns(extended):
     """Its weights differ from those of the usual labels by the order of the classes alone."""
-    from earlyphase.runtime.storage import load_rows
-
     rows = load_rows(extended.folder / "results/tables/synthetic/mine/dense.csv")
     assert {row["task"] for row in rows} == {"reversed"}
     assert float(rows[-1]["accuracy"]) > 0.5  # of four classes: it has learnt what it is tested on
 
 
 def test_branches_in_a_list_are_applied_one_after_the_other(extended):
-    from earlyphase.runtime.storage import load_rows
-
     folder = extended.folder / "results/perturbed/synthetic/mine/seed0/reversed/magnitude/it4/round2"
     sizes = {
         name: float(load_rows(folder / f"{name}.csv")[0]["effective_std"]) for name in ("halves", "both")
@@ -184,64 +187,98 @@ def test_a_plugin_that_cannot_be_read_is_named_with_its_line(extended):
     assert "Traceback" not in printed
 
 
-def test_a_new_stage_is_a_rule_a_record_and_a_command(tmp_path):
-    """Three places; status, explain, the plan and the collected table know it then."""
+# A stage of the package, as somebody would add it: see the folder beside this file
+
+SHARPNESS = Path(__file__).parent / "sharpness"
+SECTION = (SHARPNESS / "settings.yaml").read_text()
+STAGE = "src/earlyphase/stages/sharpness.py"
+FIGURE_OF_STAGE = "results/figures/synthetic/tiny/sharpness.svg"
+
+
+@pytest.fixture
+def sharpened(tmp_path):
+    """The project with a stage more: two files, its science, a figure, and entries of the configuration."""
     project = Project(tmp_path)
-    rules = project.folder / "rules/dense.smk"
-    rules.write_text(
-        rules.read_text()
-        + textwrap.dedent('''
+    for name in ("stages", "core", "results/figures"):
+        shutil.copy(
+            SHARPNESS / f"{Path(name).name}.py", project.folder / f"src/earlyphase/{name}/sharpness.py"
+        )
+    project.append("rules/telemetry.smk", (SHARPNESS / "rule.smk").read_text())
+    project.append("config.yaml", SECTION)
+    project.edit("config.yaml", "\nfigures:", "\nfigures:\n  sharpness: {function: sharpness}\n#")
+    return project
 
-        rule norm:
-            """Length of the dense network's weights at iteration k."""
-            input:
-                state="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
-            output:
-                row="results/norm/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
-            log:
-                "logs/norm/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
-            params:
-                spec=spec("norm"),
-                code=code("norm"),
-            shell:
-                "python -m earlyphase norm --spec {params.spec:q} --code {params.code:q} --state {input.state:q} "
-                "--out {output.row:q} > {log:q} 2>&1"
-        ''')
+
+def test_a_new_stage_is_two_files_and_all_else_follows(sharpened):
+    expected = {"data": 1, "dense": 2, "checkpoint": 4, "sharpness": 4, "collect": 1, "figure": 1}
+    assert sharpened.planned(FIGURE_OF_STAGE) == expected
+    sharpened.snakemake(FIGURE_OF_STAGE, "--cores", "2")
+    dense = sharpened.folder / "results/dense/synthetic/tiny/seed0/supervised"
+    assert 2 in kept_states(dense / "trajectory.safetensors")  # which nothing else needs
+    table = read_csv(sharpened.folder / "results/tables/synthetic/tiny/sharpness.csv")
+    assert list(zip(table["k"], table["seed"], strict=True)) == [(2, 0), (2, 1), (24, 0), (24, 1)]
+    assert (table["sharpness"] > 0).all()
+    assert (sharpened.folder / FIGURE_OF_STAGE).exists()
+    assert sharpened.planned(FIGURE_OF_STAGE) == {}
+    assert f"jobs: {sum(expected.values())} done" in sharpened.command("status")
+    assert "up to date" in sharpened.command("explain", FIGURE_OF_STAGE)
+    sharpened.edit("src/earlyphase/core/sharpness.py", "max(losses)", "max(losses[1:])")
+    assert sharpened.planned(FIGURE_OF_STAGE) == {"sharpness": 4, "collect": 1, "figure": 1}
+
+
+LIMIT = """
+from pathlib import Path
+from earlyphase.stages import study_of
+from earlyphase.study.configuration import read_files
+from earlyphase.study.jobs import all_jobs
+from earlyphase.study.limits import Clock
+
+study = study_of(read_files([Path("config.yaml"), Path("smoke.yaml")]), Path())
+print(max(Clock(study, gpu=False).minutes(job, 1) for job in all_jobs(study, rules=["sharpness"])))
+"""
+
+
+def asked_for(project):
+    """Jobs of the new stage and their hours, as the plan has them, and the minutes that one of them may take."""
+    row = re.search(r"^sharpness +(\d+) +0 +([\d.,]+) ", project.command("plan"), re.MULTILINE)
+    limit = subprocess.run(
+        [sys.executable, "-c", LIMIT],
+        cwd=project.folder,
+        env=os.environ | {"PYTHONPATH": str(project.folder / "src")},
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    project.edit(
-        "src/earlyphase/study/stages.py",
-        '    "collect": Stage(',
-        '    "norm": Stage(checkpoints, of_columns, tables={"norm": "row"}),\n    "collect": Stage(',
-    )
-    (project.folder / "src/earlyphase/commands/norm.py").write_text(
-        textwrap.dedent('''
-        """Measure the length of a network's weights."""
-
-        import numpy as np
-
-        from earlyphase.commands._options import add_job_arguments, begin
-        from earlyphase.runtime.storage import load_weights, save_rows
+    return int(row[1]), float(row[2].replace(",", "")), int(limit.stdout)
 
 
-        def add_arguments(parser):
-            add_job_arguments(parser)
-            parser.add_argument("--state", required=True)
-            parser.add_argument("--out", required=True)
+def test_time_limits_and_the_plan_follow_what_a_stage_says_of_its_work(sharpened):
+    number, hours, minutes = asked_for(sharpened)
+    assert number == 4 and hours < 0.1 and minutes < 10
+    sharpened.edit("config.yaml", "steps: 3", "steps: 300000")
+    number, hours, minutes = asked_for(sharpened)
+    assert number == 4 and hours > 1 and 60 * hours / number < minutes < 10 + 60 * hours / number
 
 
-        def run(args):
-            begin(args)
-            weights, _ = load_weights(args.state)
-            length = float(np.sqrt(sum((array.astype(float) ** 2).sum() for array in weights.values())))
-            save_rows(args.out, [args.spec["columns"] | {"norm": length}])
-        ''')
-    )
-    table = "results/tables/synthetic/tiny/norm.csv"
-    assert project.planned(table) == {"data": 1, "dense": 2, "checkpoint": 6, "norm": 6, "collect": 1}
-    project.snakemake(table, "--cores", "2")
-    rows = (project.folder / table).read_text().splitlines()
-    assert rows[0] == "dataset,k,model,seed,task,norm"
-    assert len(rows) == 1 + 6
-    assert "up to date" in project.command("explain", table)
-    assert re.search(r"jobs: 16 done", project.command("status"))
-    assert "Measure the length" in project.command("norm", "--help", configured=False)
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (STAGE, "    work=work,\n", "", "missing 1 required positional argument: 'work'"),
+        (STAGE, "    size=size,\n", "", "missing 1 required positional argument: 'size'"),
+        ("config.yaml", "radius: 0.5", "radius: 0", "sharpness.radius is 0"),
+        (
+            "config.yaml",
+            "radius: 0.5",
+            "radios: 0.5",
+            "unknown key 'radios' in sharpness, did you mean 'radius'",
+        ),
+        (
+            "config.yaml",
+            "[2, 1.0]",
+            "[2, 25]",
+            "sharpness.iterations has 25, but tiny on synthetic trains for 24",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_in_a_new_stage_is_said_at_once(sharpened, name, old, new, message):
+    sharpened.edit(name, old, new)
+    assert message in sharpened.snakemake("-n", check=False)

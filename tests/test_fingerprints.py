@@ -1,28 +1,32 @@
 import ast
-import subprocess
-import sys
+import shutil
 
 import pytest
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.record import run_record
+from earlyphase.stages import stage_names
 from earlyphase.study import fingerprints as provenance
 
 SOURCES = {
-    "commands/work.py": """
-        '''A command.'''
-        from earlyphase.core.science import compute
+    "stages/work.py": """
+        '''A stage.'''
+        from earlyphase.core.science import summed
         from earlyphase.core import tools
-        def run(args):
-            return compute(args) + tools.used(args)
-        def unrelated():
+        def compute(job, inputs, size=3):
+            return summed(job) + tools.used(inputs) + size
+        def inputs(job):
             return 1
+        def size(job):
+            return 1
+        def default(job, size=size):
+            return size
     """,
     "core/science.py": """
         import numpy as np
         from earlyphase.core.tools import CONSTANT
         LIMIT = 3
-        def compute(x):
+        def summed(x):
             '''Doc.'''
             return np.sum(x) + helper(x) + CONSTANT
         def helper(x):
@@ -47,6 +51,16 @@ SOURCES = {
 }
 
 
+def forget():
+    """Read sources anew."""
+    for function in (provenance.definitions, provenance.fingerprint, provenance.parse, provenance._described):
+        function.cache_clear()
+
+
+def reaches(*roots):
+    return set(provenance.definitions(*roots))
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A small package; call with (file, old, new) to edit it, get the fingerprint back."""
@@ -57,23 +71,18 @@ def package(tmp_path, monkeypatch):
         path.parent.mkdir(exist_ok=True)
         path.write_text(dedent(source))
     monkeypatch.setattr(provenance, "SOURCE", tmp_path)
+    monkeypatch.chdir(tmp_path)
 
-    def edit(name=None, old="", new="", roots=("commands.work.run",)):
+    def edit(name=None, old="", new="", roots=("stages.work.compute",)):
         if name:
             text = (tmp_path / name).read_text()
             assert old in text
             (tmp_path / name).write_text(text.replace(old, new))
-        provenance.definitions.cache_clear()
-        provenance.fingerprint.cache_clear()
-        provenance.parse.cache_clear()
-        provenance._described.cache_clear()
+        forget()
         return provenance.fingerprint(*roots)
 
     yield edit
-    provenance.definitions.cache_clear()
-    provenance.fingerprint.cache_clear()
-    provenance.parse.cache_clear()
-    provenance._described.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(
@@ -83,8 +92,8 @@ def package(tmp_path, monkeypatch):
         ("core/science.py", "'''Doc.'''", ""),
         ("core/science.py", "LIMIT = 3", "LIMIT   =  3  # why"),
         ("core/science.py", "def other(x):\n    return x", "def other(x):\n    return 2 * x"),
-        ("commands/work.py", "return 1", "return 2"),
-        ("commands/work.py", "'''A command.'''", ""),
+        ("stages/work.py", "def inputs(job):\n    return 1", "def inputs(job):\n    return 2"),
+        ("stages/work.py", "'''A stage.'''", ""),
         ("core/tools.py", "def unused(x):\n    return x", ""),
         (
             "core/science.py",
@@ -109,7 +118,7 @@ def test_an_edit_of_nothing_that_runs_changes_nothing(package, name, old, new):
         ("core/tools.py", "return inner(x)", "return inner(-x)"),
         ("core/science.py", "LIMIT = 3", "LIMIT = 3\nprint('runs at import')"),
         ("core/science.py", "LIMIT = 3", "LIMIT = 3\nLIMIT += 1"),
-        ("commands/work.py", "compute(args) +", "compute(args) -"),
+        ("stages/work.py", "summed(job) +", "summed(job) -"),
     ],
 )
 def test_an_edit_of_what_runs_changes_the_fingerprint(package, name, old, new):
@@ -118,15 +127,37 @@ def test_an_edit_of_what_runs_changes_the_fingerprint(package, name, old, new):
 
 
 def test_a_variation_looked_up_by_name_counts_where_it_is_named(package):
-    roots = ("commands.work.run", "core.science.registered")
+    roots = ("stages.work.compute", "core.science.registered")
     alone, both = package(), package(roots=roots)
     assert package("core/science.py", "return x + 1", "return x + 2") == alone
     assert package(roots=roots) != both
 
 
-def test_a_root_that_does_not_exist_is_refused(package):
-    with pytest.raises(InvalidInput, match="defines no 'gone'"):
-        provenance.fingerprint("core.science.gone")
+def test_a_parameter_hides_a_definition_unless_a_default_is_that_definition(package):
+    package()
+    assert not {"stages.work.inputs", "stages.work.size"} & reaches("stages.work.compute")
+    assert "stages.work.size" in reaches("stages.work.default")
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("core.science.gone", "core.science defines no 'gone'"),
+        ("core.science.np", "core.science defines no 'np'"),
+        ("core.gone.summed", "core.gone defines no 'summed'"),
+        ("stages.gone.compute", "stages.gone defines no 'compute'"),
+        ("study.jobs.all_jobs", "study.jobs.all_jobs is in none of the rooms that determine results: core, "),
+        ("runtime.storage.save_rows", "runtime.storage.save_rows is in none of the rooms"),
+        ("commands.plan.run", "commands.plan.run is in none of the rooms"),
+        ("compute", "compute is in none of the rooms"),
+        ("plugins.mine.scaled", "plugins.mine is no plugin of this study"),
+    ],
+)
+def test_a_root_that_names_nothing_or_stands_in_another_room_is_refused(package, root, message):
+    for function in (provenance.fingerprint, provenance.definitions):
+        with pytest.raises(InvalidInput) as refused:
+            function(root)
+        assert str(refused.value).startswith(message)
 
 
 # What Python 3.11 writes for these; 3.12 adds `type_params`, and 3.13 leaves out empty lists.
@@ -173,15 +204,14 @@ def test_code_that_changed_after_planning_is_refused(package):
         provenance.confirm(planned)
 
 
-def reaches(root, *variations):
-    return {name.split(".(")[0] for name in provenance.definitions(root, *variations)}
+# The package
 
 
 def test_stages_reach_what_they_run_and_no_more():
-    dense = reaches("commands.dense.run", "core.networks.resnet.resnet")
-    imp = reaches("commands.imp_round.run", "core.networks.resnet.resnet", "core.criteria.magnitude")
-    figure = reaches("commands.figure.run", "results.figures.rewinding.rewinding")
-    data = reaches("commands.data.run", "datasets.embedded.digits")
+    dense = reaches("stages.dense.compute", "core.networks.resnet.resnet")
+    imp = reaches("stages.imp_round.compute", "core.networks.resnet.resnet", "core.criteria.magnitude")
+    figure = reaches("stages.figure.compute", "results.figures.rewinding.rewinding")
+    data = reaches("stages.data.compute", "datasets.embedded.digits")
     assert {
         "core.training.train",
         "core.optimizer.MaskedOptimizer",
@@ -195,15 +225,72 @@ def test_stages_reach_what_they_run_and_no_more():
     assert not any(name.startswith(("study", "runtime", "results", "datasets")) for name in dense | imp)
 
 
-def test_only_training_jobs_import_torch():
-    light = ("collect", "figure", "claims", "data", "checkpoint", "fingerprint")
-    code = (
-        "; ".join(f"import earlyphase.commands.{name}" for name in light) + "; import earlyphase.study.study"
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of this package; call it to edit definitions of a module, get the fingerprints of all stages back."""
+    shutil.copytree(provenance.SOURCE, tmp_path / "earlyphase", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "SOURCE", tmp_path / "earlyphase")
+
+    def edit(module=None, names=()):
+        if module:
+            path = provenance.source_file(module)
+            tree = ast.parse(path.read_text())
+            for name in names:
+                alter(tree, name)
+            path.write_text(ast.unparse(tree))
+        forget()
+        return {name: provenance.fingerprint(f"stages.{name}.compute") for name in stage_names()}
+
+    yield edit
+    forget()
+
+
+def alter(tree, name):
+    """Let a function or a class do something more, or give a constant another value."""
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
+            statement.body.insert(1, ast.parse("altered = 1").body[0])
+            return
+        if isinstance(statement, ast.Assign) and name in [
+            ast.unparse(target) for target in statement.targets
+        ]:
+            statement.value = ast.Tuple([statement.value, ast.Constant("altered")], ast.Load())
+            return
+    raise AssertionError(f"nothing is called {name}: mend this test")
+
+
+@pytest.mark.parametrize("name", stage_names())
+def test_an_edit_of_what_plans_a_stage_changes_no_fingerprint(copy, name):
+    """Of all that the record of the stage names, and of what is called in it: jobs, work, size, schema, ..."""
+    tree = ast.parse(provenance.source_file(f"stages.{name}").read_text())
+    (record,) = (
+        one for one in tree.body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "STAGE"
     )
-    heavy = "('torch', 'torchvision', 'snakemake', 'sklearn')"
-    code += f"; import sys; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    own = provenance.parse(f"stages.{name}").definitions
+    planning = {one.id for one in ast.walk(record.value) if isinstance(one, ast.Name) and one.id in own}
+    before = copy()
+    assert copy(f"stages.{name}", {*planning, "STAGE"}) == before
+
+
+def test_an_edit_of_what_stages_share_for_planning_changes_no_fingerprint(copy):
+    before = copy()
+    names = provenance.parse("stages._settings").definitions
+    assert {"training_spec", "training_work", "state_size", "TIMES", "section", "from_k"} <= set(names)
+    assert copy("stages._settings", names) == before
+
+
+TRAINING = {
+    "dense", "imp_round", "perturb", "deficit", "pretrain", "pretrain_ticket", "train_ticket", "telemetry",
+    "curvature", "fisher", "stability", "checkpoint",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["training_job", "task_of", "TrainingJob"])
+def test_an_edit_of_what_builds_a_training_changes_every_training(copy, name):
+    before, after = copy(), copy("stages._training", [name])
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    assert changed - {"inference"} == TRAINING  # which measures on a task as well
+    assert ("inference" in changed) == (name == "task_of")
 
 
 def test_canonical_text_ignores_the_order_of_keys():
@@ -212,7 +299,7 @@ def test_canonical_text_ignores_the_order_of_keys():
 
 def test_the_run_record_names_versions_and_code():
     record = run_record(
-        {"a": 1}, "commands.dense.run 0", {"data": "0"}, {"instructions": "AVX2"}, device="cpu"
+        {"a": 1}, "stages.dense.compute 0", {"data": "0"}, {"instructions": "AVX2"}, device="cpu"
     )
     assert record["versions"].keys() >= {"python", "torch", "numpy", "earlyphase"}
     assert record["device"] == "cpu"

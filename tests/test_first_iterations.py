@@ -1,6 +1,4 @@
-"""The stages of the first iterations from their command lines: bad input, divergence, pairs of times."""
-
-import json
+"""The stages of the first iterations as jobs: bad input, divergence, pairs of times."""
 
 import numpy as np
 import pytest
@@ -8,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from pandas import read_csv
 
-from earlyphase.__main__ import main
-from earlyphase.commands.pairs import overlap_of, prunable_signs, share_that_differ
+from assigned import carry_out
 from earlyphase.core.images import Augmentation, Images, shuffled_batches
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state
 from earlyphase.runtime.storage import load_tensors, save_tensors, save_weights
-from earlyphase.study.fingerprints import fingerprint
+from earlyphase.runtime.trajectory import save_trajectory
+from earlyphase.stages.pairs import prunable_signs, share_that_differ
 
 NAMES = {"dataset": "d", "model": "m", "seed": 0, "task": "supervised"}
 TRAINING = {
@@ -44,11 +42,9 @@ def state(seed=0, width=2):
     return initial_state(resnet(3, 4, depth=8, width=width), seed)
 
 
-def command(name, spec, *options):
-    code = fingerprint(f"commands.{name}.run", "core.networks.resnet.resnet")
-    return main(
-        [name, "--spec", json.dumps(spec), "--code", code, "--device", "cpu", "--data", "data", *options]
-    )
+def job(stage, spec, inputs, outputs, *options, **roots):
+    """Do a job on the data set of the folder; its exit status."""
+    return carry_out(stage, spec, {"data": "data"} | inputs, outputs, "--resume", "resume", *options, **roots)
 
 
 def spec(**parts):
@@ -61,14 +57,16 @@ def spec(**parts):
 
 
 def curvature(k=3, sample=32, statistics=("running", "sample"), **weights):
-    """Run the command on a state `weights` of iteration 3; its exit status."""
+    """Do the job on a state `weights` of iteration 3; its exit status."""
     save_weights("it0", state(), 0)
     save_weights("it3", weights or state(1), 3)
     chosen = {"sample": sample, "statistics": list(statistics), "tolerance": 0.01}
-    return command(
-        "curvature", spec(columns=NAMES | {"k": k}, curvature=chosen), "--state", "it3", "--initial", "it0",
-        "--resume", "resume", "--out-eigenpairs", "eigenpairs", "--out-row", "row.csv",
-    )  # fmt: skip
+    return job(
+        "curvature",
+        spec(columns=NAMES | {"k": k}, curvature=chosen),
+        {"state": "it3", "initial": "it0"},
+        {"eigenpairs": "eigenpairs", "row": "row.csv"},
+    )
 
 
 def test_curvature_writes_pairs_and_a_row_for_each_kind_of_statistics_that_agree(folder):
@@ -165,13 +163,11 @@ def test_a_diverged_state_is_recorded_as_diverged(folder, capsys):
 
 
 def test_a_replay_of_a_trajectory_that_it_does_not_repeat_is_refused(folder, capsys):
-    weights = {f"{at}/weights/{name}": array for at in (0, 8) for name, array in state(at).items()}
-    save_tensors("trajectory", "trajectory", weights, iterations=[0, 8])
+    save_trajectory("trajectory", {at: (state(at), {}) for at in (0, 8)})
     schedules = {"schedule": [[8, 1]], "evaluations": [[8, 4]]}
-    options = ["--trajectory", "trajectory", "--resume", "resume"]
-    for name in ("state", "traces", "evaluations", "run"):
-        options += [f"--out-{name}", f"{name}.csv"]
-    assert command("telemetry", spec(telemetry=schedules, stop=8), *options) == 1
+    outputs = {name: f"{name}.csv" for name in ("state", "traces", "evaluations", "run")}
+    replay = spec(telemetry=schedules, stop=8)
+    assert job("telemetry", replay, {"trajectory": "trajectory"}, outputs) == 1
     assert "the replay differs from the dense run at iteration 8" in capsys.readouterr().err
     assert not (folder / "state.csv").exists()
 
@@ -192,9 +188,8 @@ def test_pairs_of_times(folder, rng):
         tensors = {"running/vectors": basis, "sample/vectors": basis[:, :1]}
         save_tensors(f"e{time}", "eigenpairs", tensors, iteration=time, statistics=["sample", "running"])
         save_weights(f"s{time}", weights[time], time)
-    code = fingerprint("commands.pairs.run")
-    words = ["pairs", "--spec", json.dumps({"columns": NAMES}), "--code", code, "--out", "pairs.csv"]
-    assert main([*words, "--eigenpairs", "e5", "e0", "e9", "--states", "s5", "s0", "s9"]) == 0
+    inputs = {"eigenpairs": ["e5", "e0", "e9"], "states": ["s5", "s0", "s9"]}
+    assert carry_out("pairs", {"columns": NAMES}, inputs, {"table": "pairs.csv"}) == 0
     rows = read_csv("pairs.csv")
     assert list(rows["statistics"]) == ["sample"] * 3 + ["running"] * 3
     for kind, count in (("running", 2), ("sample", 1)):
@@ -212,4 +207,3 @@ def test_signs_do_not_depend_on_the_order_of_tensors():
     weights = {"a": np.array([[1.0, -1]]), "b": np.array([[-1.0, -1]])}
     backwards = dict(reversed(weights.items()))
     assert share_that_differ(prunable_signs(weights), prunable_signs(backwards)) == 0
-    assert np.isnan(overlap_of(np.zeros((0, 2)), np.eye(3)[:, :2]))

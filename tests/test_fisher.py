@@ -10,17 +10,17 @@ from pandas import DataFrame, read_csv
 from scipy import stats
 from torch import nn
 
+from assigned import read_study
 from earlyphase.core.fisher import drawn_labels, fisher_trace, squared_gradients
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state
 from earlyphase.results.figures import figure, render
 from earlyphase.runtime.storage import save_weights
-from earlyphase.study.jobs import jobs
-from earlyphase.study.stages import left_out
-from earlyphase.study.study import Study
+from earlyphase.stages import fisher
+from earlyphase.stages.figure import left_out
+from earlyphase.study.jobs import all_jobs
 from test_figures import check_declaration
-from test_first_iterations import NAMES, command, folder, spec, state  # noqa: F401 - `folder` is a fixture
-from test_study import CONFIG, RULES, SCHEMA
+from test_first_iterations import NAMES, folder, job, spec, state  # noqa: F401 - `folder` is a fixture
 
 CLASSES = 5
 
@@ -148,14 +148,11 @@ def test_a_diverged_network_has_no_trace(network, batch):
 # The stage
 
 
-def measure(k=3, sample=32, draws=2, out="row.csv", resume="resume", **weights):
-    """Run the command on a state of iteration 3; its exit status."""
+def measure(k=3, sample=32, draws=2, out="row.csv", **weights):
+    """Do the job on a state of iteration 3; its exit status."""
     save_weights("it3", weights or state(1), 3)
-    chosen = {"sample": sample, "draws": draws}
-    return command(
-        "fisher", spec(columns=NAMES | {"k": k}, fisher=chosen), "--state", "it3", "--resume", resume,
-        "--out-row", out,
-    )  # fmt: skip
+    described = spec(columns=NAMES | {"k": k}, fisher={"sample": sample, "draws": draws})
+    return job("fisher", described, {"state": "it3"}, {"row": out})
 
 
 def test_the_stage_writes_one_row_and_the_same_bytes_again(folder):  # noqa: F811
@@ -165,7 +162,7 @@ def test_the_stage_writes_one_row_and_the_same_bytes_again(folder):  # noqa: F81
     names = ("fisher_trace", "fisher_standard_error", "empirical_fisher", "empirical_standard_error")
     assert all(0 < row[name] < np.inf for name in names)
     first = (folder / "row.csv").read_bytes()
-    assert measure(out="again.csv", resume="other") == 0
+    assert measure(out="again.csv") == 0
     assert (folder / "again.csv").read_bytes() == first
     assert sorted(path.name for path in folder.glob("*resume*") if path.suffix != ".lock") == []
 
@@ -188,27 +185,22 @@ def test_a_state_of_another_iteration_or_network_is_refused(folder, capsys):  # 
 
 
 def study(iterations):
-    config = copy.deepcopy(CONFIG)
-    config["fisher"] |= {"iterations": iterations}
-    config["curvature"] |= {"iterations": []}
-    return Study(config, SCHEMA, RULES)
+    return read_study(fisher={"iterations": iterations}, curvature={"iterations": []})
 
 
 def test_its_times_are_kept_by_the_dense_run_and_fractions_are_of_training():
     one, none = study([0.5, 7, 1.0]), study([])
     (run,), (without,) = one.runs, none.runs
     half, end = run.iterations // 2, run.iterations
-    assert run.fisher_times == [7, half, end]
-    assert run.kept_iterations == sorted({*without.kept_iterations, 7, half})
-    measured = {
-        (name["seed"], name["k"]) for job in jobs(one) if job.rule == "fisher" for name in [job.names]
-    }
+    assert fisher.states(run) == [7, half, end]
+    assert one.kept_iterations(run) == sorted({*none.kept_iterations(without), 7, half})
+    measured = {(job.names["seed"], job.names["k"]) for job in all_jobs(one, rules=["fisher"])}
     assert measured == {(str(seed), str(k)) for seed in run.seeds for k in (7, half, end)}
 
 
 def test_without_times_it_is_left_out_with_its_figure():
     one = study([])
-    assert not [job for job in jobs(one) if job.rule == "fisher" or job.names.get("figure") == "fisher"]
+    assert not [job for job in all_jobs(one) if "fisher" in (job.rule, job.names.get("figure"))]
     assert any("figure fisher is left out: the study makes no table fisher" in s for s in left_out(one))
 
 

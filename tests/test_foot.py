@@ -5,15 +5,11 @@ import logging
 
 import pytest
 
-from earlyphase.study import foot
+from assigned import SMOKE, read_study
+from earlyphase.study import foot, limits
 from earlyphase.study.foot import ERASE, Foot, Planned, Terminal
 
-PLANNED = {
-    1: Planned("dense", 100),
-    2: Planned("dense", 100),
-    3: Planned("perturb", 50),
-    4: Planned("figure", 0),
-}
+PLANNED = {1: Planned(5.0, 100), 2: Planned(5.0, 100), 3: Planned(2.5, 50), 4: Planned(1.0, 0)}
 
 
 class Clock:
@@ -34,8 +30,10 @@ class Project:
         record = logging.makeLogRecord({"msg": message, "levelno": level, "event": event, **facts})
         return self.foot.filter(record)
 
-    def start(self, number, message, log=()):
-        return self.tell("job_info", jobid=number, rule_msg=message, rule_name="rule", log=list(log))
+    def start(self, number, message, rule="dense", output=("results/dense",)):
+        return self.tell(
+            "job_info", jobid=number, rule_msg=message, rule_name=rule, output=list(output), log=[]
+        )
 
     def finish(self, number, at):
         self.clock.now = at
@@ -92,28 +90,45 @@ def test_words_that_are_known_are_left_out_of_messages():
     assert project.foot.line().endswith("; Round 1, seed 0")
 
 
-def test_the_speed_is_what_the_logs_of_running_jobs_say(project, tmp_path):
-    for number, rate in ((1, 90), (2, 110)):
-        log = tmp_path / f"{number}.log"
-        log.write_text(f"hello\niteration 20 of 100, {rate} a second, 1 s left\n")
-        project.start(number, "Train", [log])
-    assert ", 200 a second; Train; Train" in project.foot.line()
-
-
 def test_the_time_left_follows_from_what_finished_jobs_took(project):
-    """Two at a time, 10 seconds for 100 iterations: two jobs are open, 5 s of training and one of unknown length."""
+    """Two at a time, each twice as long as estimated: 5 s are left of one job, 2 s of another."""
     assert project.foot.seconds_left() is None
     project.start(1, "")
     project.start(2, "")
     project.finish(1, 10)
     project.finish(2, 10)
-    assert project.foot.seconds_left() == pytest.approx(5 / 2)
+    assert project.foot.seconds_left() == pytest.approx((5 + 2) / 2)
     project.start(3, "")
     project.clock.now = 12
-    assert project.foot.seconds_left() == pytest.approx(3 / (20 / 12))  # 2 s of its 5 are done
-    project.finish(3, 30)  # its own kind took longer, but none of that kind is left
-    assert project.foot.seconds_left() is None  # a figure: not known
+    assert project.foot.seconds_left() == pytest.approx((5 - 2 + 2) / (20 / 12))  # 2 s of its 5 are done
+    project.finish(3, 30)  # 40 s of 12.5 that were estimated, and one job alone is left
+    assert project.foot.seconds_left() == pytest.approx(40 / 12.5)
+    project.start(4, "")
+    project.finish(4, 31)
+    assert project.foot.seconds_left() is None
     assert "left" not in project.foot.line()
+
+
+def test_a_job_that_takes_longer_than_estimated_is_not_counted_as_negative(project):
+    project.start(1, "")
+    project.finish(1, 5)
+    project.start(2, "")
+    project.clock.now = 1000
+    assert project.foot.seconds_left() == pytest.approx(2.5 + 1)
+
+
+def test_what_is_known_of_a_job_is_what_its_stage_says():
+    study = read_study(SMOKE)
+    clock = limits.Clock(study, gpu=False)
+    names = {"dataset": "synthetic", "model": "tiny", "seed": "0", "task": "supervised"}
+
+    def planned(rule, **wildcards):
+        made = type("Job", (), {"rule": type("Rule", (), {"name": rule}), "wildcards_dict": wildcards})
+        return foot.planned_of(study, clock, made)
+
+    assert planned("dense", **names).iterations == study.runs[0].iterations
+    assert planned("dense", **names).seconds > planned("claims").seconds == limits.FIXED
+    assert planned("figures") == Planned(0.0, 0)  # makes no file
 
 
 class Screen(io.StringIO):
@@ -147,6 +162,23 @@ def test_the_line_stays_below_what_is_written_and_goes_at_the_end(project, monke
     assert written.count("\n") == 2
 
 
+def test_a_figure_that_is_drawn_is_named_above_the_line(project, monkeypatch):
+    monkeypatch.setattr(foot, "EVERY", 0.01)
+    picture = "results/figures/d/m/rewinding.svg"
+    project.start(1, "Train")
+    project.start(4, "Draw", rule="figure", output=[picture, "results/figures/d/m/rewinding.png"])
+    project.finish(1, 1)
+    project.finish(4, 2)
+    screen = Screen()
+    terminal = Terminal(handler_on(screen), project.foot)
+    terminal.start()
+    while "jobs" not in screen.getvalue():
+        pass
+    terminal.stop()
+    assert screen.getvalue().count(f"{ERASE}{picture}\n") == 1
+    assert screen.getvalue().count("\n") == 1
+
+
 class Workflow:
     """What is read of Snakemake's."""
 
@@ -159,10 +191,6 @@ class Workflow:
         self.local_exec = local_exec
         usual = {"quiet": None, "verbose": False, "printshellcmds": False}
         self.output_settings = type("Settings", (), usual | settings)
-
-
-class Nothing:
-    runs = ()
 
 
 @pytest.mark.parametrize(
@@ -182,10 +210,10 @@ def test_it_is_drawn_on_terminals_alone_and_where_nothing_else_was_asked_for(
 ):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    logger = logging.Logger("snakemake")
-    assert foot.of(Workflow(**settings), Nothing(), logger) is None  # another logger writes
+    logger, study = logging.Logger("snakemake"), type("Study", (), {"runs": ()})
+    assert foot.foot_of(Workflow(**settings), study, None, logger) is None  # another logger writes
     logger.addHandler(handler_on(stream))
-    assert (foot.of(Workflow(**settings), Nothing(), logger) is not None) == drawn
+    assert (foot.foot_of(Workflow(**settings), study, None, logger) is not None) == drawn
 
 
 def test_a_drawing_that_fails_is_followed_by_the_next(project, monkeypatch):

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from assigned import configured, read_study
 from earlyphase.core.branches import Ticket, shuffle
 from earlyphase.core.curvature import SampleLoss
 from earlyphase.core.networks import network
@@ -21,10 +21,10 @@ from earlyphase.results.claims.catalogue import catalogue
 from earlyphase.runtime.storage import load_mask, read_bytes
 from earlyphase.runtime.tickets import load_trained
 from earlyphase.study.contradictions import of_size
-from earlyphase.study.jobs import jobs
+from earlyphase.study.jobs import all_jobs
+from earlyphase.study.possible import NARROWED
 from earlyphase.study.signatures import registered
-from earlyphase.study.study import NARROWED, Study, read_study
-from test_workflow import ROOT, SMOKE, Project
+from test_workflow import SMOKE, Project
 
 CONFIGURATION = {
     "runs": [{"dataset": "synthetic", "model": "lenet"}, {"dataset": "synthetic", "model": "conv"}],
@@ -69,7 +69,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(project):
-    return read_study([ROOT / "config.yaml", project.folder / "smoke.yaml"], ROOT)
+    return read_study(project.folder / "smoke.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def table(project, model, name):
 
 
 def test_every_job_leaves_what_it_promises(project, study):
-    promised = [path for one in jobs(study) for path in one.outputs]
+    promised = [path for job in all_jobs(study) for path in job.outputs]
     assert len(promised) > 300
     assert [path for path in promised if not (project.folder / path).exists()] == []
 
@@ -270,7 +270,7 @@ def test_a_network_for_images_of_another_size_is_refused(study, size):
     config["datasets"]["synthetic"]["size"] = size
     said = rf"models.lenet.size is 8, but the images of synthetic are {size}x{size} pixels; {size} is right"
     with pytest.raises(InvalidInput, match=said):
-        Study(config, yaml.safe_load((ROOT / "config.schema.yaml").read_text()))
+        configured(config)
 
 
 def test_a_network_for_square_images_is_refused_others(study, monkeypatch):

@@ -1,25 +1,21 @@
 """The networks beside the CIFAR ResNets: counts, what is pruned, and a second implementation of each."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 
-from earlyphase.__main__ import main
-from earlyphase.commands.checkpoint import part
 from earlyphase.core.networks.lenet import conv, lenet_300_100
 from earlyphase.core.networks.resnet import resnet18
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names
 from earlyphase.core.networks.vgg import vgg
 from earlyphase.core.networks.wide_resnet import wide_resnet
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.storage import load_mask, load_tensors, save_weights
+from earlyphase.runtime.storage import load_mask, save_weights
 from earlyphase.runtime.tickets import load_trained
-from earlyphase.study.fingerprints import fingerprint
-from test_first_iterations import NAMES, TRAINING, folder  # noqa: F401 - `folder` is a fixture
+from earlyphase.runtime.trajectory import kept_states
+from test_first_iterations import NAMES, folder, job, spec  # noqa: F401 - `folder` is a fixture
 
 ALL = {
     "resnet18": (lambda: resnet18(3, 10), 11_173_962, 11_164_352),
@@ -157,25 +153,16 @@ def test_a_wide_resnet_of_another_depth_is_refused():
     ],
 )
 def test_each_is_trained_pruned_and_trained_again(folder, entry, home):  # noqa: F811
-    """A dense run and a round of pruning from the command line; pruned weights end at zero."""
-    spec = {"model": entry, "task": {"function": "supervised"}, "training": TRAINING, "columns": NAMES}
-
-    def command(name, described, *options):
-        code = fingerprint(f"commands.{name}.run", f"core.networks.{home}")
-        words = ["--spec", json.dumps(described), "--code", code, "--device", "cpu", "--data", "data"]
-        return main([name, *words, *options])
-
-    assert not command("dense", spec, "--keep", "0", "3", "--resume", "d.resume", "--out-trajectory", "trajectory",
-                       "--out-metrics", "dense.csv", "--out-run", "dense.json")  # fmt: skip
-    tensors, _ = load_tensors("trajectory", "trajectory")
-    for k in (3, 8):
-        save_weights(f"it{k}", part(tensors, f"{k}/weights/"), iteration=k)
-    pruned = spec | {
-        "columns": NAMES | {"k": 3, "round": 1}, "criterion": {"function": "magnitude"}, "prune_fraction": 0.5,
-    }  # fmt: skip
-    assert not command("imp_round", pruned, "--rewind", "it3", "--weights", "it8", "--resume", "r.resume",
-                       "--out-mask", "mask", "--out-weights", "weights", "--out-metrics", "round.csv",
-                       "--out-run", "round.json")  # fmt: skip
+    """A dense run and a round of pruning as jobs; pruned weights end at zero."""
+    roots = [f"core.networks.{home}"]
+    outputs = {"trajectory": "trajectory", "metrics": "dense.csv", "run": "dense.json"}
+    assert not job("dense", spec(model=entry), {}, outputs, "--keep", "0", "3", roots=roots)
+    for k, weights in kept_states("trajectory").items():
+        save_weights(f"it{k}", weights, iteration=k)
+    of_round = {"columns": NAMES | {"k": 3, "round": 1}, "criterion": {"function": "magnitude"}}
+    pruned = spec(model=entry, prune_fraction=0.5, **of_round)
+    outputs = {"mask": "mask", "weights": "weights", "metrics": "round.csv", "run": "round.json"}
+    assert not job("imp_round", pruned, {"rewind": "it3", "weights": "it8"}, outputs, roots=roots)
     mask, (weights, _) = load_mask("mask"), load_trained("weights")
     kept = sum(int(part.sum()) for part in mask.values()) / sum(part.size for part in mask.values())
     assert kept == pytest.approx(0.5, abs=0.01)

@@ -1,18 +1,14 @@
 """Networks and tickets that learned something else first: states, clocks, masks, figures, claims."""
 
-import copy
-import json
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from pandas import DataFrame, read_csv
 
-from earlyphase.__main__ import main
+from assigned import CONFIG, carry_out, read_study
 from earlyphase.core.branches import Ticket, branch
 from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import density, full_mask, gather_kept, prune_by_magnitude
@@ -30,26 +26,19 @@ from earlyphase.results.pretraining import LOST, matching_durations
 from earlyphase.runtime.resume import ResumeFile
 from earlyphase.runtime.storage import (
     load_mask,
-    load_tensors,
     load_weights,
     save_mask,
     save_tensors,
     save_weights,
 )
 from earlyphase.runtime.tickets import load_trained
-from earlyphase.study import jobs
-from earlyphase.study.configuration import catalogue, overlaid, read_files
-from earlyphase.study.fingerprints import fingerprint
-from earlyphase.study.rules import read_rules
-from earlyphase.study.stages import STAGES, kept_iterations
-from earlyphase.study.study import Study
+from earlyphase.runtime.trajectory import kept_before, kept_states
+from earlyphase.stages import dense
+from earlyphase.stages.figure import left_out
+from earlyphase.study.jobs import all_jobs, job_of, names_of
 from test_claims import verdict as judged
 from test_training import pruned_weights_are_zero
 
-ROOT = Path(__file__).parents[1]
-CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
-SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-RULES = read_rules(ROOT / "rules")
 OUTPUT = {"fc.weight", "fc.bias"}
 
 
@@ -179,7 +168,7 @@ def test_pruned_weights_are_zero_at_every_yield_of_both_phases(ticket):
     assert seen == 18 and pruned_weights_are_zero(state, ticket.mask) and mask.keys() == ticket.mask.keys()
 
 
-# The commands
+# The jobs
 
 COLUMNS = {"dataset": "d", "model": "m", "seed": 0, "task": "supervised"}
 ROTATION, SUPERVISED = {"function": "rotation"}, {"function": "supervised"}
@@ -199,57 +188,46 @@ def folder(tmp_path, monkeypatch, rng):
     return tmp_path
 
 
-def command(name, task, training, *options, **spec):
-    """Run a command in this process; every option is a file of that name unless it has a value."""
+def do(stage, task, training, inputs, outputs, *options, **spec):
+    """Do a job on the data set of the folder."""
     of = {"model": {"function": "resnet", "depth": 8, "width": 4}, "task": task, "training": training}
     of |= {"columns": COLUMNS} | spec
-    code = fingerprint(
-        f"commands.{name}.run", "core.networks.resnet.resnet", f"core.tasks.{task['function']}"
-    )
-    words = [word for option in options for word in (f"--{option[0]}", *map(str, option[1:]))]
-    return main(
-        [name, "--spec", json.dumps(of), "--code", code, "--device", "cpu", "--data", "data", "--resume", "resume",
-         "--resume-interval", "0", *words]
-    )  # fmt: skip
+    words = ("--resume", "resume", "--resume-interval", "0", *options)
+    roots = ("core.networks.resnet.resnet", f"core.tasks.{task['function']}")
+    assert carry_out(stage, of, {"data": "data"} | inputs, outputs, *words, roots=roots) == 0
 
 
-def pretrain(state="state", task=ROTATION):
-    out = (("out-state", state), ("out-metrics", "pretraining.csv"), ("out-run", "pretraining.json"))
-    assert command("pretrain", task, FIRST, *out) == 0
+def pretrain(task=ROTATION):
+    outputs = {"state": "state", "metrics": "pretraining.csv", "run": "pretraining.json"}
+    do("pretrain", task, FIRST, {}, outputs)
 
 
-def second_phase(state="state", output_layer="kept", start=0, name="trajectory"):
-    out = (("out-trajectory", name), ("out-metrics", f"{name}.csv"), ("out-run", f"{name}.json"))
-    options = (("start", state), ("keep", start), *out)
-    how = {"second_phase": {"output_layer": output_layer, "start": start}}
-    assert command("dense", SUPERVISED, TRAINING, *options, **how) == 0
-    tensors, header = load_tensors(name, "trajectory")
-    return tensors, header["iterations"]
-
-
-def state_at(tensors, iteration):
-    prefix = f"{iteration}/weights/"
-    return {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
+def second_phase(output_layer="kept", start=0, name="trajectory"):
+    """The states that are kept of it, by iteration."""
+    outputs = {"trajectory": name, "metrics": f"{name}.csv", "run": f"{name}.json"}
+    how = {"output_layer": output_layer, "start": start}
+    do("dense", SUPERVISED, TRAINING, {"start": "state"}, outputs, "--keep", str(start), second_phase=how)
+    return kept_states(name)
 
 
 def test_round_0_begins_with_exactly_the_pretrained_state(folder):
     pretrain()
     pretrained, iteration = load_weights("state")
     assert iteration == 5 and pretrained["fc.weight"].shape == (4, 16)
-    tensors, kept = second_phase()
-    assert kept == [0, 8]
-    begun = state_at(tensors, 0)
+    states = second_phase()
+    assert list(states) == [0, 8]
+    begun = states[0]
     assert same(begun, pretrained, pretrained.keys() - OUTPUT)  # running statistics of batch norm among them
     assert same(begun, initial_state(build(10), 0, NEW_OUTPUT), OUTPUT)
-    assert not any(tensors[name].any() for name in tensors if name.startswith("0/velocity"))
+    assert not any(velocity.any() for velocity in kept_before("trajectory", 0)[2].values())
     assert list(read_csv("trajectory.csv")["iteration"]) == [0, 4, 8]
 
 
 def test_the_output_layer_of_as_many_classes_is_kept_or_redrawn(folder):
     pretrain(task={"function": "random_labels"})
     pretrained, _ = load_weights("state")
-    assert same(state_at(second_phase()[0], 0), pretrained)
-    redrawn = state_at(second_phase(output_layer="redrawn", name="redrawn")[0], 0)
+    assert same(second_phase()[0], pretrained)
+    redrawn = second_phase(output_layer="redrawn", name="redrawn")[0]
     assert same(redrawn, pretrained, pretrained.keys() - OUTPUT)
     assert not np.intersect1d(redrawn["fc.weight"], pretrained["fc.weight"]).size
 
@@ -257,9 +235,9 @@ def test_the_output_layer_of_as_many_classes_is_kept_or_redrawn(folder):
 def test_pretraining_on_the_own_task_is_the_dense_run_at_its_first_rate(folder):
     """Until the rate would first fall, and while the clock runs on, it is the same run."""
     pretrain(task=SUPERVISED)
-    out = (("out-trajectory", "t"), ("out-metrics", "t.csv"), ("out-run", "t.json"))
-    assert command("dense", SUPERVISED, TRAINING | {"milestones": []}, ("keep", 5), *out) == 0
-    assert same(load_weights("state")[0], state_at(load_tensors("t", "trajectory")[0], 5))
+    outputs = {"trajectory": "t", "metrics": "t.csv", "run": "t.json"}
+    do("dense", SUPERVISED, TRAINING | {"milestones": []}, {}, outputs, "--keep", "5")
+    assert same(load_weights("state")[0], kept_states("t")[5])
 
 
 def test_a_continued_clock_takes_the_batches_and_rates_from_there_on(folder, monkeypatch):
@@ -272,11 +250,11 @@ def test_a_continued_clock_takes_the_batches_and_rates_from_there_on(folder, mon
         step(self, entry, learning_rate, weight_decay)
 
     monkeypatch.setattr(MaskedOptimizer, "step", recorded)
-    continued, kept = second_phase(start=5)
-    assert kept == [5, 8] and rates == pytest.approx([0.01, 0.001, 0.001])
-    restarted, _ = second_phase(name="restarted")
+    continued = second_phase(start=5)
+    assert list(continued) == [5, 8] and rates == pytest.approx([0.01, 0.001, 0.001])
+    restarted = second_phase(name="restarted")
     assert rates[3:] == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
-    assert same(state_at(continued, 5), state_at(restarted, 0))
+    assert same(continued[5], restarted[0])
 
 
 class Killed(BaseException):
@@ -294,16 +272,16 @@ def ticket_files(ticket):
 
 
 def pretrain_ticket(perturbation):
-    inputs = (("rewind", "it4"), ("initial", "it0"), ("final", "it8"), ("mask", "mask"))
-    out = (("out-state", "state"), ("out-mask", "kept"), ("out-metrics", "p.csv"), ("out-run", "p.json"))
+    inputs = {"rewind": "it4", "initial": "it0", "final": "it8", "mask": "mask"}
+    outputs = {"state": "state", "mask": "kept", "metrics": "p.csv", "run": "p.json"}
     how = {"perturbation": perturbation, "round": 2, "dense_end": 8, "columns": COLUMNS | {"k": 4}}
-    assert command("pretrain_ticket", ROTATION, FIRST, *inputs, *out, **how) == 0
+    do("pretrain_ticket", ROTATION, FIRST, inputs, outputs, **how)
 
 
 def train_ticket():
-    options = (("state", "state"), ("mask", "kept"), ("out-metrics", "m.csv"), ("out-run", "m.json"))
-    how = {"second_phase": {"output_layer": "kept", "start": 0}}
-    assert command("train_ticket", SUPERVISED, TRAINING, *options, **how) == 0
+    outputs = {"metrics": "m.csv", "run": "m.json"}
+    how = {"output_layer": "kept", "start": 0}
+    do("train_ticket", SUPERVISED, TRAINING, {"state": "state", "mask": "kept"}, outputs, second_phase=how)
 
 
 def made(folder):
@@ -356,79 +334,72 @@ def test_a_killed_job_of_either_phase_ends_with_the_same_bytes(folder, ticket, m
 # The study
 
 
-def study(**settings):
-    return Study(overlaid(copy.deepcopy(CONFIG), settings), SCHEMA, RULES)
-
-
-def of_rule(studied, rule):
-    return [one for one in jobs.jobs(studied) if one.rule == rule]
+def specs(studied, *rules):
+    """What the jobs of some rules read of the configuration; of all rules, if none is named."""
+    return {job: job.stage.spec(job) for job in all_jobs(studied, rules=rules or None)}
 
 
 def pretrained_jobs(studied, rule):
-    return [one for one in of_rule(studied, rule) if "-" in one.names.get("task", "")]
+    return {job: spec for job, spec in specs(studied, rule).items() if "-" in job.names["task"]}
 
 
 def test_a_longer_pretraining_or_another_round_adds_jobs_and_changes_none():
     entry = {"pretraining": ["rotation"], "iterations": [10], "rounds": 2}
-    few = study(pretrained=[entry])
-    many = study(pretrained=[entry | {"iterations": [5, 10, 20], "rounds": 3}])
-    before, after = (
-        {one: jobs.spec(each, one.rule, one.names) for one in jobs.jobs(each)} for each in (few, many)
-    )
-    tables = ("collect", "figure", "claims", "report")
+    few = read_study(pretrained=[entry])
+    many = read_study(pretrained=[entry | {"iterations": [5, 10, 20], "rounds": 3}])
+    before, after = specs(few), specs(many)
     assert before.keys() < after.keys()
-    for one, spec in before.items():
-        assert one.rule in tables or (spec == after[one] and jobs.inputs(few, one) == jobs.inputs(many, one))
+    inputs = {job: job.stage.inputs(job) for job in after}
+    for job, spec in before.items():
+        if job.rule not in ("collect", "figure", "claims", "report"):
+            assert spec == after[job] and job.stage.inputs(job) == inputs[job]
     assert len(pretrained_jobs(many, "imp_round")) == 5 * 3 * 3
-    assert len(of_rule(many, "pretrain")) == 5 * 3
+    assert len(specs(many, "pretrain")) == 5 * 3
 
 
 def test_tables_of_networks_that_were_not_pretrained_are_as_they_were():
     """Other rows would be read as theirs: those tables have no column that tells them apart."""
-    with_all, without = study(), study(pretrained=[], sparse_pretraining=[])
+    with_all, without = read_study(), read_study(pretrained=[], sparse_pretraining=[])
     for table in ("dense", "imp", "perturbed"):
-        names = {"dataset": "photo_digits", "model": "resnet8", "table": table}
-        assert jobs.spec(with_all, "collect", names) == jobs.spec(without, "collect", names)
-    for one in jobs.jobs(without):
-        if one.rule not in ("figure", "claims", "report"):
-            assert jobs.spec(without, one.rule, one.names) == jobs.spec(with_all, one.rule, one.names)
+        one, other = (
+            job_of(each, "collect", names_of(each.runs[0]) | {"table": table}) for each in (with_all, without)
+        )
+        assert one.stage.inputs(one) == other.stage.inputs(other)
+    before, after = specs(without), specs(with_all)
+    assert all(
+        spec == after[job] for job, spec in before.items() if job.rule not in ("figure", "claims", "report")
+    )
 
 
 def test_pretrained_networks_learn_the_task_of_their_run_and_say_what_they_saw():
     end = CONFIG["training"]["iterations"]
-    studied = study(
+    studied = read_study(
         pretraining={"later": {"task": "rotation", "clock": "continued"}},
         pretrained=[{"pretraining": ["rotation", "later"], "iterations": [30], "rounds": 1}],
     )
     for rule in ("dense", "imp_round"):
-        for one in pretrained_jobs(studied, rule):
-            spec = jobs.spec(studied, rule, one.names)
-            start = 30 if one.names["task"] == "later-30" else 0
+        for job, spec in pretrained_jobs(studied, rule).items():
+            start = 30 if job.names["task"] == "later-30" else 0
             assert spec["task"] == {"function": "supervised"} == studied.config["tasks"]["supervised"]
             assert (
                 spec["columns"]["task"] == "supervised" and spec["columns"]["pretraining_task"] == "rotation"
             )
             assert spec["columns"]["total_iterations"] == 30 + end - start
-            assert STAGES[rule].trains(studied, one.names) == range(start, end)
-            assert "core.tasks.rotation" not in jobs.roots(studied, rule, one.names)
-            assert kept_iterations(studied, one.names) == [start]
-    assert {one.names["k"] for one in pretrained_jobs(studied, "imp_round")} == {"0", "30"}
-    first = of_rule(studied, "pretrain")[0]
-    spec = jobs.spec(studied, "pretrain", first.names)
-    assert spec["task"] == {"function": "rotation", "copies": "drawn"} or spec["task"] == {
-        "function": "rotation"
-    }
+            assert job.span == range(start, end)
+            assert "core.tasks.rotation" not in job.code_roots
+            assert dense.kept(job) == [start]
+    assert {job.names["k"] for job in pretrained_jobs(studied, "imp_round")} == {"0", "30"}
+    first, spec = next(iter(specs(studied, "pretrain").items()))
+    assert spec["task"] == studied.config["tasks"]["rotation"]
     assert (spec["training"]["iterations"], spec["training"]["milestones"]) == (30, [])
-    assert "core.tasks.rotation" in jobs.roots(studied, "pretrain", first.names)
+    assert "core.tasks.rotation" in first.code_roots
 
 
 def test_a_sparse_ticket_counts_what_it_saw_before_k():
-    studied = study()
     end = duration = CONFIG["training"]["iterations"]
-    for one in of_rule(studied, "train_ticket"):
-        past = 0 if one.names["perturbation"].endswith("0") else int(one.names["k"])
-        columns = jobs.spec(studied, "train_ticket", one.names)["columns"]
-        assert columns["total_iterations"] == past + duration + end
+    for job, spec in specs(read_study(), "train_ticket").items():
+        past = 0 if job.names["perturbation"].endswith("0") else int(job.names["k"])
+        assert spec["columns"]["total_iterations"] == past + duration + end
 
 
 SPARSE = {"pretraining": ["rotation"], "iterations": [5], "rewind_iterations": [100], "rounds": [3],
@@ -451,17 +422,15 @@ BAD = [
 @pytest.mark.parametrize(("settings", "message"), BAD, ids=[message[:40] for _, message in BAD])
 def test_what_cannot_be_is_refused_at_the_start(settings, message):
     with pytest.raises(InvalidInput, match=message):
-        study(**settings)
+        read_study(**settings)
 
 
 def test_figures_without_their_networks_are_left_out():
-    from earlyphase.study.stages import left_out
-
-    said = " ".join(left_out(study(pretrained=[], sparse_pretraining=[])))
+    said = " ".join(left_out(read_study(pretrained=[], sparse_pretraining=[])))
     assert "figure pretraining is left out" in said and "figure sparse_pretraining is left out" in said
     other = [{"pretraining": ["rotation"], "iterations": [5]}]
     said = " ".join(
-        left_out(study(pretrained=other, figures={"pretraining": {"panels": [{"blur": "blur"}]}}))
+        left_out(read_study(pretrained=other, figures={"pretraining": {"panels": [{"blur": "blur"}]}}))
     )
     assert "figure pretraining is left out: none of the pretrainings that it shows is applied" in said
 

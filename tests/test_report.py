@@ -17,6 +17,7 @@ import pytest
 import yaml
 from pandas import DataFrame, concat, isna, read_csv
 
+from assigned import ROOT, SMOKE, read_study
 from earlyphase.__main__ import main
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import expected_false, judge_with_contrasts
@@ -29,12 +30,10 @@ from earlyphase.results.report.figures import questions
 from earlyphase.results.report.page import report_page
 from earlyphase.results.report.provenance import means_of, read_records, times_of
 from earlyphase.study.fingerprints import definitions
-from earlyphase.study.jobs import inputs, job, jobs, spec
+from earlyphase.study.jobs import all_jobs
 from earlyphase.study.signatures import registered
-from earlyphase.study.study import Study, read_study
 from test_claims import SHORT, make_tables
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "src/earlyphase/results/report"
 HOSTILE = (
     '<script>alert("x")</script> & "quoted" \'it\' <img src="http://example.org/x.png" onerror="alert(1)">'
@@ -461,7 +460,9 @@ def test_records_are_counted_by_what_they_ran_on(tmp_path):
     path = tmp_path / "run.json"
     path.write_text("{")
     with pytest.raises(InvalidInput, match=r"run.json is no run record"):
-        read_records({"dense": [str(path)]})
+        read_records([str(path)])
+    path.write_text('{"code": "stages.dense.compute 0123456789abcdef"}')
+    assert read_records([str(path)]) == {"dense": [{"code": "stages.dense.compute 0123456789abcdef"}]}
 
 
 def test_a_citation_without_a_title_is_refused(small):
@@ -571,34 +572,41 @@ def test_a_number_has_the_digits_that_its_deviation_leaves(mean, std, said):
 
 @pytest.fixture(scope="module")
 def study():
-    return read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
+    return read_study(SMOKE)
+
+
+def report_of(study):
+    (job,) = all_jobs(study, rules=["report"])
+    return job
+
+
+def told_of(study):
+    job = report_of(study)
+    return job.stage.spec(job)
 
 
 def test_the_page_waits_for_exactly_what_it_shows(study):
-    everything = list(jobs(study))
-    figures = [path for one in everything if one.rule == "figure" for path in one.outputs]
+    everything = list(all_jobs(study))
+    figures = [path for job in everything if job.rule == "figure" for path in job.outputs]
     records = [
-        one.paths.outputs["run"].format(**one.names) for one in everything if "run" in one.paths.outputs
+        study.rules[job.rule].outputs["run"].format(**job.names)
+        for job in everything
+        if "run" in study.rules[job.rule].outputs
     ]
-    found = inputs(study, job(study, "report"))
-    assert found.keys() == {"figures", "records", "claims", "contrasts"}
+    found = report_of(study).stage.inputs(report_of(study))
+    assert found.keys() == {"figures", "records"}
     assert sorted(found["figures"]) == sorted(figures) and len(figures) == 3 * 15
     assert sorted(found["records"]) == sorted(records) and len(records) == len(set(records)) > 50
 
 
 def test_how_jobs_are_executed_is_no_part_of_the_page(study):
-    told = spec(study, "report", {})
+    told = told_of(study)
     assert "execution" not in told["configuration"] and told["configuration"]["seeds"] == [0, 1]
-    schema = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-    other = {
-        **study.config,
-        "execution": {**study.config["execution"], "resume_interval": 7, "preload": False},
-    }
-    assert spec(Study(other, schema, study.rules, study.citation), "report", {}) == told
+    assert told_of(read_study(SMOKE, execution={"resume_interval": 7, "preload": False})) == told
 
 
 def test_what_is_told_of_a_figure_is_its_docstring_without_what_is_for_programmers(study):
-    told = spec(study, "report", {})["descriptions"]
+    told = told_of(study)["descriptions"]
     assert told["rewinding"] == (
         "Draw final accuracy of IMP tickets against density, a curve for each rewind iteration k."
     )
@@ -607,7 +615,7 @@ def test_what_is_told_of_a_figure_is_its_docstring_without_what_is_for_programme
 
 
 def test_an_edit_of_a_template_or_a_text_makes_the_page_anew():
-    reached = definitions("commands.report.run")
+    reached = definitions("stages.report.compute")
     for path in FOLDER.glob("*.*"):
         if path.suffix in (".j2", ".css", ".js"):
             assert f"results.report.templates.{path.name}" in reached
@@ -627,7 +635,7 @@ def test_the_package_brings_every_file_of_the_page():
 
 def test_pages_import_neither_torch_nor_matplotlib():
     code = (
-        "import sys, earlyphase.commands.report, earlyphase.results.report.comparison; "
+        "import sys, earlyphase.stages.report, earlyphase.results.report.page, earlyphase.results.report.comparison; "
         "print([name for name in ('torch', 'torchvision', 'matplotlib', 'snakemake') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

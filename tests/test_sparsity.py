@@ -1,7 +1,6 @@
-"""What sparsity buys, from the command to the table, the figure and the verdicts."""
+"""What sparsity buys, from the job to the table, the figure and the verdicts."""
 
 import builtins
-import json
 import lzma
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 from pandas import DataFrame, read_csv
 
-from earlyphase.__main__ import main
+from assigned import carry_out
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
@@ -17,7 +16,6 @@ from earlyphase.results.claims import judge
 from earlyphase.results.figures import figure, render
 from earlyphase.results.sparsity import breaks_even, relative_to_dense, surely_less
 from earlyphase.runtime.storage import save_mask, save_weights
-from earlyphase.study.fingerprints import fingerprint
 from test_claims import make_tables
 from test_figures import check_declaration
 from test_first_iterations import NAMES, folder, spec  # noqa: F401 - `folder` is a fixture
@@ -27,7 +25,7 @@ RUNTIMES = ["torch", "torch_csr", "scipy", "onnxruntime", "onnxruntime_sparse"]
 
 
 def measure(rng, **chosen):
-    """Run the command on a dense network and two tickets of it; its table."""
+    """Do the job on a dense network and two tickets of it; its table."""
     weights = initial_state(resnet(3, 4, depth=8, width=2), 0)
     save_weights("dense", weights, 8)
     for number, density in ((1, 0.5), (3, 0.1)):
@@ -36,10 +34,10 @@ def measure(rng, **chosen):
         save_mask(f"mask{number}", mask)
         save_weights(f"weights{number}", weights | {name: weights[name] * mask[name] for name in mask}, 8)
     options = spec(columns=NAMES | {"k": 3}, inference=CHOSEN | chosen)
-    code = fingerprint("commands.inference.run", "core.networks.resnet.resnet")
-    words = ["inference", "--spec", json.dumps(options), "--code", code, "--data", "data", "--dense", "dense"]
-    paths = ["--masks", "mask1", "mask3", "--weights", "weights1", "weights3", "--out", "table.csv"]
-    assert main([*words, *paths]) == 0
+    inputs = {
+        "data": "data", "dense": "dense", "masks": ["mask1", "mask3"], "weights": ["weights1", "weights3"],
+    }  # fmt: skip
+    assert carry_out("inference", options, inputs, {"table": "table.csv"}) == 0
     return read_csv("table.csv")
 
 

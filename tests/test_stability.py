@@ -3,6 +3,7 @@
 import copy
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from pandas import DataFrame, read_csv
 from torch import nn
 
-from earlyphase.commands.checkpoint import part
+from assigned import SMOKE, read_study
 from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
@@ -30,16 +31,16 @@ from earlyphase.results.claims import judge
 from earlyphase.results.figures import figure, render
 from earlyphase.results.stability import stable_from, ticket_round
 from earlyphase.results.timeline import timeline
-from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_weights
-from earlyphase.study.study import Study, read_study
+from earlyphase.runtime.resume import ResumeFile
+from earlyphase.runtime.storage import load_mask, save_mask, save_weights
+from earlyphase.runtime.trajectory import kept_states
+from earlyphase.stages._training import TrainingJob
 from test_figures import check_declaration
-from test_first_iterations import NAMES, TRAINING, command, folder, spec  # noqa: F401 - `folder` is a fixture
+from test_first_iterations import NAMES, folder, job, spec  # noqa: F401 - `folder` is a fixture
 from test_images import augmented
-from test_study import RULES, SCHEMA
 from test_timeline import telemetry
 
-ROOT = Path(__file__).parents[1]
-SMOKE = read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
+OF_DENSE = {"first": "it8", "trajectory": "trajectory"}
 
 
 @pytest.fixture
@@ -209,61 +210,56 @@ def test_a_convex_loss_has_no_barrier(images, inputs):
         assert row["loss"] <= straight + 1e-6
 
 
-# The command
+# The job
+
+
+def dense(out, *kept):
+    """Train for eight iterations; the states that are kept, and the end, by iteration."""
+    outputs = {"trajectory": out, "metrics": f"{out}.csv", "run": f"{out}.json"}
+    assert not job("dense", spec(), {}, outputs, "--keep", *kept)
+    return kept_states(out)
 
 
 @pytest.fixture
 def trained(folder):  # noqa: F811
     """A dense run of eight iterations with k = 3 kept, and a trained ticket of round 1 at k = 3."""
-    described = spec()
-    done = command("dense", described, "--keep", "0", "3", "--resume", "d.resume", "--out-trajectory", "trajectory",
-                   "--out-metrics", "dense.csv", "--out-run", "dense.json")  # fmt: skip
-    assert not done
-    tensors, _ = load_tensors("trajectory", "trajectory")
+    states = dense("trajectory", "0", "3")
     for k in (3, 8):
-        save_weights(f"it{k}", part(tensors, f"{k}/weights/"), iteration=k)
+        save_weights(f"it{k}", states[k], iteration=k)
     rng = np.random.default_rng(0)
-    end = part(tensors, "8/weights/")
-    mask = {name: rng.random(end[name].shape) < 0.5 for name in prunable_names(network())}
+    mask = {name: rng.random(states[8][name].shape) < 0.5 for name in prunable_names(network())}
     save_mask("mask", mask)
-    save_weights("ticket", {name: a * mask.get(name, np.True_) for name, a in end.items()}, iteration=8)
+    save_weights("ticket", {name: a * mask.get(name, np.True_) for name, a in states[8].items()}, iteration=8)
     return folder
 
 
-def second_copy(out, *options, k=3, round=0, **parts):
-    described = spec(columns=NAMES | {"k": k, "round": round}, stability={"points": 5, "sample": 24}, **parts)
-    return command("stability", described, "--state", f"it{k}", *options, "--resume", f"{out}.resume",
-                   "--out-pair", f"{out}-pair.csv", "--out-line", f"{out}-line.csv", "--out-run", f"{out}.json")  # fmt: skip
+def second_copy(out, inputs, k=3, round=0):
+    described = spec(columns=NAMES | {"k": k, "round": round}, stability={"points": 5, "sample": 24})
+    outputs = {"pair": f"{out}-pair.csv", "line": f"{out}-line.csv", "run": f"{out}.json"}
+    return job("stability", described, {"state": f"it{k}"} | inputs, outputs)
 
 
 def test_a_second_copy_of_the_dense_network(trained):
-    assert not second_copy("a", "--first", "it8", "--trajectory", "trajectory")
+    assert not second_copy("a", OF_DENSE)
     (pair,) = read_csv("a-pair.csv").to_dict("records")
     line = read_csv("a-line.csv")
-    dense = read_csv("dense.csv").set_index("iteration")["accuracy"]
+    accuracies = read_csv("trajectory.csv").set_index("iteration")["accuracy"]
     assert (pair["k"], pair["round"], pair["density"]) == (3, 0, 1)
-    assert pair["first_accuracy"] == dense[8]
+    assert pair["first_accuracy"] == accuracies[8]
     assert pair["distance"] > 0
     assert line["position"].tolist() == [0, 0.25, 0.5, 0.75, 1]
     for column, along in (("instability", line["error"]), ("instability_loss", line["loss"])):
         assert pair[column] == pytest.approx(along.max() - along.iloc[[0, -1]].mean())
     assert (line["sample"] == 24).all()
-    assert not second_copy("b", "--first", "it8", "--trajectory", "trajectory")
+    assert not second_copy("b", OF_DENSE)
     for kind in ("pair", "line"):
         assert Path(f"a-{kind}.csv").read_bytes() == Path(f"b-{kind}.csv").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("number", "options"),
-    [(0, ("--first", "it8", "--trajectory", "trajectory")), (1, ("--first", "ticket", "--mask", "mask"))],
-)
-def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(
-    trained, monkeypatch, capsys, number, options
-):
+@pytest.mark.parametrize(("number", "inputs"), [(0, OF_DENSE), (1, {"first": "ticket", "mask": "mask"})])
+def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(trained, monkeypatch, capsys, number, inputs):
     """The dense network, whose momentum must survive too, and a ticket."""
-    from earlyphase.runtime.resume import ResumeFile
-
-    assert not second_copy("a", *options, round=number)
+    assert not second_copy("a", inputs, round=number)
     whole = {kind: Path(f"a-{kind}.csv").read_bytes() for kind in ("pair", "line")}
     save = ResumeFile.save
 
@@ -276,34 +272,34 @@ def test_a_second_copy_that_was_killed_ends_with_the_same_bytes(
         patched.setattr(ResumeFile, "due", lambda resume: True)
         patched.setattr(ResumeFile, "save", killed)
         with pytest.raises(KeyboardInterrupt):
-            second_copy("b", *options, round=number)
-    assert Path("b.resume").exists() and not Path("b-pair.csv").exists()
+            second_copy("b", inputs, round=number)
+    assert Path("resume").exists() and not Path("b-pair.csv").exists()
     capsys.readouterr()
-    assert not second_copy("b", *options, round=number)
+    assert not second_copy("b", inputs, round=number)
     assert "resuming at iteration 5" in capsys.readouterr().out
     assert {kind: Path(f"b-{kind}.csv").read_bytes() for kind in whole} == whole
-    assert not Path("b.resume").exists()
+    assert not Path("resume").exists()
 
 
 def test_with_the_noise_of_the_first_copy_the_second_is_the_first(trained, monkeypatch):
-    monkeypatch.setattr("earlyphase.commands.stability.second_child_seed", lambda seed: seed)
-    assert not second_copy("a", "--first", "it8", "--trajectory", "trajectory")
+    monkeypatch.setattr("earlyphase.core.stability.second_child_seed", lambda seed: seed)
+    assert not second_copy("a", OF_DENSE)
     (pair,) = read_csv("a-pair.csv").to_dict("records")
     assert pair["distance_all"] == pair["instability"] == pair["instability_loss"] == 0
     assert pair["second_accuracy"] == pair["first_accuracy"]
 
 
 def test_a_ticket_with_the_noise_of_its_round_is_that_ticket(trained, monkeypatch):
-    """From its own round of pruning, by that command: weights, momentum and statistics of batch norm alike."""
+    """From its own round of pruning, by that job: weights, momentum and statistics of batch norm alike."""
     named = spec(
         columns=NAMES | {"k": 3, "round": 1}, criterion={"function": "magnitude"}, prune_fraction=0.5
     )
-    done = command("imp_round", named, "--rewind", "it3", "--weights", "it8", "--resume", "i.resume", "--out-mask", "m1",
-                   "--out-weights", "w1", "--out-metrics", "i.csv", "--out-run", "i.json")  # fmt: skip
-    assert not done
-    assert not second_copy("a", "--first", "w1", "--mask", "m1", round=1)
-    monkeypatch.setattr("earlyphase.commands.stability.second_child_seed", lambda seed: seed)
-    assert not second_copy("b", "--first", "w1", "--mask", "m1", round=1)
+    outputs = {"mask": "m1", "weights": "w1", "metrics": "i.csv", "run": "i.json"}
+    assert not job("imp_round", named, {"rewind": "it3", "weights": "it8"}, outputs)
+    of_ticket = {"first": "w1", "mask": "m1"}
+    assert not second_copy("a", of_ticket, round=1)
+    monkeypatch.setattr("earlyphase.core.stability.second_child_seed", lambda seed: seed)
+    assert not second_copy("b", of_ticket, round=1)
     (other,), (same,) = (read_csv(f"{out}-pair.csv").to_dict("records") for out in "ab")
     assert same["distance_all"] == same["instability"] == same["instability_loss"] == 0 < other["distance"]
     trained_once = read_csv("i.csv").set_index("iteration")["accuracy"][8]
@@ -311,20 +307,14 @@ def test_a_ticket_with_the_noise_of_its_round_is_that_ticket(trained, monkeypatc
 
 
 def test_a_k_that_was_not_kept_is_reached_from_the_nearest_before_it(trained):
-    states = {}
-    for out, kept in (("near", ("0", "3", "5")), ("far", ("0", "3"))):
-        assert not command("dense", spec(), "--keep", *kept, "--resume", "x.resume", "--out-trajectory", out,
-                           "--out-metrics", f"{out}.csv", "--out-run", f"{out}.json")  # fmt: skip
-        states[out], _ = load_tensors(out, "trajectory")
-    save_weights("it5", part(states["near"], "5/weights/"), iteration=5)
-    for out in states:
-        assert not second_copy(f"{out}-copy", "--first", "it8", "--trajectory", out, k=5)
+    save_weights("it5", dense("near", "0", "3", "5")[5], iteration=5)
+    assert 5 not in dense("far", "0", "3")
+    for out in ("near", "far"):
+        assert not second_copy(f"{out}-copy", OF_DENSE | {"trajectory": out}, k=5)
     assert Path("near-copy-pair.csv").read_bytes() == Path("far-copy-pair.csv").read_bytes()
 
 
 def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_line(trained, monkeypatch):
-    from earlyphase.commands import stability as module
-
     ends, mask = {}, load_mask("mask")
 
     def spying(model, first, second, *rest):
@@ -336,7 +326,7 @@ def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_lin
         return line_between(model, first, second, *rest)
 
     steps = []
-    stepped = module.Job.train
+    stepped = TrainingJob.train
 
     def watching(job, training, model, **options):
         def observe(iteration, model, *_):
@@ -350,13 +340,11 @@ def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_lin
             observe(iteration, model)
             return ordinary(iteration)
 
-        from dataclasses import replace
-
         return stepped(job, replace(training, batch_at=batch_at), model, **options)
 
-    monkeypatch.setattr(module.Job, "train", watching)
-    monkeypatch.setattr(module, "line_between", spying)
-    assert not second_copy("t", "--first", "ticket", "--mask", "mask", round=1)
+    monkeypatch.setattr(TrainingJob, "train", watching)
+    monkeypatch.setattr("earlyphase.core.stability.line_between", spying)
+    assert not second_copy("t", {"first": "ticket", "mask": "mask"}, round=1)
     assert steps == list(range(3, 8))
     assert all(not ends["second"][name][~kept].any() for name, kept in mask.items())
     (pair,) = read_csv("t-pair.csv").to_dict("records")
@@ -365,7 +353,7 @@ def test_the_second_copy_of_a_ticket_keeps_its_mask_at_every_step_and_on_the_lin
 
 
 def test_states_of_another_iteration_are_refused(trained, capsys):
-    assert second_copy("a", "--first", "it3", "--trajectory", "trajectory")
+    assert second_copy("a", OF_DENSE | {"first": "it3"})
     assert "iteration" in capsys.readouterr().err
 
 
@@ -373,15 +361,14 @@ def test_states_of_another_iteration_are_refused(trained, capsys):
 
 
 def study(**changes):
-    config = copy.deepcopy(SMOKE.config)
-    config["stability"] |= changes
-    return Study(config, SCHEMA, RULES)
+    return read_study(SMOKE, stability=changes)
 
 
 @pytest.mark.parametrize("time", [24, 25, 1.0])
-def test_a_second_copy_with_nothing_to_train_for_is_refused(time):
-    with pytest.raises(InvalidInput, match=re.escape(f"stability.dense has {time}, but")):
-        study(dense=[time])
+def test_a_second_copy_with_nothing_to_train_for_is_left_out_with_a_note(time):
+    one = study(dense=[4, time])
+    assert one.runs[0].parting_times == [4]
+    assert any(f"stability.dense {time} is left out: the run trains for 24" in note for note in one.left_out)
 
 
 def test_tickets_that_no_chain_computes_are_left_out_with_a_note():

@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 import yaml
 
+from assigned import ROOT, SMOKE, read_study
 from earlyphase.__main__ import main
 from earlyphase.commands import status as status_command
 from earlyphase.runtime import pace as pace_module
 from earlyphase.runtime.storage import save_tensors
-from earlyphase.study.jobs import job as job_of
-from earlyphase.study.jobs import jobs as jobs_of
-from earlyphase.study.study import read_study
+from earlyphase.sentences import duration
+from earlyphase.study.jobs import all_jobs, job_of
+from earlyphase.study.limits import FIXED, Clock
 
-ROOT = Path(__file__).parents[1]
 NAMES = {"dataset": "synthetic", "model": "tiny", "task": "supervised", "criterion": "magnitude"}
-STUDY = read_study([ROOT / "config.yaml", ROOT / "tests/smoke.yaml"], ROOT)
+STUDY = read_study(SMOKE)
+OPTIONS = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / SMOKE)]
 
 
 def job(rule, **names):
-    return job_of(STUDY, rule, **names)
+    return job_of(STUDY, rule, NAMES | names)
 
 
 @pytest.fixture
@@ -38,8 +39,7 @@ def status(tmp_path, monkeypatch, capfd):
     def run(**settings):
         smoke = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
         Path("study.yaml").write_text(yaml.safe_dump(smoke | settings))
-        options = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "study.yaml"]
-        assert main(["status", *options]) == 0
+        assert main(["status", *OPTIONS[:-1], "study.yaml"]) == 0
         return capfd.readouterr().out
 
     return run
@@ -50,32 +50,39 @@ def write(path, content=b""):
     Path(path).write_bytes(content)
 
 
-def finish(one):
+def finish(one, seconds=1):
     for path in one.outputs:
-        write(path)
+        write(path, b'{"device": "cpu", "seconds": %d}' % seconds if path == one.record else b"")
 
 
-def save_progress(one, iteration, seconds):
+def save_progress(one, iteration):
     Path(one.resume).parent.mkdir(parents=True, exist_ok=True)
-    header = {"identity": "", "iteration": iteration, "rows": [], "seconds": seconds, "states": []}
+    header = {"identity": "", "iteration": iteration, "rows": [], "seconds": 60, "states": []}
     save_tensors(one.resume, "progress", {"w": np.ones(3)}, **header)
+
+
+@contextmanager
+def held(one):
+    """As if a process were at work on a job."""
+    write(f"{one.resume}.lock")
+    with Path(f"{one.resume}.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def test_every_state_is_shown(status):
     rounds = {
-        (seed, k, number): job("imp_round", **NAMES, seed=seed, k=k, round=number)
+        (seed, k, number): job("imp_round", seed=seed, k=k, round=number)
         for seed in (0, 1) for k in (0, 4) for number in (1, 2, 3)
     }  # fmt: skip
     for seed in (0, 1):
-        finish(job("dense", **NAMES, seed=seed))
+        finish(job("dense", seed=seed))
     finish(rounds[0, 0, 1])
     finish(rounds[0, 0, 2])
-    save_progress(rounds[0, 4, 1], iteration=14, seconds=60)  # 10 of 20 iterations from k = 4
+    save_progress(rounds[0, 4, 1], iteration=14)
     write(rounds[1, 0, 1].log, b"Traceback\nearlyphase imp_round: the disk is full\n\n")
-    running = rounds[1, 4, 1]
-    write(f"{running.resume}.lock")
-    with Path(f"{running.resume}.lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    save_progress(rounds[1, 4, 1], iteration=19)
+    with held(rounds[1, 4, 1]):
         said = status()
     chains = re.findall(r"seed (\d) +k (\d) +(\S) +(\S+)", said)
     assert chains[:4] == [
@@ -84,29 +91,33 @@ def test_every_state_is_shown(status):
         ("1", "0", "#", "!.."),
         ("1", "4", "#", ">.."),
     ]
-    assert "iteration 14 of 24 saved, about 60 s left" in said
+    for state, one, iteration in (("resumable", rounds[0, 4, 1], 14), ("running", rounds[1, 4, 1], 19)):
+        assert f"{state}: {one.outputs[0]}\n  iteration {iteration} of 24 saved, about " in said
     assert "round1.log: earlyphase imp_round: the disk is full" in said
     assert "1 running, 1 resumable, 1 failed" in said
 
 
 @pytest.mark.parametrize(
-    ("rule", "names", "iteration", "said"),
+    ("rule", "names", "iteration", "end", "left"),
     [
-        ("dense", {}, 12, "iteration 12 of 24 saved, about 60 s left"),
-        ("telemetry", {}, 6, "iteration 6 of 13 saved, about 70 s left"),  # to one past the last sample
-        (
-            "perturb",
-            {"k": 4, "round": 1, "perturbation": "rewind"},
-            14,
-            "iteration 14 of 24 saved, about 60 s",
-        ),
-        ("checkpoint", {"k": 4}, 2, "iteration 2 of 4 saved, about 60 s left"),
-        ("imp_round", {"k": 4, "round": 1}, 4, "iteration 4 of 24 saved\n"),  # no speed is known yet
+        ("dense", {}, 12, 24, 12 / 24),
+        ("telemetry", {}, 6, 13, 7 / 13),  # to one past the last sample
+        ("perturb", {"k": 4, "round": 1, "perturbation": "rewind"}, 14, 24, 10 / 20),
+        ("checkpoint", {"k": 4}, 2, 4, 2 / 4),
+        ("imp_round", {"k": 4, "round": 1}, 4, 24, 1.0),
     ],
 )
-def test_the_time_that_is_left_is_right_for_every_stage_that_trains(status, rule, names, iteration, said):
-    save_progress(job(rule, **NAMES, seed=0, **names), iteration, seconds=60)
-    assert said in status()
+def test_the_time_that_is_left_is_right_for_every_stage_that_trains(
+    status, rule, names, iteration, end, left
+):
+    """By what the dense run of another seed took, for the work that each has."""
+    finish(job("dense", seed=1), seconds=1198)
+    one, clock = job(rule, seed=0, **names), Clock(STUDY, gpu=False)
+    assert clock.seconds(job("dense", seed=0)) == FIXED + 1198
+    save_progress(one, iteration)
+    assert (
+        f"iteration {iteration} of {end} saved, about {duration(clock.seconds(one) * left)} left" in status()
+    )
 
 
 def test_an_empty_folder_has_everything_missing(status):
@@ -125,9 +136,8 @@ def test_before_a_study_no_space_is_used(status):
 
 def test_a_reader_that_stops_early_gets_no_traceback(tmp_path):
     """As `head -1` does: the pipe is closed while most is still to be printed."""
-    options = ["--snakefile", ROOT / "Snakefile", "--configfile", ROOT / "tests/smoke.yaml"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "earlyphase", "status", *options],
+        [sys.executable, "-m", "earlyphase", "status", *OPTIONS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -145,7 +155,7 @@ def test_five_thousand_rounds_take_less_than_two_seconds(status):
     for seed in seeds:
         for k in ks:
             for number in range(1, rounds + 1):
-                one = job("imp_round", **NAMES, seed=seed, k=k, round=number)
+                one = job("imp_round", seed=seed, k=k, round=number)
                 finish(one)
     gc.collect()
     gc.freeze()  # what earlier tests have left is not looked through again and again
@@ -160,45 +170,27 @@ def test_five_thousand_rounds_take_less_than_two_seconds(status):
 
 
 def test_chains_of_pretrained_networks_are_shown_behind_the_others(status):
-    pretrained = job("imp_round", **NAMES | {"task": "rotation-8"}, seed=1, k=0, round=1)
+    pretrained = job("imp_round", task="rotation-8", seed=1, k=0, round=1)
     finish(pretrained)
     said = status(pretrained=[{"pretraining": ["rotation"], "iterations": [8], "rounds": 2}])
     chains = re.findall(r"seed (\d) +k (\d) +(\S) +([#.]+)(?:  (\S+))?", said)
     assert chains[4:] == [("0", "0", ".", "..", "rotation-8"), ("1", "0", ".", "#.", "rotation-8")]
 
 
-@contextmanager
-def held(one):
-    """As if a process were at work on a job."""
-    write(f"{one.resume}.lock")
-    with Path(f"{one.resume}.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def test_a_running_job_says_where_it_is_how_fast_and_for_how_long(status):
-    one, other = (job("dense", **NAMES, seed=seed) for seed in (0, 1))
-    write(one.log, b"iteration 8 of 24, 4 a second, 4 s left\niteration 10 of 24: {'accuracy': 0.5}\n")
-    write(other.log, b"iteration 4 of 24, 3 a second, 7 s left\n")
-    with held(one), held(other):
-        said = status()
-    assert "iteration 8 of 24, 4 a second, about 4 s left" in said
-    assert re.search(r"training: \d% of the iterations, 7 iterations a second\n", said)  # no job is finished
-
-
 def test_the_time_left_is_what_finished_jobs_took_for_what_is_left(status):
-    """Two dense runs and nothing else train; one is done, at 0.5 seconds an iteration."""
+    """Of all jobs, as many at a time as run now."""
     alone = {"perturbed": [], "pretrained": [], "sparse_pretraining": [], "critical_periods": [], "rounds": 1}
     alone |= {"stability": {"dense": [], "rewind_iterations": []}, "rewind_iterations": [0]}
-    before = float(re.search(r"training: (\d+)% of the iterations\n", status(**alone))[1])
-    dense = job("dense", **NAMES, seed=0)
-    finish(dense)
-    record = next(path for path in dense.outputs if path.endswith(".json"))
-    Path(record).write_text('{"seconds": 12}')  # of 24 iterations
-    said = re.search(r"training: (\d+)% of the iterations, about (\d+) s left", status(**alone))
-    share, seconds = int(said[1]) / 100, int(said[2])
-    whole = 24 / share  # iterations of the study, by the share that the finished run is
-    assert before == 0 and seconds == pytest.approx(0.5 * (whole - 24), rel=0.1)
+    assert "training: 0% of the iterations\n" in status(**alone)  # nothing is measured
+    dense, others = job("dense", seed=0), [job("dense", seed=1), job("telemetry", seed=1)]
+    finish(dense, seconds=12_000)
+    study = read_study(SMOKE, **alone)
+    everything, clock = list(all_jobs(study)), Clock(study, gpu=False)
+    trained = sum(len(one.span) for one in everything if one.rule != "checkpoint")
+    left = sum(clock.seconds(one) for one in everything if one != dense)
+    assert f"training: {24 / trained:.0%} of the iterations, about {duration(left)} left" in status(**alone)
+    with held(others[0]), held(others[1]):
+        assert f"about {duration(left / 2)} left" in status(**alone)
 
 
 def test_a_job_tells_its_log_how_fast_it_is(monkeypatch):
@@ -216,8 +208,7 @@ def test_a_job_tells_its_log_how_fast_it_is(monkeypatch):
 
 
 def test_watching_without_a_terminal_shows_it_once(status, capfd):
-    options = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "tests/smoke.yaml")]
-    assert main(["status", "--watch", *options]) == 0
+    assert main(["status", "--watch", *OPTIONS]) == 0
     said = capfd.readouterr().out
     assert said.count("training: 0%") == 1 and "\x1b" not in said
 
@@ -225,24 +216,35 @@ def test_watching_without_a_terminal_shows_it_once(status, capfd):
 @pytest.fixture
 def watch(status, monkeypatch, capfd):
     """Call it to watch the smoke study as in a terminal; returns what is drawn."""
-    options = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(ROOT / "tests/smoke.yaml")]
 
     def run():
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-        assert main(["status", "--watch", *options]) == 0
+        assert main(["status", "--watch", *OPTIONS]) == 0
         return capfd.readouterr().out
 
     return run
 
 
 def test_watching_ends_with_the_study_though_nobody_asked_for_the_report(watch, monkeypatch):
-    *others, last = [one for one in jobs_of(STUDY) if one.rule != "report"]
+    *others, last = [one for one in all_jobs(STUDY) if one.rule != "report"]
     for one in others:
         finish(one)
     monkeypatch.setattr(status_command.time, "sleep", lambda seconds: finish(last))
     said = watch()
     assert said.count(status_command.CLEAR) == 2
     assert f"jobs: {len(others) + 1} done\nreport: missing" in said.split(status_command.CLEAR)[-1]
+
+
+def test_a_training_that_ends_while_one_watches_sets_the_clock(watch, monkeypatch):
+    def one_ends_then_nobody_watches(seconds):
+        if Path(job("dense", seed=0).record).exists():
+            raise KeyboardInterrupt
+        finish(job("dense", seed=0))
+
+    monkeypatch.setattr(status_command.time, "sleep", one_ends_then_nobody_watches)
+    _, before, after = watch().split(status_command.CLEAR)
+    assert "% of the iterations\n" in before
+    assert "% of the iterations, about " in after
 
 
 def test_a_person_may_stop_watching(watch, monkeypatch):

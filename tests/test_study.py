@@ -2,13 +2,13 @@ import copy
 import inspect
 import re
 import tomllib
-from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
 import pytest
 import yaml
 
+from assigned import CONFIG, ROOT, configured, read_study
 from earlyphase.core.branches import branch
 from earlyphase.core.criteria import criterion
 from earlyphase.core.networks import network
@@ -19,17 +19,11 @@ from earlyphase.errors import InvalidInput
 from earlyphase.registry import measure
 from earlyphase.results import claims  # noqa: F401  registers the measures
 from earlyphase.results.figures import figure
-from earlyphase.study.configuration import catalogue, overlaid, read_files, settled
-from earlyphase.study.jobs import inputs, jobs, spec
-from earlyphase.study.rules import read_rules
+from earlyphase.stages import curvature, fisher
+from earlyphase.stages.figure import figures_of, left_out
+from earlyphase.study.configuration import overlaid, read_files, read_words, settled
+from earlyphase.study.jobs import all_jobs, job_of, tables_of
 from earlyphase.study.signatures import registered, schema_of
-from earlyphase.study.stages import figures, left_out, tables_of
-from earlyphase.study.study import Study, read_study
-
-ROOT = Path(__file__).parents[1]
-CONFIG = overlaid(catalogue(), read_files([ROOT / "config.yaml"]))
-SCHEMA = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-RULES = read_rules(ROOT / "rules")
 
 
 def changed(path, value):
@@ -171,18 +165,24 @@ BAD = [
 @pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{path}={value}" for path, value, _ in BAD])
 def test_a_bad_value_is_refused_by_name(path, value, message):
     with pytest.raises(InvalidInput) as caught:
-        Study(changed(path, value), SCHEMA)
+        configured(changed(path, value))
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
 def planned(overlay):
     """What a study computes: rewind iterations, and of each rule the jobs by all wildcards but the seed."""
-    study = Study(overlaid(CONFIG, overlay), SCHEMA, RULES)
+    study = configured(overlaid(CONFIG, overlay))
     found = {}
-    for one in jobs(study):
+    for one in all_jobs(study):
         names = {name: value for name, value in one.wildcards if name not in ("dataset", "model", "seed")}
         found.setdefault(one.rule, set()).add(tuple(names.values()))
     return study, found
+
+
+def spec_of(study, rule, names):
+    """What a job reads of the configuration."""
+    job = job_of(study, rule, names)
+    return job.stage.spec(job)
 
 
 def parts(found, rule, *places):
@@ -235,7 +235,7 @@ def test_a_shorter_training_is_one_edit():
     }  # half of the training is iteration 100, which is there already
     short, named = planned({"training": {"iterations": 150}, "curvature": {"iterations": [0, 100, 400, 0.5]}})
     assert short.runs[0].training["milestones"] == [98, 128]
-    assert short.runs[0].curvature_times == [0, 75, 100]
+    assert curvature.times(short.runs[0]) == [0, 75, 100]
     assert "of curvature.iterations 400 is left out: the run trains for 150 iterations" in "".join(
         left_out(short)
     )
@@ -299,7 +299,7 @@ def test_the_first_phase_may_have_a_training_of_its_own():
         "pretraining": {"slow": entry},
         "pretrained": [{"pretraining": ["slow", "blur"], "iterations": [100], "rounds": 1}],
     }
-    study = Study(overlaid(CONFIG, edit), SCHEMA, RULES)
+    study = configured(overlaid(CONFIG, edit))
     names = {
         "dataset": "photo_digits",
         "model": "resnet8",
@@ -309,13 +309,13 @@ def test_the_first_phase_may_have_a_training_of_its_own():
         "k": "0",
     }
     first = {
-        name: spec(study, "pretrain", names | {"pretraining": name, "iterations": "100"})["training"]
+        name: spec_of(study, "pretrain", names | {"pretraining": name, "iterations": "100"})["training"]
         for name in ("slow", "blur")
     }
     own = {"learning_rate": 0.05, "milestones": [50]}  # the data set allows no mirroring
     assert first["slow"] == first["blur"] | own and first["blur"]["milestones"] == []
     for rule in ("dense", "imp_round"):
-        assert spec(study, rule, names | {"task": "slow-100"})["training"] == study.runs[0].training
+        assert spec_of(study, rule, names | {"task": "slow-100"})["training"] == study.runs[0].training
 
 
 def test_contradictions_are_said_at_once():
@@ -326,7 +326,7 @@ def test_contradictions_are_said_at_once():
         "figures": {"mine": {"function": "perturbed", "show": [{"nois_1": "noise"}]}},
     }  # fmt: skip
     with pytest.raises(InvalidInput) as refused:
-        Study(overlaid(CONFIG, wrong), SCHEMA)
+        configured(overlaid(CONFIG, wrong))
     said = str(refused.value)
     for place in (
         "rewind_iterations has 100", "milestones are [50, 40]", "pruned_by.0.criteria has 'magnitude'",
@@ -340,7 +340,7 @@ def test_a_problem_of_several_runs_is_said_once():
     config = changed("figures.noise.show", [{"nois_1": "noise"}])
     config["runs"] = [{"dataset": "photo_digits", "model": name} for name in ("resnet8", "resnet20")]
     with pytest.raises(InvalidInput) as refused:
-        Study(config, SCHEMA)
+        configured(config)
     assert str(refused.value).count("figures.noise shows 'nois_1'") == 1
 
 
@@ -354,14 +354,14 @@ def test_a_problem_of_several_runs_is_said_once():
 def test_a_figure_of_what_is_not_configured_is_refused(entry):
     config = changed("figures.mine", entry)
     with pytest.raises(InvalidInput, match=r"mine shows 'shufle_layers'.*did you mean 'shuffle_layers'"):
-        Study(config, SCHEMA)
+        configured(config)
 
 
 @pytest.mark.parametrize(
     "path", [ROOT / "config.yaml", *ROOT.glob("presets/*.yaml"), ROOT / "tests/smoke.yaml"]
 )
 def test_every_shipped_configuration_is_valid(path):
-    assert Study(read_files([ROOT / "config.yaml", path]), SCHEMA).runs
+    assert read_study(path).runs
 
 
 def test_texts_of_a_command_line_mean_what_the_key_wants():
@@ -370,7 +370,7 @@ def test_texts_of_a_command_line_mean_what_the_key_wants():
         "figures={rewinding: null, controls: {round: '3'}}", "full_scale=true",
         "datasets={digits: {seed: 07}, mine: {function: synthetic, seed: 7, flip: false}}",
     ]  # fmt: skip
-    study = read_study([ROOT / "config.yaml"], ROOT, words)
+    study = read_study(**read_words(words))
     config = study.config
     assert (config["execution"]["preload"], config["full_scale"], config["training"]["flip"]) == (
         False,
@@ -394,18 +394,18 @@ def test_a_text_stays_a_text_where_one_is_wanted():
 
 def test_a_word_of_a_command_line_without_a_value_is_refused():
     with pytest.raises(InvalidInput, match="--config rounds: it must be KEY=VALUE"):
-        read_study([ROOT / "config.yaml"], ROOT, ["rounds"])
+        read_words(["rounds"])
 
 
 @pytest.mark.parametrize("kinds", ["sample", ["sample"]])
 def test_one_kind_of_statistics_is_a_list_of_one(kinds):
-    (run,) = Study(changed("curvature.statistics", kinds), SCHEMA).runs
+    (run,) = configured(changed("curvature.statistics", kinds)).runs
     assert run.curvature["statistics"] == ["sample"]
 
 
 def times(path, part):
     """Iterations at which a shipped configuration looks at its network: by telemetry, or at accuracy."""
-    run = Study(read_files([ROOT / "config.yaml", ROOT / path]), SCHEMA).runs[0]
+    run = read_study(path).runs[0]
     return run, np.array(sampled_iterations(run.telemetry[part], run.iterations))
 
 
@@ -413,16 +413,16 @@ def test_the_paper_s_preset_looks_where_its_claims_ask():
     run, evaluated = times("presets/paper.yaml", "evaluations")
     assert {400, 500, 2000, 4000} <= set(evaluated)  # S2, S3, S6
     assert {10, 500, 2000, 4000} <= set(times("presets/paper.yaml", "schedule")[1])  # S4, S6
-    assert {500, 2000} <= set(run.curvature_times)  # S8
-    assert set(run.fisher_times) - {run.iterations} <= set(
-        run.curvature_times
+    assert {500, 2000} <= set(curvature.times(run))  # S8
+    assert set(fisher.states(run)) - {run.iterations} <= set(
+        curvature.times(run)
     )  # no state is kept for it alone
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("presets/*.yaml")), ids=lambda p: p.stem)
 def test_a_preset_says_what_it_prunes_to_and_has_all_that_it_chooses(path):
     """`rounds: 9 # to 13.4 % of the weights`; and nothing that it says itself is left out of it."""
-    study = read_study([ROOT / "config.yaml", path], ROOT)
+    study = read_study(path)
     run, own = study.runs[0], yaml.safe_load(path.read_text())
     for number, density in re.findall(r"^rounds: (\d+) # to ([\d.]+) %", path.read_text(), re.M):
         assert float(density) == pytest.approx(100 * (1 - run.prune_fraction) ** int(number), abs=0.06)
@@ -464,22 +464,23 @@ def test_functions_read_from_the_source_are_those_registered():
             assert f"earlyphase.{found[name].module}" == function.__module__
 
 
-def specs(config, seed="0", k="20", imp_round="3"):
-    study = Study(config, SCHEMA, RULES)
-    names = {"dataset": "photo_digits", "model": "resnet8", "seed": seed, "task": "supervised"}
-    names |= {"criterion": "magnitude"}
-    branched = names | {"k": k, "round": imp_round, "perturbation": "noise_1"}
-    return {
-        "data": spec(study, "data", {"dataset": "photo_digits"}),
-        "dense": spec(study, "dense", names),
-        "imp": spec(study, "imp_round", names | {"k": k, "round": imp_round}),
-        "perturb": spec(study, "perturb", branched),
-        "telemetry": spec(study, "telemetry", names),
-        "curvature": spec(study, "curvature", names | {"k": k}),
-        "fisher": spec(study, "fisher", names | {"k": k}),
-        "inference": spec(study, "inference", names | {"k": k}),
-        "pairs": spec(study, "pairs", names),
-    }
+def specs(config):
+    """Specs of one job of each stage, by what names it."""
+    study = configured(config)
+    names = {"dataset": "photo_digits", "model": "resnet8", "seed": 0, "task": "supervised"}
+    names |= {"criterion": "magnitude", "k": 20, "round": 3, "perturbation": "noise_1"}
+    stages = (
+        "data",
+        "dense",
+        "imp_round",
+        "perturb",
+        "telemetry",
+        "curvature",
+        "fisher",
+        "inference",
+        "pairs",
+    )
+    return {stage: study.stages[stage].spec(job_of(study, stage, names)) for stage in stages}
 
 
 @pytest.mark.parametrize(
@@ -491,16 +492,16 @@ def specs(config, seed="0", k="20", imp_round="3"):
         ("execution.device", "cpu", set()),
         ("models.resnet20.width", 4, set()),
         ("datasets.digits.seed", 4, set()),
-        ("prune_fraction", 0.3, {"imp", "inference"}),  # which rounds have the densities that are timed
+        ("prune_fraction", 0.3, {"imp_round", "inference"}),  # which rounds have the densities that are timed
         (
             "training.momentum",
             0.8,
-            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher", "inference"},
+            {"dense", "imp_round", "perturb", "telemetry", "curvature", "fisher", "inference"},
         ),
         (
             "models.resnet8.training",
             {"momentum": 0.8},
-            {"dense", "imp", "perturb", "telemetry", "curvature", "fisher", "inference"},
+            {"dense", "imp_round", "perturb", "telemetry", "curvature", "fisher", "inference"},
         ),
         ("perturbations.noise_1.scale", 2.0, {"perturb"}),
         ("perturbations.noise_2.scale", 1.0, set()),
@@ -525,24 +526,23 @@ def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_train
     config = changed("curvature.iterations", [20, 0.5, 1.0])
     config["fisher"] |= {"iterations": []}
     config["stability"] |= {"dense": []}
-    study = Study(config, SCHEMA)
+    study = configured(config)
     run = study.runs[0]
-    assert run.curvature_times == [20, 200, 400]
-    assert run.kept_iterations == [0, 20, 100, 200]  # the end is kept anyway
+    assert curvature.times(run) == [20, 200, 400]
+    assert study.kept_iterations(run) == [0, 20, 100, 200]  # the end is kept anyway
 
 
 def drawn(study):
-    ((block,),) = [figures(study, run) for run in study.runs]
-    return block["figure"]
+    return [job.names["figure"] for run in study.runs for job in figures_of(study, run)]
 
 
 def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
     config = changed("curvature.iterations", [])
     config["fisher"] |= {"iterations": []}
     config["stability"] |= {"dense": []}
-    study = Study(config, SCHEMA, RULES)
+    study = configured(config)
     assert not {"curvature", "pairs"} & set(tables_of(study, study.runs[0]))
-    assert study.runs[0].kept_iterations == [0, 20, 100]
+    assert study.kept_iterations(study.runs[0]) == [0, 20, 100]
     assert "subspace" not in drawn(study)
     assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
     assert any(
@@ -551,9 +551,9 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
 
 
 def test_with_nothing_to_sample_there_is_no_telemetry_and_what_shows_it_is_left_out():
-    study = Study(changed("telemetry.schedule", []), SCHEMA, RULES)
+    study = configured(changed("telemetry.schedule", []))
     (run,) = study.runs
-    made = {one.rule for one in jobs(study)}
+    made = {one.rule for one in all_jobs(study)}
     assert "telemetry" not in made and "curvature" in made
     assert not {"telemetry", "traces", "evaluations"} & set(tables_of(study, run))
     assert any("figure telemetry is left out" in sentence for sentence in left_out(study))
@@ -564,34 +564,34 @@ def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     config["fisher"] |= {"iterations": []}
     config["stability"] |= {"dense": [], "rewind_iterations": []}
     none = {"pretrained": [], "sparse_pretraining": [], "critical_periods": []}
-    study = Study(config | none | {"rewind_iterations": [0]}, SCHEMA, RULES)
+    study = configured(config | none | {"rewind_iterations": [0]})
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
     assert len(left_out(study)) == len(CONFIG["figures"]) - 4 + 1  # and inference of k = 100
     other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
-    study = Study(changed("perturbed", other_round), SCHEMA, RULES)
+    study = configured(changed("perturbed", other_round))
     assert "noise" in drawn(study)  # shows every round
     assert "effective_std" not in drawn(study)  # shows round 5
 
 
 def test_an_entry_that_is_null_is_left_out():
     config = changed("figures.noise", None)
-    assert Study(config, SCHEMA).config["figures"].keys() == CONFIG["figures"].keys() - {"noise"}
+    assert configured(config).config["figures"].keys() == CONFIG["figures"].keys() - {"noise"}
     message = "which is not under perturbations"
     with pytest.raises(InvalidInput, match=message):
-        Study(changed("perturbations.noise_1", None), SCHEMA)
+        configured(changed("perturbations.noise_1", None))
 
 
 def test_mirroring_needs_the_consent_of_data_and_training():
     config = changed("training.flip", True)
     config["runs"] = [{"dataset": name, "model": "resnet8"} for name in ("photo_digits", "cifar10")]
-    flips = {run.dataset: run.training["flip"] for run in Study(config, SCHEMA).runs}
+    flips = {run.dataset: run.training["flip"] for run in configured(config).runs}
     assert flips == {"photo_digits": False, "cifar10": True}
 
 
 def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
     config = changed("inference.rewind_iterations", [100, 7])
     config["inference"] |= {"rounds": [2, 6, 9]}
-    study = Study(config, SCHEMA, RULES)
+    study = configured(config)
     assert study.runs[0].inference["rounds"] == [2, 6]
     assert study.runs[0].inference["rewind_iterations"] == [100]
     said = "\n".join(left_out(study))
@@ -605,21 +605,22 @@ def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
 
 @pytest.mark.parametrize("key", ["rewind_iterations", "rounds"])
 def test_an_empty_list_leaves_inference_out(key):
-    study = Study(changed(f"inference.{key}", []), SCHEMA, RULES)
+    study = configured(changed(f"inference.{key}", []))
     assert "inference" not in tables_of(study, study.runs[0])
-    assert not [one for one in jobs(study) if one.rule == "inference"]
+    assert not list(all_jobs(study, rules=["inference"]))
     assert not [sentence for sentence in left_out(study) if "of inference" in sentence]
     assert "sparsity" not in drawn(study)
 
 
 def inputs_of(study):
     """What the first job of inference reads."""
-    return inputs(study, next(one for one in jobs(study) if one.rule == "inference"))
+    job = next(all_jobs(study, rules=["inference"]))
+    return job.stage.inputs(job)
 
 
 def test_a_network_that_is_in_no_run_is_named():
     with pytest.raises(InvalidInput, match="resnet20 on digits is none of the runs"):
-        Study(CONFIG, SCHEMA, RULES).run({"dataset": "digits", "model": "resnet20"})
+        configured(CONFIG).run({"dataset": "digits", "model": "resnet20"})
 
 
 def test_each_setting_may_be_said_for_all_runs_or_within_one():
@@ -634,15 +635,15 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
     }  # fmt: skip
     config = copy.deepcopy(CONFIG)
     config["runs"] += [{"dataset": "digits", "model": "resnet20"} | own]
-    study = Study(config, SCHEMA, RULES)
-    alone, (first, second) = Study(CONFIG, SCHEMA, RULES).runs[0], study.runs
+    study = configured(config)
+    alone, (first, second) = configured(CONFIG).runs[0], study.runs
     assert vars(first) == vars(alone)  # what one run says changes no other
     assert (second.seeds, second.rewind_iterations, second.rounds) == ([7], [0, 5], 2)
     assert second.prune_fraction == 0.5
     assert second.training["iterations"] == second.iterations == 50
     assert second.training["momentum"] == first.training["momentum"]  # the rest as for all
     assert second.telemetry["evaluations"] == first.telemetry["evaluations"]
-    assert second.kept_iterations == [0, 5, 10, 12, 15, 25]
+    assert study.kept_iterations(second) == [0, 5, 10, 12, 15, 25]
     assert second.fisher["sample"] == first.fisher["sample"]
     assert second.inference == first.inference | {"rewind_iterations": [5], "rounds": [1]}
     assert second.critical_periods == []
@@ -665,10 +666,18 @@ def test_each_setting_may_be_said_for_all_runs_or_within_one():
         ("figures.noise.show", [{"noise_1": 1}, {"noise_2": 2.0}], [{"noise_1": "1"}, {"noise_2": "2.0"}]),
         ("figures.noise.show", [{"noise_1": True}], [{"noise_1": "yes"}]),
         ("telemetry.schedule", [[0.5, 1.0]], [[0.5, 1.0]]),  # a fraction of training stays one
+        ("curvature.iterations", [0, 0.5, 1.0, 20.0, "late"], [0, 0.5, 1.0, 20, "late"]),
+        ("stability.rounds", ["4", 0.41, 1.0], [4, 0.41, 1]),
+        ("inference.rewind_iterations", "late", ["late"]),
+        (
+            "figures.mine",
+            {"function": "pretraining", "panels": [{"blur": "b"}], "k": "20"},
+            {"function": "pretraining", "panels": [{"blur": "b"}], "k": 20},
+        ),
     ],
 )
 def test_one_value_has_one_meaning_however_it_is_written(path, written, meant):
-    found = Study(changed(path, written), SCHEMA).config
+    found = configured(changed(path, written)).config
     for name in path.split("."):
         found = found[name]
     assert repr(found) == repr(meant)

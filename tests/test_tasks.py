@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from scipy.stats import norm
 
+from assigned import CONFIG, configured
 from earlyphase.core.curvature import fixed_sample
 from earlyphase.core.images import Images, crop_and_flip, in_turn, shuffled_batches, unaugmented
 from earlyphase.core.streams import generator
@@ -25,8 +26,6 @@ from earlyphase.core.tasks import (
     with_deficit,
 )
 from earlyphase.errors import InvalidInput
-from earlyphase.study.study import Study
-from test_study import CONFIG, SCHEMA
 
 CLEAN_TESTS = [random_labels, blurred, vertical_flip, relabelled, noise_images]
 
@@ -375,7 +374,7 @@ def study(task, dataset="photo_digits", **sections):
     config["runs"] = [{"dataset": dataset, "model": "resnet8", "task": task}]
     for name, entries in sections.items():
         config[name] |= entries
-    return Study(config, SCHEMA)
+    return configured(config)
 
 
 @pytest.mark.parametrize("name", CONFIG["tasks"])

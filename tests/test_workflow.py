@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from math import log
 from pathlib import Path
 
 import pandas as pd
@@ -65,8 +66,12 @@ NONE_PERTURBED = {"perturbed": [], **NONE_PRETRAINED}
 
 def chains_and_rounds(config):
     """Rounds of pruning that a study computes, pretrained or not."""
+
+    def count(last):  # a number with a point is the density of the last round
+        return round(log(last) / log(1 - PRUNE_FRACTION)) if isinstance(last, float) else last
+
     pretrained = sum(
-        len(entry["pretraining"]) * len(entry["iterations"]) * entry["rounds"]
+        len(entry["pretraining"]) * len(entry["iterations"]) * min(count(entry["rounds"]), config["rounds"])
         for entry in config["pretrained"]
     )
     return len(config["seeds"]) * (len(config["rewind_iterations"]) * config["rounds"] + pretrained)
@@ -471,8 +476,8 @@ EDITS = [
     ("a task", "src/earlyphase/core/tasks.py", "    return task\n", "    return (task)[0:] if False else task\n", FROM_DENSE | FROM_DENSE_TABLES),
     ("a task that is learned first", "src/earlyphase/core/tasks.py", "turned(images, turns, (2, 3))", "turned(images, 1 * turns, (2, 3))", {"pretrain": 2, "dense": 2, "checkpoint": 4, "imp_round": 4, **SPARSE, **after("pretraining", "pretrained_dense", "pretrained_imp", *TICKETS[1:])}),
     ("a task that no run learns", "src/earlyphase/core/tasks.py", "(drawn - train.shift.cpu())", "(drawn - 1 * train.shift.cpu())", {}),
-    ("an entry that no run learns", "config.yaml", "noise_images: {function: noise_images}", "noise_images: {function: relabelled}", {}),
-    ("a deficit", "config.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
+    ("an entry that no run learns", "src/earlyphase/catalogue/tasks.yaml", "noise_images: {function: noise_images}", "noise_images: {function: relabelled}", {}),
+    ("a deficit", "src/earlyphase/catalogue/tasks.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
     ("a claim", "src/earlyphase/results/claims/claims.yaml", "above: 0.3", "above: 0.4", {"claims": 1, "figures": 1}),
@@ -491,7 +496,7 @@ EDITS = [
     ("this data set", "src/earlyphase/datasets/synthetic.py", "patterns = 128 + 48", "patterns = 128 + 40", {"data": 1} | ALL_TRAINING | ALL_TABLES),
     ("another data set", "src/earlyphase/datasets/embedded.py", "digits enlarged to 12x12", "digits enlarged to 12 x 12", {}),
     ("the table of one stage", "src/earlyphase/commands/collect.py", "for row in load_rows(path)", "for row in load_rows(str(path))", ALL_TABLES),
-    ("an unused network's setting", "config.yaml", "width: 16}", "width: 17}", {}),
+    ("an unused network's setting", "src/earlyphase/catalogue/models.yaml", "width: 16}", "width: 17}", {}),
     ("this network's setting", "smoke.yaml", "width: 4", "width: 5", ALL_TRAINING | ALL_TABLES),
     ("a training setting", "smoke.yaml", "learning_rate: 0.1", "learning_rate: 0.2", ALL_TRAINING | ALL_TABLES),
     ("the share that is pruned", "config.yaml", f"prune_fraction: {PRUNE_FRACTION}", "prune_fraction: 0.3", PRUNED),
@@ -638,10 +643,19 @@ def test_a_figure_asks_for_what_it_reads_alone(tmp_path):
     assert project.planned("results/figures/synthetic/tiny/telemetry.svg") == expected
 
 
-def test_the_default_study_plans(tmp_path):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {},
+        {"rewind_iterations": [0, 50]},
+        {"rounds": 3},
+        {"training": {"iterations": 200, "milestones": [130, 170]}},
+    ],
+)
+def test_the_default_study_plans_and_so_does_one_edit_of_it(tmp_path, edit):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | edit
     project = Project(tmp_path)
-    (tmp_path / "smoke.yaml").write_text("{}")
+    (tmp_path / "smoke.yaml").write_text(yaml.safe_dump(edit))
     planned = project.planned()
     assert planned["imp_round"] == chains_and_rounds(config)
     pretrained = sum(len(entry["pretraining"]) * len(entry["iterations"]) for entry in config["pretrained"])

@@ -14,15 +14,22 @@ from earlyphase.study.configuration import closest
 from earlyphase.study.fingerprints import code_record, definitions
 from earlyphase.study.jobs import all_jobs
 
-PARAMS = re.compile(r"Params have changed since last execution:.*?\n", re.DOTALL)
-BEFORE = re.compile(r"^\s*before: (.*)$", re.MULTILINE)
-NOW = re.compile(r"^\s*now: (.*)$", re.MULTILINE)
+VALUES = r"(?:<nothing exclusive>|(?:'(?:[^'\\]|\\.)*',?)+)"  # of params, as Snakemake lists them
+PARAMS = re.compile(rf"Params have changed since last execution:[^']*?before: ({VALUES})\s+now: ({VALUES})")
+FOLLOWS = re.compile(
+    r"Input files updated by another job: [^;]*"
+)  # a reason that another job's reason causes
+FILES = re.compile(r"[\w ]+ files(?=: )")  # of a job: its reason begins so
+JOBS = re.compile(  # with their reasons; one without a message is called after its rule
+    r"^(?:Job \d+: |(?:local)?rule )(.*?):?\n(?:    .*\n)*?(?:R|    r)eason: (.*)", re.MULTILINE
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", help="an artifact, e.g. results/claims.csv")
     add_study_arguments(parser)
+    parser.add_argument("--persistence-backend", help="where Snakemake keeps what it knows: file or db")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
         *("--snakefile", args.snakefile, "--directory", args.directory),
         *(["--configfile", *args.configfile] if args.configfile else []),
         *(["--config", *args.config] if args.config else []),
+        *(["--persistence-backend", args.persistence_backend] if args.persistence_backend else []),
     ]
     here = Path.cwd()
     study = load_study(args)
@@ -51,43 +59,41 @@ def run(args: argparse.Namespace) -> None:
 
 
 def explained(file: str, plan: str) -> str:
-    """What Snakemake's dry run of a file says, in a line for each reason and the jobs that have it."""
-    reasons: dict[str, list[str]] = {}
-    for message, words in jobs_in(plan):
+    """What Snakemake's dry run of a file says: each reason, and the jobs that have it.
+
+    Of the files of all jobs that are missing, or were updated, those of the first job stand for all.
+
+    Raises:
+        InvalidInput: it says something else than is known here.
+    """
+    reasons: dict[str, list[tuple[str, str]]] = {}  # kind -> the reason in full, and the message of a job
+    for message, words in JOBS.findall(plan):
         for reason in reasons_in(words):
-            reasons.setdefault(reason, []).append(message)
+            kind = FILES.match(reason)
+            reasons.setdefault(kind[0] if kind else reason, []).append((reason, message))
     if not reasons:
+        if "Nothing to be done" not in plan:
+            raise InvalidInput(f"cannot read what Snakemake plans for {file}:\n{plan}")
         return f"{file} is up to date: Snakemake would make nothing again"
     lines = [f"{file} would be made again:"]
-    for reason, messages in reasons.items():
-        more = f" and {len(messages) - 1} more" if len(messages) > 1 else ""
-        lines += [f"  {reason}", f"    {messages[0]}{more}"]
+    for (reason, message), *others in reasons.values():
+        lines += [f"  {reason}", f"    {message}{f' and {len(others)} more' if others else ''}"]
     return "\n".join(lines)
 
 
-def jobs_in(plan: str) -> list[tuple[str, str]]:
-    """Message and reason of each job of a dry run that would run for a reason of its own."""
-    blocks = re.findall(r"^Job \d+: (.*)\nReason: (.*(?:\n .*)*)", plan, re.MULTILINE)
-    return [(message, reason) for message, reason in blocks if not FOLLOWS.fullmatch(reason.strip())]
-
-
-FOLLOWS = re.compile(r"Input files updated by another job: .*")  # a reason that another job's reason causes
-
-
 def reasons_in(words: str) -> list[str]:
-    """The reasons of a job, a sentence each; what cannot be read stands there as Snakemake says it."""
-    before, now = BEFORE.search(words), NOW.search(words)
-    if "Params have changed" not in words or before is None or now is None:
-        return [re.sub(r"; Input files updated by another job: .*", "", words.strip())]
-    try:
-        old, new = (values_in(found[1]) for found in (before, now))
-        return changes(old["spec"], new["spec"]) + code_changes(old["code"], new["code"])
-    except (ValueError, SyntaxError, KeyError):
-        return [words.strip()]
+    """The reasons of a job that are its own; what is not known here stands as Snakemake says it."""
+    reasons = []
+    if changed := PARAMS.search(words):
+        before, now = map(values_in, changed.groups())
+        reasons = changes(before["spec"], now["spec"]) + code_changes(before["code"], now["code"])
+        words = words.replace(changed[0], "" if reasons else "Params have changed since last execution")
+    rest = (reason.strip() for reason in FOLLOWS.sub("", words).split("; "))
+    return reasons + [reason for reason in rest if reason]
 
 
-def values_in(listed: str) -> dict[str, object]:
-    """Spec and code among the params of a job, which Snakemake lists in quotes."""
+def values_in(listed: str) -> dict:
+    """Spec and code among params, which Snakemake lists in quotes; None and "" where they are not there."""
     values = [ast.literal_eval(value) for value in re.findall(r"'(?:[^'\\]|\\.)*'", listed)]
     specs = [value for value in values if value.startswith("{")]
     codes = [value for value in values if value.startswith("stages.")]

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from graphlib import TopologicalSorter
 
 from earlyphase.commands._options import add_study_arguments, load_study
 from earlyphase.errors import InvalidInput
@@ -72,30 +73,19 @@ def print_jobs(study: Study, seconds: dict[Job, float]) -> None:
 
 
 def longest_chain(seconds: dict[Job, float]) -> list[Job]:
-    """The jobs that one after the other take longest: dense, rounds, and the longest job behind them.
-
-    A round waits for all rounds before it in its chain; whatever belongs to a round waits for that; all else
-    that trains waits for the dense network at most.
-    """
-    chains: dict[tuple, list[Job]] = {}
-    others: dict[tuple, Job] = {}
-    for job in seconds:
-        names = job.names
-        start = tuple(names.get(name) for name in ("dataset", "model", "seed", "task"))
-        key = (*start, names.get("criterion"), names.get("k"))
-        if job.rule == "dense":
-            chains.setdefault(start, []).append(job)
-        elif job.rule == "imp_round":
-            chains.setdefault(key, []).append(job)
-        elif key not in others or seconds[job] > seconds[others[key]]:
-            others[key] = job
-    candidates = []
-    for key, links in chains.items():
-        dense = chains.get(key[:4], []) if len(key) > 4 else []
-        last = [others[key]] if key in others else []
-        candidates.append([*dense, *links, *last])
-    candidates += [[job] for job in others.values()]
-    return max(candidates, key=lambda chain: sum(seconds[job] for job in chain), default=[])
+    """The jobs that take longest one after the other, each of which reads what the one before makes."""
+    makers = {path: job for job in seconds for path in job.outputs}
+    needs = {job: dict.fromkeys(makers[path] for path in job.inputs) for job in seconds}
+    chains: dict[Job, tuple[float, Job | None]] = {}  # seconds to the end of a job, and the job before it
+    for job in TopologicalSorter(needs).static_order():
+        before = max(needs[job], key=lambda one: chains[one][0], default=None)
+        chains[job] = seconds[job] + (chains[before][0] if before else 0.0), before
+    last = max(chains, key=lambda one: chains[one][0], default=None)
+    chain = []
+    while last:
+        chain.append(last)
+        last = chains[last][1]
+    return chain[::-1]
 
 
 def in_words(chain: list[Job], seconds: dict[Job, float]) -> list[str]:

@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the table; reads files only, so it works while Snakemake runs."""
     study = load_study(args)
-    clock = Clock(study, gpu=machine.device(study.config["execution"]["device"]) == "cuda")
+    gpu = machine.device(study.config["execution"]["device"]) == "cuda"
     if not (args.watch and sys.stdout.isatty()):
-        show(study, states_of(study), clock)
+        show(study, states_of(study), Clock(study, gpu=gpu))
         return
     with suppress(KeyboardInterrupt):  # how a person stops watching
-        watch(study, clock)
+        watch(study, gpu=gpu)
 
 
 def states_of(study: Study) -> dict[Job, State]:
@@ -61,13 +61,13 @@ def states_of(study: Study) -> dict[Job, State]:
     return {job: state_of(job) for job in all_jobs(study)}
 
 
-def watch(study: Study, clock: Clock) -> None:
+def watch(study: Study, *, gpu: bool) -> None:
     """Show it anew every few seconds, until all is done but for the report, a target of its own."""
     while True:
         began = time.monotonic()
         states = states_of(study)
         print(CLEAR, end="")
-        show(study, states, clock)
+        show(study, states, Clock(study, gpu=gpu))  # with what trainings have taken by now
         sys.stdout.flush()
         if all(state.name == "done" for job, state in states.items() if job.rule != "report"):
             return

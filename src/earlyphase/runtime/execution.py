@@ -41,7 +41,7 @@ class Execution:
 
         Returns:
             `instructions`, the instruction set in use; `processor` and `gpu`, the model's name, where
-            there is one; `precision_chosen`, where the precision was left to a measurement, its outcome.
+            there is one.
         """
         found = {"instructions": instructions()}
         if model := processor_model():

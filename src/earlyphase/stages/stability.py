@@ -160,8 +160,8 @@ def line_of(training: "TrainingJob", model: object, first: "Weights", second: "W
 
     chosen = training.spec["stability"]
     has_statistics = any(True for _ in model.buffers())  # else there is nothing to estimate
-    size, stream = training.sample_size(chosen["sample"]), generator(training.seed, "stability sample")
-    images, _ = sample_at(training.task, size, training.settings.iterations, stream)
+    count, stream = training.sample_size(chosen["sample"]), generator(training.seed, "stability sample")
+    images, _ = sample_at(training.task, count, training.settings.iterations, stream)
     rows = line_between(model, first, second, chosen["points"], images, training.task.test, training.autocast)
     return [row | {"sample": len(images) if has_statistics else 0} for row in rows]
 

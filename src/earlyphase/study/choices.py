@@ -5,7 +5,7 @@ the schema says `chooses`, a value is read here. What a run does not have, becau
 that an experiment was written for, is left out, with a sentence for people.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from earlyphase.core.schedules import as_iterations
@@ -108,11 +108,9 @@ class _Reader:
         if isinstance(value, dict) and "properties" in schema:
             parts = {key: followed(schema["properties"][key], self.definitions) for key in value}
             tickets = [key for key, part in parts.items() if part.get("chooses") in TICKETS]
-            unread = tickets if any(value[key] == [] for key in tickets) else []
-            return value | {
-                key: [] if key in unread else self.read(value[key], part, f"{place}.{key}")
-                for key, part in parts.items()
-            }
+            if any(value[key] == [] for key in tickets):
+                value = value | {key: [] for key in tickets}
+            return {key: self.read(value[key], part, f"{place}.{key}") for key, part in parts.items()}
         return value
 
     def choice(self, chosen: Any, kind: str, place: str) -> Any:
@@ -122,18 +120,17 @@ class _Reader:
         if kind == "milestones":  # in any order, for contradictions to judge
             return [as_iterations(time, self.run.iterations) for time in chosen]
         numbers = {one: KINDS[kind](self.run, one) for one in chosen}
-        self.lacks(place, [one for one, found in numbers.items() if not found], kind)
+        if missing := [str(one) for one, found in numbers.items() if not found]:
+            self.leave_out(f"of {place} {', '.join(missing)}", self.what_there_is(kind))
         return list(dict.fromkeys(number for found in numbers.values() for number in found))
 
     def last_round(self, chosen: float, place: str) -> int:
         """The last round that something is pruned to: that one, or the last that is no sparser."""
         if found := rounds(self.run, chosen):
             return found[0]
-        is_density = isinstance(chosen, float)
-        last = max(
-            (r for r, density in densities(self.run).items() if not is_density or density > chosen), default=0
-        )
-        self.lacks(place, [f"what follows round {last}"], "rounds")
+        there = densities(self.run).values()
+        last = sum(density > chosen for density in there) if isinstance(chosen, float) else len(there)
+        self.leave_out(f"of {place} what follows round {last}", self.what_there_is("rounds"))
         return last
 
     def figure(self, name: str, figure: dict) -> dict | None:
@@ -142,16 +139,15 @@ class _Reader:
             return figure
         if found := rounds(self.run, figure["round"]):
             return figure | {"round": found[0]}
-        shown = f"it shows round {figure['round']}, and {self.why('rounds')}"
-        self.left_out.append(f"{self.run}: figure {name} is left out: {shown}")
+        why = f"it shows round {figure['round']}, and {self.what_there_is('rounds')}"
+        self.leave_out(f"figure {name}", why)
         return None
 
-    def lacks(self, place: str, missing: Iterable[object], kind: str) -> None:
-        """Note what the run does not have of what is chosen at a place."""
-        if listed := ", ".join(map(str, missing)):
-            self.left_out.append(f"{self.run}: of {place} {listed} is left out: {self.why(kind)}")
+    def leave_out(self, what: str, why: str) -> None:
+        """Say what is left out of the run, and why."""
+        self.left_out.append(f"{self.run}: {what} is left out: {why}")
 
-    def why(self, kind: str) -> str:
+    def what_there_is(self, kind: str) -> str:
         """What the run has of a kind."""
         if kind == "rewind_iterations":
             return f"the run rewinds to {', '.join(map(str, self.run.rewind_iterations))}"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,8 +163,10 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
     """
     schema = followed(schema, definitions)
     if "anyOf" in schema:
-        by_part = [(settled(value, part, definitions), part) for part in schema["anyOf"]]
-        return next((reading for reading, part in by_part if not violations(reading, part)), value)
+        as_it_is = ((value, part) for part in schema["anyOf"])
+        read = ((settled(value, part, definitions), part) for part in schema["anyOf"])
+        allowed = (reading for reading, part in chain(as_it_is, read) if not violations(reading, part))
+        return next(allowed, value)
     if "enum" in schema and isinstance(value, int | float | str) and value not in schema["enum"]:
         readings = (settled(value, {"type": kind}, {}) for kind in ("integer", "string"))
         return next((reading for reading in readings if reading in schema["enum"]), value)

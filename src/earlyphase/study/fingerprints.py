@@ -240,6 +240,7 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             aliases |= _imported(node)
+    parameters = {name for statement in statements for name in _parameters(statement)}
     needed, outside = [], set()
     for node in nodes:
         match node:
@@ -254,13 +255,22 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
             case ast.Name(id=name):
                 origin = aliases.get(name)
                 if origin is None:
-                    if name in module.definitions:
+                    if name in module.definitions and name not in parameters:
                         needed.append((module_name, name))
                 elif origin[0] == "":
                     outside.add(f"{name}: {origin[1]}")
                 elif origin[1] != "*":
                     needed.append(origin)
     return "\n".join([*map(_text, statements), *sorted(outside)]), needed
+
+
+def _parameters(statement: ast.stmt) -> set[str]:
+    """Parameters of a function that hide definitions of these names: those that its own head does not use."""
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return set()
+    head, named = statement.args, (ast.walk(part) for part in (statement.args, *statement.decorator_list))
+    used = {node.id for nodes in named for node in nodes if isinstance(node, ast.Name)}
+    return {argument.arg for argument in (*head.posonlyargs, *head.args, *head.kwonlyargs)} - used
 
 
 def _text(node: object) -> str:

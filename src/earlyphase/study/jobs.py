@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, NamedTuple
 
 from earlyphase.core.settings import TrainingSettings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Names = dict[str, str]  # wildcards of a job
 Block = dict[str, list]  # wildcard -> values; stands for all combinations
-Inputs = dict[str, list[str]]  # role -> paths
+Inputs = dict[str, str | list[str]]  # role -> path, or paths where a job has several
 
 NUMBERS = ("seed", "k", "round", "first", "end", "stop")  # wildcards whose values are integers
 PATH_ONLY = ("criterion", "iterations")  # wildcards that are no column of a table by this name
@@ -149,6 +149,13 @@ class Job:
     def entry(self, section: str) -> dict | list[dict]:
         """The entry of a section of the configuration that its wildcards name."""
         return self.study.entry(section, self.names)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Paths it reads: those that its rule writes out, and those that its stage knows."""
+        written = [template.format(**self.names) for template in self.study.rules[self.rule].inputs.values()]
+        known = ([paths] if isinstance(paths, str) else paths for paths in self.stage.inputs(self).values())
+        return (*written, *chain.from_iterable(known))
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ INCLUDE = re.compile(r"""^include: ["'](.+)["']""", re.MULTILINE)
 class Rule:
     """What a rule says of its files; each path is a template with the wildcards of a job in it."""
 
+    inputs: dict[str, str]  # name -> path, where it is written out; the stage knows the others
     outputs: dict[str, str]  # name -> path
     log: str
 
@@ -44,25 +45,44 @@ def read_rules(home: Path) -> dict[str, Rule]:
         name: block for name, block in blocks if "\n    output:\n" in f"\n{block}"
     }  # others are inherited
     return {
-        name: Rule(_paths(name, block, "output"), _paths(name, block, "log")[""])
+        name: Rule(
+            _paths(block, "input"), _all_paths(name, block, "output"), _all_paths(name, block, "log")[""]
+        )
         for name, block in making.items()
     }
 
 
-def _paths(rule: str, block: str, directive: str) -> dict[str, str]:
-    """Names and paths in one directive of a rule; a path without a name is called ""."""
-    written = re.search(rf"^    {directive}:\n((?:(?:     .*)?\n)+)", block, re.MULTILINE)
-    call = ast.parse(f"f({written[1]})", mode="eval").body if written else None
-    if not isinstance(call, ast.Call):
+def _all_paths(rule: str, block: str, directive: str) -> dict[str, str]:
+    """Names and paths in one directive of a rule, which holds nothing else."""
+    named, paths = _named(block, directive), _paths(block, directive)
+    if not named:
         raise InvalidInput(f"rule {rule} has no {directive}; each stage writes files and a log")
+    for name in named.keys() - paths.keys():
+        raise InvalidInput(f"rule {rule}: its {directive} {ast.unparse(named[name])} is not a path in quotes")
+    return paths
+
+
+def _paths(block: str, directive: str) -> dict[str, str]:
+    """Names and paths in one directive of a rule, without what is not written out."""
+    return {
+        name: value.value
+        for name, value in _named(block, directive).items()
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    }
+
+
+def _named(block: str, directive: str) -> dict[str, ast.expr]:
+    """What stands in one directive of a rule, by name; in place of Snakemake's `report(path, ...)` the path.
+
+    A path without a name is called "".
+    """
+    written = re.search(rf"^    {directive}:\n((?:(?:     .*)?\n)+)", block, re.MULTILINE)
+    call = ast.parse(f"f({written[1] if written else ''})", mode="eval").body
+    assert isinstance(call, ast.Call)
     named = [("", value) for value in call.args] + [(str(word.arg), word.value) for word in call.keywords]
-    return {name: _path(rule, directive, value) for name, value in named}
-
-
-def _path(rule: str, directive: str, value: ast.expr) -> str:
-    """A path, or that in Snakemake's `report(path, ...)`."""
-    if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report":
-        value = value.args[0]
-    if isinstance(value, ast.Constant) and isinstance(value.value, str):
-        return value.value
-    raise InvalidInput(f"rule {rule}: its {directive} {ast.unparse(value)} is not a path in quotes")
+    return {
+        name: value.args[0]
+        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report"
+        else value
+        for name, value in named
+    }

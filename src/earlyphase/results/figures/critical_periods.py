@@ -70,13 +70,16 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
         axes[0].set_ylabel("Test accuracy (%)")
         if len(moves):
             draw_shifts(axes[-1], moves, table["model"].iloc[0], own)
-            add_legend(drawn, axes[-1:], "In the last panel", "below")
-        for ax in axes:
+            add_legend(drawn, axes[-1:], "The last panel", "above right")
+        for ax in axes[-3:]:
             ax.set_xlabel("Deficit removed at iteration")
-        add_legend(drawn, axes[: len(panels)], "Deficit")
+        add_legend(drawn, axes[: len(panels)], "Deficit", "above left" if len(moves) else "above")
         points = concat([accuracies, moves], ignore_index=True)[COLUMNS]
         length = accuracies.loc[accuracies["end"] == 0, "stop"].iloc[0]
-        add_note(drawn, f"{seeds_note(points)}. x + {length:,} iterations of training in all; x = 0: no deficit")
+        add_note(drawn, seeds_note(points))
+        add_note(
+            drawn, f"Training goes on for {length:,} iterations after the removal; at 0 there was no deficit"
+        )
     return drawn, points
 
 
@@ -93,7 +96,10 @@ def accuracy_points(table: DataFrame) -> DataFrame:
         removals = removals[removals["protocol"] == "removal"]
         for regime in sorted(removals["regime"].unique(), key=lambda name: (name != BASE, name)):
             own = regime if regime in set(clean["regime"]) else BASE
-            both = [clean[clean["regime"] == own].assign(regime=regime), removals[removals["regime"] == regime]]
+            both = [
+                clean[clean["regime"] == own].assign(regime=regime),
+                removals[removals["regime"] == regime],
+            ]
             parts.append(over_seeds(concat(both), [*NETWORK, *PLACE]))
     if not parts:
         raise InvalidInput("figure removal: the table deficits holds no deficit that was removed")

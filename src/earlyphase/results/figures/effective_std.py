@@ -153,7 +153,7 @@ def label_points(ax: Axes, points: DataFrame) -> None:
     panel = ax.get_window_extent().extents
     labels = [
         ax.annotate(
-            drawable(readable(name)), place, (0, 0), textcoords="offset points", ha="center", va="center",
+            readable(name), place, (0, 0), textcoords="offset points", ha="center", va="center",
             fontsize=5.5, color="0.2", gid="label", zorder=4,
             path_effects=[withStroke(linewidth=1.2, foreground="white")],
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.4", "shrinkA": 0, "shrinkB": 2.2},

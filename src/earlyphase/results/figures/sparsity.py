@@ -68,13 +68,13 @@ def sparsity(tables: Tables) -> tuple[Figure, DataFrame]:
         draw(axes[0], sizes, curve_styles(list(FILES.values())), 1e-3)
         axes[0].set_ylabel("Size of the file (kB)")
         axes[0].set_title(f"{network_of(table)}: storage", loc="left")
-        axes[0].legend(loc="lower left", fontsize=6, handlelength=2.6)
+        add_legend(drawn, axes[:1], "Storage", "above left")
         styles = curve_styles(times["curve"].unique())
         for ax, batch in zip(axes[1:], batches, strict=True):
             draw(ax, times[times["batch"] == batch], styles, 1e3)
             ax.set_ylabel("Time for an image (ms)")
             ax.set_title(f"{counted(batch, 'image')} at a time", loc="left")
-        add_legend(drawn, axes[1:], "One thread of the processor")
+        add_legend(drawn, axes[1:], "Time, one thread of the processor", "above right")
         star = "★: surely smaller than the dense network's file from there on"
         add_note(drawn, f"{spread_note(times['n'])}. {star}")
         if missing := sorted(table["note"].dropna().unique()):
@@ -102,7 +102,9 @@ def time_points(table: DataFrame) -> DataFrame:
     """Summarise seconds for an image of each runtime, form and batch size that was measured."""
     timed = table.dropna(subset="seconds")
     narrow = (timed["form"] != PRUNED).map({True: f", {NARROW}", False: ""})
-    timed = timed.assign(image=timed["seconds"] / timed["batch"], curve=timed["runtime"].map(RUNTIMES) + narrow)
+    timed = timed.assign(
+        image=timed["seconds"] / timed["batch"], curve=timed["runtime"].map(RUNTIMES) + narrow
+    )
     points = over_seeds(timed, ["curve", "batch", "round"], "image", ["density"])
     order = list(timed["curve"].unique())
     points = points.sort_values("curve", key=lambda curves: curves.map(order.index), kind="stable")

@@ -63,7 +63,9 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
         if {"imp", "dense"} <= tables.keys():
             low, high = rewinding_matches(tables["imp"], tables["dense"])
             if np.isfinite(high):
-                axes[0].axvspan(low, high, color="0.88", linewidth=0, zorder=0.5, label="tickets begin to match")
+                axes[0].axvspan(
+                    low, high, color="0.88", linewidth=0, zorder=0.5, label="tickets begin to match"
+                )
                 parts.append(DataFrame([{"quantity": "rewinding_matches", "k": high}]))
         axes[0].legend(loc="upper right", handlelength=2)
         styles = curve_styles([f"{k:,}" for k in sorted(pairs["k"].unique())])
@@ -91,7 +93,9 @@ def draw_instability(ax: Axes, pairs: DataFrame, rises: DataFrame, names: dict[i
     for number, name in names.items():
         curve, seeds = (table[table["round"] == number] for table in (rises, pairs.sort_values("seed")))
         ax.plot(curve["k"], 100 * curve["mean"], label=name, linewidth=1.1, markersize=3.5, **styles[name])
-        ax.plot(seeds["k"], 100 * seeds["instability"], ".", color=styles[name]["color"], markersize=3, alpha=0.6)
+        ax.plot(
+            seeds["k"], 100 * seeds["instability"], ".", color=styles[name]["color"], markersize=3, alpha=0.6
+        )
     ax.set_yscale("symlog", linthresh=1, linscale=0.6)
     ax.set_yticks(TICKS, map(str, TICKS))
     ax.set_ylim(min(0, 100 * pairs["instability"].min()) - 0.1, 150)
@@ -115,7 +119,9 @@ def notes_of(pairs: DataFrame, lines: DataFrame, names: dict[int, str]) -> list[
         ends = [f"{means[k]:.1f} at k = {k:,}" for k in dict.fromkeys([*means.index[:1], *means.index[-1:]])]
         gaps += [f"{name}: {', '.join(ends)}"] if ends else []
     count, images = lines["position"].nunique(), lines["sample"].iloc[0]
-    statistics = f", batch norm's statistics estimated at each on {images:,} training images" if images else ""
+    statistics = (
+        f", batch norm's statistics estimated at each on {images:,} training images" if images else ""
+    )
     return [
         f"Surely stable (one-sided 95 %) – {'; '.join(stable)}",
         *([f"Accuracies of two copies differ, in points on average – {'; '.join(gaps)}"] if gaps else []),

@@ -59,7 +59,9 @@ def house_style() -> AbstractContextManager:
     return style.context(["default", STYLE])
 
 
-def new_axes(panels: int, columns: int = 2, height: float = 2.8, **shared: bool | str) -> tuple[Figure, list[Axes]]:
+def new_axes(
+    panels: int, columns: int = 2, height: float = 2.8, **shared: bool | str
+) -> tuple[Figure, list[Axes]]:
     """Return a figure with its panels in reading order: 5.5 inches wide for one panel, else 7.
 
     `height` is that of a panel in inches; `shared` may be `sharex` and `sharey`, for panels that have an axis
@@ -114,7 +116,7 @@ def add_legend(
         figure: of the axes.
         axes: panels; without any label there is no legend.
         title: of the legend.
-        place: "above" or "below" all panels, or "right" of them.
+        place: "right" of all panels, "above" them, or "above left" and "above right" for two legends.
         order: labels that stand after the others, and in this order.
     """
     entries = {}
@@ -130,10 +132,12 @@ def add_legend(
         figure.set_figheight(max(figure.get_figheight(), 0.8 + LINE_INCHES * sum(heights)))
     else:
         longest = 0.7 + 0.048 * max(len(line) for label in labels for line in label.split("\n"))  # inches
-        rows = -(-len(labels) // max(min(int(6.8 / longest), 5), 1))
-        edge = {"above": "upper", "below": "lower"}[place]
-        where = {"loc": f"outside {edge} center", "ncols": -(-len(labels) // rows)}
-        figure.set_figheight(figure.get_figheight() + LINE_INCHES * rows * (max(heights) - 1))
+        width = {"above": 6.8, "above left": 1.6, "above right": 5.2}[place]
+        rows = -(-len(labels) // max(min(int(width / longest), 5), 1))
+        side = place.removeprefix("above").strip() or "center"
+        where = {"loc": f"outside upper {side}", "ncols": -(-len(labels) // rows)}
+        added = LINE_INCHES * max(rows * max(heights) - 2, 0)
+        figure.set_figheight(figure.get_figheight() + added)
     figure.legend([entries[label] for label in labels], labels, title=title, alignment="left", **where)
 
 

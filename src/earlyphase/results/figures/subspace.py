@@ -124,7 +124,9 @@ def draw_matrix(ax: Axes, pairs: DataFrame) -> DataFrame:
     ax.set_title("c  Overlap of the subspaces of two times", loc="left")
     points = over_seeds(pairs, ["earlier", "later"], "overlap")
     times = sorted({*points["earlier"], *points["later"]})
-    matrix = points.pivot(index="earlier", columns="later", values="mean").reindex(times[:-1], columns=times[1:])
+    matrix = points.pivot(index="earlier", columns="later", values="mean").reindex(
+        times[:-1], columns=times[1:]
+    )
     ax.imshow(matrix, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     for _, point in points.iterrows():
         text = "?" if np.isnan(point["mean"]) else f"{point['mean']:.2f}".removeprefix("0")

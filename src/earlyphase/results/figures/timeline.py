@@ -81,7 +81,9 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
         if known_to_the_grid(events).any():
             grid = "from the last measured time before an event to the first after it, over all seeds"
             add_note(drawn, f"Broad lines reach {grid}; nothing is known between")
-        add_note(drawn, "The shading changes where most seeds agree: after the burst, the plateau, the slowing")
+        add_note(
+            drawn, "The shading changes where most seeds agree: after the burst, the plateau, the slowing"
+        )
         if lost:
             add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
     return drawn, events

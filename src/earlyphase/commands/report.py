@@ -3,7 +3,7 @@
 import argparse
 
 from earlyphase.commands._options import add_job_arguments, begin
-from earlyphase.results.report.claims import read_contrasts, read_verdicts
+from earlyphase.results.report.claims import read_text, read_verdicts
 from earlyphase.results.report.page import report_page
 from earlyphase.results.report.provenance import read_records
 from earlyphase.runtime.storage import write_bytes
@@ -24,10 +24,6 @@ def run(args: argparse.Namespace) -> None:
     paths: dict[str, dict[str, None]] = {}  # of each stage, every record once
     for parts in args.spec["records"]:
         paths.setdefault(parts["stage"], {}).update(dict.fromkeys(table_paths(parts)))
-    page = report_page(
-        args.spec,
-        read_verdicts(args.claims),
-        read_contrasts(args.contrasts),
-        read_records(paths),
-    )
+    verdicts, contrasts = read_verdicts(args.claims), read_text(args.contrasts)
+    page = report_page(args.spec, verdicts, contrasts, read_records(paths))
     write_bytes(args.out, page.encode())

@@ -13,18 +13,6 @@ def dense_networks(table: DataFrame) -> DataFrame:
     return table[table["round"] == 0]
 
 
-def relative_to_dense(table: DataFrame, value: str) -> DataFrame:
-    """Add `ratio`: a column relative to that of the dense network in its best runtime.
-
-    Of several runtimes, the one with the smallest value counts, for each seed and batch size: a slow runtime
-    is not worth its sparsity because it is less slow on a sparse network.
-    """
-    place = ["seed", "k", "batch"]
-    best = dense_networks(table).groupby(place)[value].min().rename("best")
-    joined = table.join(best, on=place)
-    return joined.assign(ratio=joined[value] / joined["best"]).drop(columns="best")
-
-
 def surely_less(ratios: Series) -> bool:
     """Tell whether ratios lie below 1: whether the one-sided 95 % bound on the mean of their logarithms does.
 

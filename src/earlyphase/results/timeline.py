@@ -31,8 +31,8 @@ HALF = 0.5  # of the gradient, and of a subspace
 MATCHES_WITHIN = 0.005  # accuracy, as a fraction: the tolerance of the paper's claim
 EVENTS = RULES | {
     "subspace_formed": "from then on, at least half of the squared gradient lies in the Hessian's top "
-    "subspace, and the subspace overlaps with that of the next measured iteration by a half. `low` and `high` "
-    "are over all seeds, and `mean` is the mean of the first times at which it had formed",
+    "subspace, and the subspace overlaps with that of the next measured iteration by a half. `low` and "
+    "`high` are over all seeds, and `mean` is the mean of the first times at which it had formed",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
     "dense network (one-sided 95 % t bound of the difference within seeds)",
     "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
@@ -66,7 +66,7 @@ def label_of(event: str) -> str:
 
 
 def known_to_the_grid(events: DataFrame | Series) -> Series | bool:
-    """Tell whether an event, or each of several, is known to lie between two measured times, and no closer."""
+    """Tell whether an event, or each of several, is known to lie between two measured times only."""
     return isna(events["std"]) & (events["low"] < events["high"])
 
 

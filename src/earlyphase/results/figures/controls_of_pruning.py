@@ -107,7 +107,7 @@ def control_points(tables: Tables, labels: dict[str, str]) -> DataFrame:
 
 
 def runs_of(tables: Tables, name: str, *run: str) -> DataFrame:
-    """Return the results of the runs in a table, with the early-stopping iteration; none without the table."""
+    """Return the results of the runs in a table, with the early-stopping iteration; none without it."""
     columns = [*NETWORK, *run, "seed"]
     runs = results(tables, name, *run, "seed")
     if runs.empty:

@@ -89,7 +89,7 @@ def words(name: str) -> str:
 
 
 def accuracy_points(table: DataFrame) -> DataFrame:
-    """Summarise accuracy after each removal, and without a deficit, of each regime in which one was removed."""
+    """Summarise accuracy after each removal, and without a deficit, of each regime with a removal."""
     parts = []
     for _, rows in table.groupby(NETWORK, sort=False):
         removals, clean = losses(rows), clean_runs(rows)
@@ -229,7 +229,7 @@ def draw_windows(ax: Axes, points: DataFrame, over: dict[str, float]) -> None:
         ax.hlines(*ends, color=styles[label]["color"], linewidth=0.7, alpha=0.6)
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
     if np.isfinite(over["high"]):
-        look = {"color": "0.9", "linewidth": 0, "zorder": 0.5}
+        look = {"color": "0.9", "linewidth": 1, "zorder": 0.5}
         ax.axvspan(over["low"], over["high"], label=f"falls below {100 * NEGLIGIBLE:g} points", **look)
     ax.set_xlim(-0.02 * points["end"].max(), points["end"].max())
     ax.set_ylabel("Accuracy lost to the\ndeficit (points)")

@@ -194,7 +194,7 @@ def boxes(centres: np.ndarray, size: ArrayLike) -> np.ndarray:
 
 
 def overlap(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the area that each of `some` boxes (n, 4) shares with `others` (m, 4), summed over these: (n,)."""
+    """Return the area that each of `some` boxes (n, 4) shares with `others` (m, 4), summed: (n,)."""
     a, b = some[:, None], others.reshape(-1, 4)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     return np.maximum(sides, 0).prod(axis=-1).sum(axis=-1)

@@ -54,7 +54,7 @@ def pretraining(tables: Tables, *, panels: Labels, k: int | None = None) -> tupl
     its own where all of it stands in the others.
 
     Args:
-        tables: of one network: `pretrained_dense` and `pretrained_imp`; `imp` and `dense` where there are any.
+        tables: of one network: `pretrained_dense` and `pretrained_imp`; `imp` and `dense`, if any.
         panels: pretraining and title of each panel, in order.
         k: that unpretrained tickets rewind to, beside 0; the largest there is where it is not said.
 
@@ -91,7 +91,7 @@ def pretraining(tables: Tables, *, panels: Labels, k: int | None = None) -> tupl
 
 
 def rewound_runs(tables: Tables, k: int | None) -> DataFrame:
-    """Return tickets that were not pretrained: of k = 0 and of `k`, or the largest; their `kind` says which."""
+    """Return tickets that were not pretrained, of k = 0 and of `k`, or the largest: `kind` says which."""
     runs = results(tables, "imp", "k", "round", "seed")
     chosen = runs["k"].max() if k is None else k
     kinds = {0: OWN_MASKS, chosen: TO_K} if chosen else {0: OWN_MASKS}
@@ -115,7 +115,7 @@ def with_labels(runs: DataFrame) -> DataFrame:
 
 
 def summary(runs: DataFrame) -> DataFrame:
-    """Summarise runs over seeds: the columns `PLACE` and `SUMMARY`; panels and curves stand as in the runs."""
+    """Summarise runs over seeds: the columns `PLACE` and `SUMMARY`; curves stand as in the runs."""
     points = over_seeds(runs.astype({"total_iterations": "Int64"}), PLACE, means=["density"])
     orders = {name: list(runs[name].unique()) for name in ("panel", "curve")} | {"kind": KINDS}
 
@@ -206,7 +206,7 @@ def sparse_pretraining(tables: Tables, *, tickets: Labels) -> tuple[Figure, Data
 
 
 def beside_tickets(tables: Tables, ticket: Series) -> list[DataFrame]:
-    """Return what tickets pretrained like `ticket` are compared with; the `kind` of each part says what it is."""
+    """Return what tickets pretrained like `ticket` are compared with; `kind` says what each is."""
     alone = results(tables, "perturbed", "k", "round", "perturbation", "seed")
     alone = alone[alone["k"] == ticket["k"]].assign(total_iterations=lambda runs: runs["iteration"])
     parts = [rewound_runs(tables, ticket["k"])]

@@ -64,7 +64,7 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
             low, high = rewinding_matches(tables["imp"], tables["dense"])
             if np.isfinite(high):
                 axes[0].axvspan(
-                    low, high, color="0.88", linewidth=0, zorder=0.5, label="tickets begin to match"
+                    low, high, color="0.88", linewidth=1, zorder=0.5, label="tickets begin to match"
                 )
                 parts.append(DataFrame([{"quantity": "rewinding_matches", "k": high}]))
         axes[0].legend(loc="upper right", handlelength=2)

@@ -143,7 +143,7 @@ def draw_matrix(ax: Axes, pairs: DataFrame) -> DataFrame:
 
 
 def draw_ends(ax: Axes, pairs: DataFrame) -> DataFrame:
-    """Draw the overlap of each time with the first, with the last and with the next one; return the points."""
+    """Draw the overlap of each time with the first, the last and the next one; return the points."""
     ax.set_title("d  Overlap with the subspace of another time", loc="left")
     first, last = pairs["earlier"].min(), pairs["later"].max()
     following = pairs["later"] == pairs.groupby(["seed", "earlier"])["later"].transform("min")

@@ -97,7 +97,7 @@ def draw_panels(axes: list[Axes], tables: Tables, lost: list[int]) -> DataFrame:
 
 
 def diverged_seeds(state: DataFrame, evaluations: DataFrame) -> list[int]:
-    """Return seeds whose weights, or whose loss on the test set, are not finite at some time or at the end."""
+    """Return seeds whose weights, or whose loss on the test set, are not finite at some time."""
     bad = state[~np.isfinite(state[["mean_magnitude", "distance_final"]]).all(axis=1)]
     lost = evaluations[~np.isfinite(evaluations["loss"])]
     return sorted({*bad["seed"], *lost["seed"]})

@@ -69,7 +69,15 @@ def test_axis_is_logarithmic_and_falls_from_100(tables):
     left, right = ax.get_xlim()
     assert ax.get_xscale() == "log"
     assert left > 100 > right
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["100", "80", "64", "51.2", "41", "32.8", "26.2"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        "100",
+        "80",
+        "64",
+        "51.2",
+        "41",
+        "32.8",
+        "26.2",
+    ]
     assert "(%)" in ax.get_xlabel()
     assert "(%)" in ax.get_ylabel()
 
@@ -184,7 +192,9 @@ def test_ticks_are_plain_numbers(percent, text):
 
 
 def test_note_when_nothing_is_left():
-    assert seeds_note(DataFrame({"n": [0, 0], "diverged": [2, 1], "dead": 0})).startswith("Every run diverged")
+    assert seeds_note(DataFrame({"n": [0, 0], "diverged": [2, 1], "dead": 0})).startswith(
+        "Every run diverged"
+    )
 
 
 def test_registered_and_free_of_slow_imports():

@@ -19,12 +19,7 @@ use rule job as figure with:
     input:
         tables=needs("figure", "tables"),
     output:
-        svg=report(
-            "results/figures/{dataset}/{model}/{figure}.svg",
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "data": "{dataset}", "network": "{model}"},
-        ),
+        svg=report("results/figures/{dataset}/{model}/{figure}.svg"),
         png="results/figures/{dataset}/{model}/{figure}.png",
         table="results/figures/{dataset}/{model}/{figure}.csv",
     log:
@@ -42,9 +37,7 @@ use rule job as claims with:
     input:
         tables=needs("claims", "tables"),
     output:
-        table=report(
-            "results/claims.csv", caption="../report/claims.rst", category="Claims"
-        ),
+        table=report("results/claims.csv"),
         contrasts="results/contrasts.csv",
     log:
         "logs/claims.log",

@@ -273,11 +273,9 @@ def test_windows_shows_what_is_lost_by_onset_with_the_trace_below_on_the_same_ax
     assert np.abs(curves["blur"].lines[0].get_xdata() - np.array(ONSETS)).max() < 0.01 * LENGTH
     assert below.lines[0].get_ydata() == pytest.approx([10, 110, 490])
     assert above.get_xlim() == below.get_xlim()
-    assert any(
-        line.get_xdata()[0] == 192 == line.get_xdata()[1]
-        for line in above.lines
-        if len(line.get_xdata()) == 2
-    )
+    (over,) = above.patches  # the critical period ends between these onsets
+    assert (over.get_x(), over.get_x() + over.get_width()) == (96, 192)
+    assert above.get_ylim()[0] > -5  # no losses are suggested that there are not
     assert points[points["measure"] == "fisher_trace"]["first"].tolist() == [0, 100, 480]
     assert len(windows({"deficits": PAPER_LIKE})[0].axes) == 1
 
@@ -302,8 +300,12 @@ def test_regularisation_shows_until_and_from_between_never_and_always():
         assert ax.get_title(loc="left").endswith(name)
         for curve in error_bars(ax):
             level = next(value for label, value in levels.items() if label in curve.get_label())
-            assert heights(curve) == pytest.approx([level + SHARED.mean()], abs=0.2)
-            assert curve.lines[0].get_xdata() == pytest.approx([240])
+            times = curve.lines[0].get_xdata()
+            assert times == pytest.approx([0, 240, LENGTH], abs=0.01 * LENGTH)
+            assert heights(curve)[1] == pytest.approx(level + SHARED.mean(), abs=0.2)
+        until, onwards = (heights(curve) for curve in error_bars(ax))
+        assert (until[0], until[2]) == (onwards[2], onwards[0])  # never and always
+        assert until[0] == pytest.approx(90 + SHARED.mean(), abs=0.2)
     kinds = points.set_index(["regime", "curve"])["mean"]
     assert 100 * kinds["augmented", "holds always"] == pytest.approx(95 + SHARED.mean(), abs=0.2)
     assert 100 * kinds["base", "holds never"] == pytest.approx(90 + SHARED.mean(), abs=0.2)

@@ -243,7 +243,7 @@ def test_a_seed_that_diverged_is_in_no_mean_and_named(table):
     drawn, points = figure["fisher"]({"fisher": table})
     assert (points["n"] == 2).all()
     assert (points["diverged"] == 1).all()
-    assert "left out, diverged or zero: seeds 1" in drawn.get_supxlabel()
+    assert "Left out, diverged or zero: seeds 1" in drawn.get_supxlabel()
     drawn, points = figure["fisher"]({"fisher": table.assign(fisher_trace=np.nan)})
     assert render(drawn, "png")
     assert points.empty

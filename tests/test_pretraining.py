@@ -623,15 +623,15 @@ def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():
     first |= {("blur", 80): 1.4, ("supervised", 80): 2.0}  # of a gain of 2 points three quarters are 1.5
     found = matching_durations(tables(first))
     assert found.keys() == {"rotation", "blur"}  # the control is no pretraining
-    assert found["rotation"] == 40 and np.isnan(found["blur"])
-    assert matching_durations(tables({("blur", 80): 1.6}))["blur"] == 80
+    assert found["rotation"] == (20, 40) and np.isnan(found["blur"]).all()
+    assert matching_durations(tables({("blur", 80): 1.6}))["blur"] == (0, 80)  # known to be as short as 80
     assert packaged()["words"]["margin"] == LOST
 
 
 def test_without_rewinding_to_0_or_a_shared_round_nothing_is_known_to_match():
     found = tables({("rotation", 40): 2.0})
-    assert np.isnan(matching_durations(found | {"imp": found["imp"].query("k > 0")})["rotation"])
-    assert np.isnan(matching_durations(found | {"imp": found["imp"].assign(round=7)})["rotation"])
+    assert np.isnan(matching_durations(found | {"imp": found["imp"].query("k > 0")})["rotation"]).all()
+    assert np.isnan(matching_durations(found | {"imp": found["imp"].assign(round=7)})["rotation"]).all()
 
 
 def texts(picture):
@@ -671,6 +671,27 @@ def test_figure_9_shows_a_panel_a_task_and_what_each_curve_has_seen():
     assert set(texts(picture)) == {"dense", *points["curve"]}
     other = figure["pretraining"](tables(first), panels=panels, k=0)[1]
     assert "rewind to k = 100 (480)" not in set(other["curve"])
+
+
+def test_the_control_has_a_panel_where_it_does_not_stand_in_the_others():
+    panels = [{"rotation": "turned"}, {"supervised": "longer"}]
+    first = {("rotation", 480): 1.5, ("supervised", 480): 3.0}
+    picture, _ = figure["pretraining"](tables(first), panels=panels)
+    assert len(picture.axes) == 1
+    picture, points = figure["pretraining"](tables(first | {("supervised", 1000): 3.0}), panels=panels)
+    assert [ax.get_title(loc="left") for ax in picture.axes] == ["m, d: turned", "m, d: longer"]
+    assert "1,000 iterations first (1,480)" in set(points["curve"])
+    assert len(figure["pretraining"](tables({("supervised", 480): 3.0}), panels=panels)[0].axes) == 1
+
+
+def test_a_panel_far_below_the_others_has_an_axis_of_its_own():
+    first = {("rotation", 480): 1.5, ("blur", 480): 1.5, ("random_labels", 480): -60.0}
+    panels = [{"random_labels": "random"}, {"rotation": "turned"}, {"blur": "blurred"}]
+    axes = figure["pretraining"](tables(first), panels=panels)[0].axes
+    low, *others = [ax.get_ylim() for ax in axes]
+    assert others[0] == others[1] and low[0] < 50 < others[0][0]
+    titles = [ax.get_title(loc="left").endswith("(an axis of its own)") for ax in axes]
+    assert titles == [True, False, False]
 
 
 def test_figure_9_says_what_it_does_not_find():

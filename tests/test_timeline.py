@@ -2,8 +2,11 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pandas import DataFrame, Series, concat
 
+from earlyphase.results.summaries import onset
 from earlyphase.results.timeline import (
     EVENTS,
     RULES,
@@ -281,21 +284,21 @@ def tickets(gaps, seeds=4, density=0.168, spread=0.001):
 @pytest.mark.parametrize(
     ("gaps", "k"),
     [
-        ({0: 3, 100: 0.2, 500: 0, 2000: -1}, 100),
-        ({0: 3, 100: 0.2, 500: 2, 2000: 0}, 2000),  # from that k on
-        ({0: 0, 100: 0, 500: 0}, 0),
-        ({0: 3, 100: 0.45}, None),  # not shown with these seeds
+        ({0: 3, 100: 0.2, 500: 0, 2000: -1}, (0, 100)),
+        ({0: 3, 100: 0.2, 500: 2, 2000: 0}, (500, 2000)),  # from that k on
+        ({0: 0, 100: 0, 500: 0}, (0, 0)),
+        ({100: 0, 500: 0}, (0, 100)),  # nothing is known before 100
+        ({0: 3, 100: 0.45}, (np.nan, np.nan)),  # not shown with these seeds
     ],
 )
 def test_rewinding_matches_from_the_smallest_k(gaps, k):
-    found = rewinding_matches(*tickets(gaps))
-    assert np.isnan(found) if k is None else found == k
+    np.testing.assert_equal(rewinding_matches(*tickets(gaps)), k)
 
 
 def test_rewinding_that_was_not_run_so_far_matches_nowhere():
-    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, density=0.3)))
-    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, seeds=1)))
-    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, spread=0)))  # no interval, no match
+    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, density=0.3))).all()
+    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, seeds=1))).all()
+    assert np.isnan(rewinding_matches(*tickets({0: 0, 100: 0}, spread=0))).all()  # no interval, no match
 
 
 def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
@@ -311,7 +314,7 @@ def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
     formed, matches = events.loc["subspace_formed"], events.loc["rewinding_matches"]
     assert (formed["mean"], formed["n"], formed["not_found"]) == (100, 1, 1)
     assert np.isnan(formed["std"])
-    assert (matches["mean"], matches["n"], matches["not_found"]) == (100, 4, 0)
+    assert (matches["low"], matches["high"], matches["n"], matches["not_found"]) == (0, 100, 4, 0)
     assert (events.loc["gradient_minimum", "n"], events.loc["gradient_minimum", "std"]) == (2, 0)
 
 
@@ -332,3 +335,11 @@ def test_the_subspace_formed_between_the_bounds_of_all_seeds(rng):
     tables["curvature"], tables["pairs"] = (concat(column) for column in zip(*parts, strict=True))
     row = timeline(tables).set_index("event").loc["subspace_formed"]
     assert (row["low"], row["high"], row["mean"], row["n"]) == (0, 100, 55, 2)
+
+
+@given(st.dictionaries(st.integers(0, 50), st.booleans(), max_size=6))
+def test_an_onset_is_the_first_time_from_which_all_hold(holds):
+    lasting = [time for time in holds if all(holds[later] for later in holds if later >= time)]
+    before = [time for time in holds if lasting and time < min(lasting)]
+    expected = (max(before, default=0), min(lasting)) if lasting else (np.nan, np.nan)
+    np.testing.assert_equal(onset(holds), expected)

@@ -578,15 +578,8 @@ def test_the_report_is_redone_by_what_it_shows_and_by_nothing_else(finished, tmp
     room = "src/earlyphase/results/report"
     for name, old, new, expected in (
         (f"{room}/page.css", "--soft: #4a525c", "--soft: #434a53", {"report": 1}),
-        (f"{room}/report.html.j2", '<h2 id="cite-title">How', '<h2 id="cite-title">And how', {"report": 1}),
-        (f"{room}/questions.yaml", "How far can", "How much can", {"report": 1}),
-        (f"{room}/questions.yaml", "# What the page says", "# What it says", {}),
-        (
-            f"{room}/findings.py",
-            'order = ", from high to low"',
-            'order = ", the highest first"',
-            {"report": 1},
-        ),
+        (f"{room}/page.html.j2", '<h2 id="cite-title">How', '<h2 id="cite-title">And how', {"report": 1}),
+        (f"{room}/page.py", "yaml.safe_dump(", "yaml.dump(", {"report": 1}),
         (
             "src/earlyphase/results/figures/rewinding.py",
             "Draw final accuracy",
@@ -606,9 +599,9 @@ def test_the_report_is_redone_by_what_it_shows_and_by_nothing_else(finished, tmp
         own.edit(name, old, new)
         assert own.planned("report") == expected, (name, new)
         (own.folder / name).write_text(before)
-    own.edit(f"{room}/questions.yaml", "How far can", "How much can")
+    own.edit(f"{room}/page.css", "--soft: #4a525c", "--soft: #434a53")
     said = own.command("explain", "results/report.html")
-    assert "code: questions.yaml: figures.rewinding changed" in said
+    assert "code: results.report.page.page.css changed" in said
 
 
 def test_status_shows_every_chain(project):

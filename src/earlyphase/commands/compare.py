@@ -8,7 +8,6 @@ from pandas import DataFrame
 
 from earlyphase.errors import InvalidInput
 from earlyphase.results.comparison import agreement, as_markdown, side_by_side
-from earlyphase.runtime.storage import write_bytes
 
 CLAIMS = "claims.csv"
 
@@ -16,11 +15,10 @@ CLAIMS = "claims.csv"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("results", nargs="+", help="two or more: folder of results, or table of claims, .csv")
-    parser.add_argument("--html", help="write a page that shows claims and figures side by side, too")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a table in Markdown, and what it comes to; write the page, where one is asked for.
+    """Print a table in Markdown, and what it comes to.
 
     Raises:
         InvalidInput: a folder has no table of claims, or fewer than two are given.
@@ -33,11 +31,6 @@ def run(args: argparse.Namespace) -> None:
         f"\nOf {shares['claims']} claims {shares['same']:.0%} have the same verdict in all, "
         f"{shares['opposite']:.0%} opposite ones; {shares['undecided']:.0%} are undecided in the first."
     )
-    if args.html:
-        from earlyphase.results.report.comparison import comparison_page
-
-        folders = dict(zip(names, (path.parent for path in paths), strict=True))
-        write_bytes(args.html, comparison_page(judged, folders).encode())
 
 
 def names_of(paths: list[str]) -> list[str]:

@@ -23,7 +23,9 @@ def run(args: argparse.Namespace) -> None:
     study = load_study(args)
     if args.kind is None:
         for kind in catalogue():
-            about = (CATALOGUE / f"{kind}.yaml").read_text().split("\n", 1)[0].removeprefix("# ")
+            about = (
+                (CATALOGUE / f"{kind}.yaml").read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+            )
             print(f"{kind} ({len(study.config[kind])})\n    {about}")
         return
     for name, entry in study.config[args.kind].items():

@@ -1,8 +1,8 @@
 """Trainings with a deficit in a window of iterations: what it costs, within seeds."""
 
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
-from earlyphase.results.summaries import last_evaluations, t_interval
+from earlyphase.results.summaries import last_evaluations, onset, t_interval
 
 BASE = "base"  # the regime that is the training as it is
 RUN = ["regime", "deficit", "first", "end", "stop", "seed"]  # columns that name a run of one network
@@ -10,7 +10,7 @@ NEGLIGIBLE = 0.005  # accuracy, as a fraction: a loss that is surely smaller is 
 
 
 def clean_runs(table: DataFrame) -> DataFrame:
-    """Results of the trainings without a deficit, a row per regime and seed.
+    """Collect the results of the trainings without a deficit, a row per regime and seed.
 
     Args:
         table: `deficits` of one network, a row per evaluation.
@@ -20,7 +20,7 @@ def clean_runs(table: DataFrame) -> DataFrame:
 
 
 def losses(table: DataFrame) -> DataFrame:
-    """What each deficit costs against the training of the same seed and regime without one.
+    """Compute what each deficit costs against the training of the same seed and regime without one.
 
     A regime that differs from `base` only when a deficit ends has no such training of its own: there it is
     that of `base`.
@@ -60,41 +60,30 @@ def period_end(table: DataFrame, deficit: str | None = None) -> dict[str, float]
         `low`, the last onset that costs something, 0 if none; `high`, the onset after it; `n`, the seeds with
         such a window. The first two are NaN where the last onset costs something, or no onset was run.
     """
-    found = losses(table)
-    found = found[(found["protocol"] == "window") & (found["regime"] == BASE)]
-    found = found[found["deficit"] != found["task"]]  # a control
-    names = sorted(found["deficit"].unique(), key=lambda name: (name != "blur", name))
-    nothing = {"low": float("nan"), "high": float("nan"), "n": int(found["seed"].nunique())}
-    if not names:
-        return nothing
-    chosen = found[found["deficit"] == (deficit or names[0])]
+    windows = losses(table)
+    windows = windows[(windows["protocol"] == "window") & (windows["regime"] == BASE)]
+    windows = windows[windows["deficit"] != windows["task"]]  # without the control
+    names = sorted(windows["deficit"].unique(), key=lambda name: (name != "blur", name))
+    chosen = windows[windows["deficit"] == (deficit or next(iter(names), ""))]
     lengths = chosen["end"] - chosen["first"]
-    chosen = chosen[lengths == lengths.mode().iloc[0]]
-    by_onset = chosen.pivot(index="seed", columns="first", values="lost")
-    harmless = [onset for onset in by_onset if costs_nothing(by_onset[onset].dropna())]
-    harmful = [onset for onset in by_onset if onset not in harmless]
-    last = max(harmful, default=-1)
-    after = [onset for onset in by_onset if onset > last]
-    if not after:
-        return nothing
-    return nothing | {"low": float(max(last, 0)), "high": float(after[0])}
-
-
-def costs_nothing(lost: Series) -> bool:
-    """Whether a loss within seeds is equivalent to none; not where there is no interval."""
-    return bool(t_interval(lost)[1] < NEGLIGIBLE)
+    chosen = chosen[lengths.isin(lengths.mode()[:1])]
+    low, high = onset({
+        first: t_interval(runs["lost"].dropna())[1] < NEGLIGIBLE  # not where there is no interval
+        for first, runs in chosen.groupby("first")
+    })  # fmt: skip
+    return {"low": low, "high": high, "n": int(windows["seed"].nunique())}
 
 
 def shifts(table: DataFrame) -> DataFrame:
-    """How much more each regime loses than `base` by the same deficit, in the same window and seed.
+    """Compute how much more each regime loses than `base` by the same deficit, in the same window and seed.
 
     Returns:
         The rows of `losses` of all regimes but `base` whose window was run under `base`, too; `shift` is
         the difference of `lost`, as a fraction.
     """
-    found = losses(table)
+    costs = losses(table)
     # A training that starts clean anew is as long under every regime, so `stop` is the same, too.
     place = ["deficit", "first", "end", "stop", "seed"]
-    base = found.loc[found["regime"] == BASE, [*place, "lost"]].rename(columns={"lost": "base_lost"})
-    others = found[found["regime"] != BASE].merge(base, on=place)
+    base = costs.loc[costs["regime"] == BASE, [*place, "lost"]].rename(columns={"lost": "base_lost"})
+    others = costs[costs["regime"] != BASE].merge(base, on=place)
     return others.assign(shift=others["lost"] - others["base_lost"])

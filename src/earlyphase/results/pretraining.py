@@ -1,8 +1,8 @@
 """Networks that learned something else first: what they achieve, and how long that must take."""
 
-from pandas import DataFrame, concat
+from pandas import DataFrame, Series, concat
 
-from earlyphase.results.summaries import NETWORK, last_evaluations, t_interval
+from earlyphase.results.summaries import NETWORK, last_evaluations, onset, t_interval
 
 FIRST = ["pretraining", "pretraining_iterations"]  # what was learned first, and for how long
 LOST = 0.25  # share of rewinding's gain; what loses less is as good, `margin` in claims.yaml
@@ -15,7 +15,7 @@ RULE = (
 
 
 def chains(tables: dict[str, DataFrame]) -> DataFrame:
-    """Results of pretrained networks, a row per run; in round 0 they are dense.
+    """Collect the results of pretrained networks, a row per run; in round 0 they are dense.
 
     Args:
         tables: `pretrained_dense` and `pretrained_imp`, a row per evaluation.
@@ -25,34 +25,35 @@ def chains(tables: dict[str, DataFrame]) -> DataFrame:
     return last_evaluations(concat([whole, tables["pretrained_imp"]], ignore_index=True), run)
 
 
-def is_control(runs: DataFrame) -> "DataFrame":
-    """Which of `runs` learned their own task first: the control that is trained for longer."""
+def is_control(runs: DataFrame) -> Series:
+    """Tell which of `runs` learned their own task first: the control that is trained for longer."""
     return runs["pretraining_task"] == runs["task"]
 
 
-def matching_durations(tables: dict[str, DataFrame]) -> dict[str, float]:
-    """Find the shortest matching pretraining of each kind but the control, by `RULE`; NaN for none.
+def matching_durations(tables: dict[str, DataFrame]) -> dict[str, tuple[float, float]]:
+    """Find how long a pretraining of each kind but the control must be to match, by `RULE`.
 
     Args:
         tables: `pretrained_dense`, `pretrained_imp` and `imp` of one network.
+
+    Returns:
+        Pretraining -> the longest duration that was run and does not match, and the shortest from which on
+        all match, in iterations, as `onset` has them.
     """
-    found = chains(tables)
-    found = found[~is_control(found)]
-    found = found[found["round"] > 0]
+    runs = chains(tables)
+    runs = runs[~is_control(runs) & (runs["round"] > 0)]
     tickets = last_evaluations(tables["imp"], ["seed", "k", "round"])
-    matching = dict.fromkeys(found["pretraining"].unique(), float("nan"))
     late = tickets["k"].max()
-    chosen = tickets[tickets["k"].isin([0, late])]
-    pruned = [set(runs["round"]) for _, runs in (*found.groupby(FIRST), *chosen.groupby("k"))]
-    shared = set.intersection(*pruned)
-    if not shared or set(chosen["k"]) != {0, late}:
-        return matching
-    by_k = chosen[chosen["round"] == max(shared)].pivot(index="seed", columns="k", values="accuracy")
+    tickets = tickets[tickets["k"].isin([0, late])]
+    rounds = [set(chain["round"]) for _, chain in (*runs.groupby(FIRST), *tickets.groupby("k"))]
+    shared = set.intersection(*rounds)
+    if not shared or set(tickets["k"]) != {0, late}:
+        return {name: onset({}) for name in runs["pretraining"].unique()}
+    by_k = tickets[tickets["round"] == max(shared)].pivot(index="seed", columns="k", values="accuracy")
     least = by_k[late] - LOST * (by_k[late] - by_k[0])
-    for name, runs in found[found["round"] == max(shared)].groupby("pretraining", sort=False):
-        by_duration = runs.pivot(index="seed", columns="pretraining_iterations", values="accuracy")
-        for duration in sorted(by_duration, reverse=True):
-            if not t_interval((by_duration[duration] - least).dropna())[0] > 0:  # nor without an interval
-                break
-            matching[name] = float(duration)
+    matching = {}
+    for name, chain in runs[runs["round"] == max(shared)].groupby("pretraining", sort=False):
+        by_duration = chain.pivot(index="seed", columns="pretraining_iterations", values="accuracy")
+        above = by_duration.sub(least, axis="index")
+        matching[name] = onset({time: t_interval(above[time].dropna())[0] > 0 for time in above})
     return matching

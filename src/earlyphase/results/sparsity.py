@@ -3,32 +3,21 @@
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.results.summaries import t_interval
+from earlyphase.results.summaries import onset, t_interval
 
 PRUNED = "as pruned"  # of the two forms of a ticket; the other lacks its emptied channels
 
 
 def dense_networks(table: DataFrame) -> DataFrame:
-    """Rows of the dense networks in the table `inference`."""
+    """Select the dense networks in the table `inference`."""
     return table[table["round"] == 0]
 
 
-def relative_to_dense(table: DataFrame, value: str) -> DataFrame:
-    """Add `ratio`: a column relative to that of the dense network in its best runtime.
-
-    Of several runtimes, the one with the smallest value counts, for each seed and batch size: a slow runtime
-    is not worth its sparsity because it is less slow on a sparse network.
-    """
-    place = ["seed", "k", "batch"]
-    best = dense_networks(table).groupby(place)[value].min().rename("best")
-    joined = table.join(best, on=place)
-    return joined.assign(ratio=joined[value] / joined["best"]).drop(columns="best")
-
-
 def surely_less(ratios: Series) -> bool:
-    """Whether ratios over seeds lie below 1: the one-sided 95 % bound on the mean of their logarithm does.
+    """Tell whether ratios lie below 1: whether the one-sided 95 % bound on the mean of their logarithms does.
 
-    Where they are the same in all seeds, as counts of bytes are, they themselves do. One seed shows nothing.
+    Ratios that are the same in all seeds, as counts of bytes are, have no interval and count by themselves.
+    One seed shows nothing.
     """
     logarithms = np.log(ratios.dropna())
     if len(logarithms) < 2:
@@ -38,15 +27,14 @@ def surely_less(ratios: Series) -> bool:
 
 
 def breaks_even(ratios: DataFrame) -> float:
-    """Largest density measured from which on a curve lies surely below the dense network's best; NaN if none.
+    """Find the largest density measured from which on a curve lies surely below the dense network's best.
 
     Args:
         ratios: `round`, `density`, `ratio`, a row for each seed and round; the dense network is left out.
+
+    Returns:
+        The density, in (0, 1]; NaN where the sparsest ticket does not surely lie below.
     """
-    found = float("nan")
-    tickets = ratios[ratios["round"] > 0]
-    for _, rows in sorted(tickets.groupby("round"), reverse=True):
-        if not surely_less(rows["ratio"]):
-            break
-        found = float(rows["density"].mean())
-    return found
+    tickets = ratios[ratios["round"] > 0].groupby("round")
+    first = onset({number: surely_less(rows["ratio"]) for number, rows in tickets})[1]
+    return float(tickets["density"].mean().get(first, np.nan))

@@ -1,11 +1,11 @@
-"""From when on a network is stable to the noise of SGD.
+"""From which iteration on a network is stable to the noise of SGD.
 
 Source: Frankle, Dziugaite, Roy & Carbin 2020, "Linear mode connectivity and the lottery ticket hypothesis".
 """
 
 from pandas import DataFrame
 
-from earlyphase.results.summaries import nearest_round, t_interval
+from earlyphase.results.summaries import nearest_round, onset, t_interval
 
 STABLE = 0.02  # instability, a fraction of the test set: the source's threshold
 RULE = (
@@ -14,19 +14,20 @@ RULE = (
 )
 
 
-def stable_from(pairs: DataFrame) -> float:
-    """Find the smallest k from which on a network is stable, by `RULE`; NaN where it never is for sure.
+def stable_from(pairs: DataFrame) -> tuple[float, float]:
+    """Find between which two k a network becomes stable, by `RULE`.
 
     Args:
         pairs: of one network, or of tickets of one round: `seed`, `k`, `instability`; a pair of which a copy
             diverged has NaN, and is in no mean.
+
+    Returns:
+        The last k at which it is not surely stable and the first from which on it is, as `onset` has them.
     """
-    found = float("nan")
-    for k, at_k in sorted(pairs.groupby("k"), reverse=True):
-        if not t_interval(at_k["instability"].dropna())[1] < STABLE:  # nor where there is no interval
-            break
-        found = float(k)
-    return found
+    return onset({
+        k: t_interval(at_k["instability"].dropna())[1] < STABLE  # not where there is no interval
+        for k, at_k in pairs.groupby("k")
+    })  # fmt: skip
 
 
 def ticket_round(pairs: DataFrame, density: float = 0.8**8) -> int | None:

@@ -1,19 +1,16 @@
 """Results of runs, and how they are summarised over seeds."""
 
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
 from pandas import DataFrame, Series
 
 NETWORK = ["dataset", "model"]
-PRODUCED_BY = [
-    "torch",
-    "device",
-    "precision",
-    "threads",
-    "instructions",
-]  # columns that ought to hold one value each
-IDENTICAL = 1e-9  # values that differ by less do so by rounding
+PRODUCED_BY = ["torch", "device", "precision", "threads", "instructions"]  # each ought to hold one value
+IDENTICAL = 1e-9  # Values that differ by less do so by rounding.
+DEAD = 0.5  # A network is dead if this share of its final features, or more, is zero for all test images.
 
 
 def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
@@ -50,49 +47,81 @@ def early_stopping(table: DataFrame, run: list[str]) -> DataFrame:
     in_order = table.sort_values([*run, "iteration"], kind="stable")
     ended = in_order.drop_duplicates(run, keep="last")[[*run, "validation_loss"]]
     lowest = in_order.sort_values([*run, "validation_loss", "iteration"]).drop_duplicates(run)
-    found = lowest[[*run, "iteration"]].merge(ended, on=run)
-    finite = np.isfinite(found["validation_loss"])
-    return found[run].assign(stopping=found["iteration"].where(finite).astype(float))
+    stopped = lowest[[*run, "iteration"]].merge(ended, on=run)
+    finite = np.isfinite(stopped["validation_loss"])
+    return stopped[run].assign(stopping=stopped["iteration"].where(finite).astype(float))
 
 
 def nearest_round(runs: DataFrame, density: float) -> tuple[int, float]:
-    """The round of `runs`, one at least, whose mean density is nearest to another, and how far off it is.
+    """Find the round of `runs` whose mean density is nearest to `density`.
 
-    That is in rounds of the paper's size, each a factor of 0.8.
+    Args:
+        runs: a row per run, one at least: `round`, `density`.
+        density: fraction of weights kept, in (0, 1].
+
+    Returns:
+        The round, and how far off it is, in rounds of the paper's size: each is a factor of 0.8.
     """
     steps = np.log(runs.groupby("round")["density"].mean() / density).abs() / -np.log(0.8)
     return int(steps.idxmin()), float(steps.min())
 
 
-def over_seeds(runs: DataFrame, by: list[str]) -> DataFrame:
-    """Summarise the accuracy of `runs` over the seeds of each group.
+def over_seeds(
+    rows: DataFrame, by: list[str], value: str = "accuracy", means: Sequence[str] = ()
+) -> DataFrame:
+    """Summarise a column over the seeds of each group.
+
+    Args:
+        rows: a row per run or measurement, with `seed`; `value` is NaN where the run diverged. Runs may have
+            `dead_features`, the share of final features that are zero for all test images, in [0, 1].
+        by: the columns that name a group.
+        value: the column to summarise.
+        means: further columns, of which the mean over all seeds of a group is kept under their own names.
 
     Returns:
-        A row per group: `by`; `mean` and `std` as fractions, the sample standard deviation (n - 1,
-        NaN for one seed); `n`, the seeds they are over; `diverged`, the seeds left out.
+        A row per group, sorted by `by`: `by`; `means`; `mean` and `std` of `value`, the sample standard
+        deviation (n - 1, NaN for one seed); `n`, the seeds they are over; `diverged`, the seeds left out;
+        `dead`, the seeds whose network is dead, which are in the mean (NaN where this was not measured).
     """
-    accuracy = runs.groupby(by, sort=True)["accuracy"]
-    summary = accuracy.agg(mean="mean", std="std", n="count", diverged=lambda values: values.isna().sum())
-    return summary.reset_index()
+    measured = "dead_features" in rows
+    rows = rows.assign(dead=rows["dead_features"] >= DEAD if measured else np.nan)
+    groups = rows.sort_values("seed", kind="stable").groupby(by)  # sums in another order end in other digits
+    columns = {name: (name, "mean") for name in means}
+    columns |= {"mean": (value, "mean"), "std": (value, "std"), "n": (value, "count")}
+    summary = groups.agg(**columns)
+    dead = groups["dead"].sum() if measured else np.nan
+    return summary.assign(diverged=groups.size() - summary["n"], dead=dead).reset_index()
 
 
-def curve_over_seeds(table: DataFrame, value: str) -> DataFrame:
-    """Summarise a column over the seeds of each iteration: `iteration`, `mean`, `std` (n - 1), `n`."""
-    in_order = table.sort_values(["iteration", "seed"])  # sums in another order end in other digits
-    summary = in_order.groupby("iteration")[value].agg(mean="mean", std="std", n="count")
-    return summary.reset_index()
-
-
-def perturbation_means(runs: DataFrame, by: list[str]) -> DataFrame:
+def perturbation_means(runs: DataFrame, by: list[str], means: Sequence[str] = ()) -> DataFrame:
     """Summarise accuracy and size of perturbed `runs` over the seeds of each group.
 
     Returns:
         The rows of `over_seeds`, and `effective_std` with `effective_std_spread`, its mean and sample
         standard deviation over the same seeds.
     """
-    sizes = runs[runs["accuracy"].notna()].groupby(by, sort=True)["effective_std"]
-    summary = sizes.agg(effective_std="mean", effective_std_spread="std").reset_index()
-    return over_seeds(runs, by).merge(summary, on=by, how="left")
+    sizes = over_seeds(runs[runs["accuracy"].notna()], by, "effective_std")
+    sizes = sizes.rename(columns={"mean": "effective_std", "std": "effective_std_spread"})
+    sizes = sizes[[*by, "effective_std", "effective_std_spread"]]
+    return over_seeds(runs, by, means=means).merge(sizes, on=by, how="left")
+
+
+def onset(holds: Mapping[float, bool]) -> tuple[float, float]:
+    """Find between which two measured times something begins to hold for good.
+
+    Args:
+        holds: measured time, 0 or later -> whether it holds there.
+
+    Returns:
+        The last time at which it does not hold, 0 if there is none, and the first from which on it always
+        does. Both are NaN where it does not hold at the last time, or nothing was measured.
+    """
+    times = sorted(holds)
+    lasting = list(takewhile(holds.__getitem__, reversed(times)))
+    if not lasting:
+        return float("nan"), float("nan")
+    earlier = times[: len(times) - len(lasting)]
+    return float(earlier[-1] if earlier else 0), float(lasting[-1])
 
 
 def t_interval(values: Series) -> tuple[float, float]:
@@ -138,15 +167,10 @@ def fit_line(x: Series, y: Series) -> Line:
 
 
 def mixtures(tables: dict[str, DataFrame]) -> list[str]:
-    """Say where results of one study were produced by different means: a line for each such column."""
-    found = {
-        column: sorted(
-            {str(value) for table in tables.values() if column in table for value in table[column]}
-        )
-        for column in PRODUCED_BY
-    }
-    return [
-        f"{column} differs between runs: {', '.join(values)}"
-        for column, values in found.items()
-        if len(values) > 1
-    ]
+    """Say where results of one study were produced by different means: a sentence for each such column."""
+    sentences = []
+    for column in PRODUCED_BY:
+        values = {str(value) for table in tables.values() if column in table for value in table[column]}
+        if len(values) > 1:
+            sentences.append(f"{column} differs between runs: {', '.join(sorted(values))}")
+    return sentences

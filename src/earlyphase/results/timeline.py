@@ -9,7 +9,7 @@ from earlyphase.results.deficits import period_end
 from earlyphase.results.pretraining import RULE, matching_durations
 from earlyphase.results.stability import RULE as STABILITY_RULE
 from earlyphase.results.stability import stable_from, ticket_round
-from earlyphase.results.summaries import last_evaluations, nearest_round, t_interval
+from earlyphase.results.summaries import last_evaluations, nearest_round, onset, t_interval
 
 ALL = "all"  # layers
 
@@ -31,14 +31,13 @@ HALF = 0.5  # of the gradient, and of a subspace
 MATCHES_WITHIN = 0.005  # accuracy, as a fraction: the tolerance of the paper's claim
 EVENTS = RULES | {
     "subspace_formed": "from then on, at least half of the squared gradient lies in the Hessian's top "
-    "subspace, and the subspace overlaps with that of the next measured iteration by a half. Times are known "
-    "to the measuring grid only: `low` is the last measured iteration at which it had not formed, `high` the "
-    "first at which it had, over all seeds, and `mean` the mean of the latter",
+    "subspace, and the subspace overlaps with that of the next measured iteration by a half. `low` and "
+    "`high` are over all seeds, and `mean` is the mean of the first times at which it had formed",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
     "dense network (one-sided 95 % t bound of the difference within seeds)",
     "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
     "than 0.5 points of final accuracy (one-sided 95 % t bound of the loss within seeds); the deficit is "
-    "blur where it was run. `low` is the last onset at which it costs more, 0 if none",
+    "blur where it was run",
     "dense_stable": STABILITY_RULE,
     "tickets_stable": f"{STABILITY_RULE}; of tickets at 16.8 % of weights, or the nearest density measured",
     # Later additions: a rule here, a row in `timeline`.
@@ -59,7 +58,7 @@ PRETRAINED = {"pretrained_dense", "pretrained_imp", "imp"}  # the tables that it
 
 
 def label_of(event: str) -> str:
-    """What an event is called where people read of it."""
+    """Return what an event is called where people read of it."""
     kind, _, name = event.partition(": ")
     if kind == PRETRAINING_MATCHES:
         return f"pretraining, {name.replace('_', ' ')}, matches after"
@@ -67,17 +66,8 @@ def label_of(event: str) -> str:
 
 
 def known_to_the_grid(events: DataFrame | Series) -> Series | bool:
-    """Whether an event, or each of several, is known to lie between two measured times, and no closer."""
+    """Tell whether an event, or each of several, is known to lie between two measured times only."""
     return isna(events["std"]) & (events["low"] < events["high"])
-
-
-def when(event: Series) -> str:
-    """The iteration of an event of the timeline, or the measured times that it lies between."""
-    if isna(event["mean"]):
-        return "not found"
-    if known_to_the_grid(event):
-        return f"between {event['low']:,.0f} and {event['high']:,.0f}"
-    return f"{event['mean']:,.0f}" + ("" if isna(event["std"]) else f" ± {event['std']:,.0f}")
 
 
 def window_means(
@@ -132,9 +122,9 @@ def smoothed(iterations: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def first_from(start: int, condition: np.ndarray) -> int | None:
-    """Position of the first True at or after `start`, or None."""
-    found = np.flatnonzero(condition[start:])
-    return start + int(found[0]) if len(found) else None
+    """Return the position of the first True at or after `start`, or None."""
+    positions = np.flatnonzero(condition[start:])
+    return start + int(positions[0]) if len(positions) else None
 
 
 def plateau_level(iterations: np.ndarray, gradient: np.ndarray) -> float:
@@ -160,13 +150,13 @@ def phase_boundaries(iterations: np.ndarray, gradient: np.ndarray, distances: np
         Boundary -> iteration; NaN where the rule finds none. The first sample is no minimum, nor is one
         whose average reaches past the last sample; without a minimum there are no boundaries.
     """
-    found = dict.fromkeys(RULES, float("nan"))
+    unknown = dict.fromkeys(RULES, float("nan"))
     if len(iterations) < 2 or not np.isfinite([*gradient, *distances]).all():
-        return found
+        return unknown
     curve, motion = smoothed(iterations, gradient), speed(iterations, distances)
     low = int(curve.argmin())
     if low == 0 or np.log1p(iterations[low]) + SMOOTHING > np.log1p(iterations[-1]):
-        return found
+        return unknown
     level = plateau_level(iterations, gradient)
     fastest = low + int(motion[low:].argmax())
     positions = {
@@ -175,7 +165,7 @@ def phase_boundaries(iterations: np.ndarray, gradient: np.ndarray, distances: np
         "plateau_start": first_from(low, curve >= curve[low] + RISE * (level - curve[low])),
         "deceleration": first_from(fastest, motion <= SLOWING * motion[fastest]),
     }
-    return found | {
+    return unknown | {
         name: float(iterations[position]) for name, position in positions.items() if position is not None
     }
 
@@ -201,14 +191,12 @@ def boundaries(table: DataFrame) -> DataFrame:
     Returns:
         A row per seed: `seed`, and the iteration of each boundary (NaN for none), in the order of `RULES`.
     """
-    runs = before_decay(table).groupby("seed")
-    return DataFrame([{"seed": seed, **run_boundaries(run)} for seed, run in runs], columns=["seed", *RULES])
-
-
-def run_boundaries(run: DataFrame) -> dict[str, float]:
-    """Boundaries of one curve: `phase_boundaries` of columns of a table."""
-    columns = (run[name].to_numpy() for name in ("iteration", "gradient_norm", "distance_initial"))
-    return phase_boundaries(*columns)
+    curves = ("iteration", "gradient_norm", "distance_initial")
+    rows = [
+        {"seed": seed, **phase_boundaries(*(run[name].to_numpy() for name in curves))}
+        for seed, run in before_decay(table).groupby("seed")
+    ]
+    return DataFrame(rows, columns=["seed", *RULES])
 
 
 # Events that other measurements put on the same axis
@@ -225,18 +213,16 @@ def subspace_formed(curvature: DataFrame, pairs: DataFrame) -> DataFrame:
         A row per seed: `seed`; `low`, the last measured iteration at which it had not formed (0 if none);
         `high`, the first at which it had. Both are NaN where it has not formed, or the run diverged.
     """
-    found = []
+    rows = []
     for seed, run in curvature.sort_values("iteration").groupby("seed"):
         overlaps = pairs[pairs["seed"] == seed].set_index(["earlier", "later"])["overlap"]
-        times, shares = run["iteration"].tolist(), run["gradient_share"].to_numpy()
-        lasting = np.array([overlaps.get(step, np.nan) for step in pairwise(times)])
-        holds = (shares[:-1] >= HALF) & (lasting >= HALF)
-        first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
-        formed = len(holds) > 0 and first < len(holds)
-        low = (times[first - 1] if first else 0) if formed else float("nan")
-        high = times[first] if formed else float("nan")
-        found.append({"seed": seed, "low": float(low), "high": float(high)})
-    return DataFrame(found, columns=["seed", "low", "high"])
+        shares = run.set_index("iteration")["gradient_share"]
+        formed = {
+            step[0]: shares[step[0]] >= HALF and overlaps.get(step, np.nan) >= HALF
+            for step in pairwise(shares.index)
+        }
+        rows.append((seed, *onset(formed)))
+    return DataFrame(rows, columns=["seed", "low", "high"])
 
 
 def of_best_statistics(table: DataFrame) -> DataFrame:
@@ -250,29 +236,25 @@ def of_best_statistics(table: DataFrame) -> DataFrame:
     return table[table["statistics"] == ("sample" if "sample" in kinds else kinds[0])]
 
 
-def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8) -> float:
-    """Find the smallest k from which tickets match the dense network, by `EVENTS`; NaN where none does.
+def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8) -> tuple[float, float]:
+    """Find between which two k tickets begin to match the dense network, by `EVENTS`.
 
     Args:
         imp: tickets of one network: a row per evaluation.
         dense: the dense network, likewise.
         density: of the round that is looked at, which must lie within half a round.
+
+    Returns:
+        The last k that does not surely match and the first from which on all do, as `onset` has them.
     """
     whole = last_evaluations(dense, ["seed"]).set_index("seed")["accuracy"]
     tickets = last_evaluations(imp, ["seed", "k", "round"])
-    if tickets.empty:
-        return float("nan")
-    nearest, off = nearest_round(tickets, density)
+    nearest, off = nearest_round(tickets, density) if len(tickets) else (0, np.inf)
     if off > 0.5:
-        return float("nan")
+        return onset({})
     at_round = tickets[tickets["round"] == nearest].pivot(index="seed", columns="k", values="accuracy")
-    matching = float("nan")
-    for k in sorted(at_round, reverse=True):
-        gap = (whole - at_round[k]).dropna()
-        if not t_interval(gap)[1] < MATCHES_WITHIN:  # nor where there is no interval
-            break
-        matching = float(k)
-    return matching
+    gaps = at_round.rsub(whole, axis="index")
+    return onset({k: t_interval(gaps[k].dropna())[1] < MATCHES_WITHIN for k in gaps})
 
 
 def timeline(tables: dict[str, DataFrame]) -> DataFrame:
@@ -285,43 +267,38 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     Returns:
         A row per event, in the order of `EVENTS`, then one for each pretraining: `event`; `mean`, `std`
         (sample), `low` and `high`, the smallest and largest, in iterations over the `n` seeds in which it
-        was found; `not_found`, the other seeds; `rule`. An event that is found from all seeds together has
-        no spread, nor has one that is known to the measuring grid only.
+        was found; `not_found`, the other seeds; `rule`. An event that is known to the grid of measured times
+        only has no `std`: it lies between `low`, the last time before it (0 if none), and `high`, the first
+        after it, and `mean` is the latter.
     """
-    found = boundaries(tables["telemetry"])
-    rows = [event_row(name, found[name]) for name in RULES]
+    of_seeds = boundaries(tables["telemetry"])
+    rows = [event_row(name, of_seeds[name]) for name in RULES]
     if "curvature" in tables:
         formed = subspace_formed(*(of_best_statistics(tables[name]) for name in ("curvature", "pairs")))
         row = event_row("subspace_formed", formed["high"])
         rows.append(row | {"std": np.nan, "low": formed["low"].min(), "high": formed["high"].max()})
     if "imp" in tables:
         imp, dense = tables["imp"], tables["dense"]
-        rows.append(event_of_all(imp, "rewinding_matches", rewinding_matches(imp, dense)))
+        rows.append(event_of_all(imp["seed"].nunique(), "rewinding_matches", rewinding_matches(imp, dense)))
     if "stability" in tables:
-        rows += stability_events(tables["stability"])
+        pairs = tables["stability"]
+        for name, number in {"dense_stable": 0, "tickets_stable": ticket_round(pairs)}.items():
+            if len(own := pairs[pairs["round"] == number]):
+                rows.append(event_of_all(own["seed"].nunique(), name, stable_from(own)))
     if "deficits" in tables and (over := period_end(tables["deficits"]))["n"]:
-        one = {"event": "critical_period_over", "mean": over["high"], "std": np.nan} | over
-        rows.append(one | ({"n": 0, "not_found": over["n"]} if np.isnan(over["high"]) else {"not_found": 0}))
+        rows.append(event_of_all(over["n"], "critical_period_over", (over["low"], over["high"])))
     if tables.keys() >= PRETRAINED:
-        rows += [
-            event_of_all(tables["pretrained_imp"], f"{PRETRAINING_MATCHES}: {name}", duration)
-            for name, duration in matching_durations(tables).items()
-        ]
+        seeds = tables["pretrained_imp"]["seed"].nunique()
+        for name, times in matching_durations(tables).items():
+            rows.append(event_of_all(seeds, f"{PRETRAINING_MATCHES}: {name}", times))
     return DataFrame(rows).assign(rule=lambda table: table["event"].map(EVENTS).fillna(RULE))
 
 
-def stability_events(pairs: DataFrame) -> list[dict]:
-    """Describe from which k on the dense network is stable, and tickets, where they were measured."""
-    rounds = {"dense_stable": 0, "tickets_stable": ticket_round(pairs)}
-    there = {name: pairs[pairs["round"] == number] for name, number in rounds.items() if number is not None}
-    return [event_of_all(own, name, stable_from(own)) for name, own in there.items() if not own.empty]
-
-
-def event_of_all(table: DataFrame, name: str, time: float) -> dict:
-    """Describe an event that is found from all seeds of `table` together; NaN is one that was not found."""
-    seeds, missing = table["seed"].nunique(), bool(np.isnan(time))
-    counts = {"n": 0 if missing else seeds, "not_found": seeds if missing else 0}
-    return {"event": name, "mean": time, "std": np.nan, "low": time, "high": time, **counts}
+def event_of_all(seeds: int, name: str, times: tuple[float, float]) -> dict:
+    """Describe an event that lies between two measured times, as all `seeds` together show."""
+    low, high = times
+    counts = {"n": 0, "not_found": seeds} if np.isnan(high) else {"n": seeds, "not_found": 0}
+    return {"event": name, "mean": high, "std": np.nan, "low": low, "high": high, **counts}
 
 
 def event_row(name: str, times: Series) -> dict:

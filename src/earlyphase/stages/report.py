@@ -77,17 +77,13 @@ def size(job: Job) -> float:
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Write the page of the figures, claims and run records that are there."""
-    from earlyphase.results.report.claims import read_contrasts, read_verdicts
+    from earlyphase.results.report.claims import read_text, read_verdicts
     from earlyphase.results.report.page import report_page
     from earlyphase.results.report.provenance import read_records
     from earlyphase.runtime.storage import write_bytes
 
-    page = report_page(
-        job.spec,
-        read_verdicts(inputs["claims"]),
-        read_contrasts(inputs["contrasts"]),
-        read_records(inputs["records"]),
-    )
+    verdicts, contrasts = read_verdicts(inputs["claims"]), read_text(inputs["contrasts"])
+    page = report_page(job.spec, verdicts, contrasts, read_records(inputs["records"]))
     write_bytes(outputs["page"], page.encode())
 
 

@@ -1,5 +1,7 @@
 """Critical periods: what a deficit costs, by when it ended or began; regularisation by time."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,24 +12,24 @@ from earlyphase.registry import figure
 from earlyphase.results.deficits import BASE, NEGLIGIBLE, clean_runs, losses, period_end, shifts
 from earlyphase.results.figures.labels import drawable
 from earlyphase.results.figures.style import (
-    SMALL_PRINT,
+    BARS,
+    DARK,
     Tables,
     add_legend,
-    add_legend_below,
+    add_note,
     curve_styles,
     curve_with_band,
     house_style,
+    mark_lost,
+    network_of,
     new_axes,
     seeds_note,
 )
-from earlyphase.results.figures.telemetry import DARK
-from earlyphase.results.summaries import NETWORK, curve_over_seeds, over_seeds
+from earlyphase.results.summaries import NETWORK, over_seeds
 
-BARS = {"linewidth": 1.0, "markersize": 3.4, "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.6}
-BROAD = {"elinewidth": 2.4, "capsize": 3.0, "markersize": 5.5}  # still seen where another curve lies on it
 PLACE = ["regime", "deficit", "first", "end", "stop"]
-COLUMNS = [*NETWORK, "measure", *PLACE, "mean", "std", "n", "diverged"]
-TITLES = {BASE: "training as it is"}
+SUMMARY = ["mean", "std", "n", "diverged", "dead"]
+COLUMNS = [*NETWORK, "measure", *PLACE, *SUMMARY]
 CONTROL = "none, trained as long"
 
 
@@ -44,146 +46,136 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
 
     Returns:
         The figure, and a row per point: network, `measure` ("accuracy" or "shift", fractions), regime,
-        deficit, its window, `stop` (iterations in all), `mean`, `std`, `n`, `diverged`.
+        deficit, its window, `stop` (iterations in all), `mean`, `std`, `n`, `diverged`, `dead`.
 
     Source: Achille, Rovere & Soatto 2019, Figures 1 and 4.
     """
     table = tables["deficits"]
-    points = concat([accuracy_points(table), *shift_points(table)], ignore_index=True)[COLUMNS]
-    of_accuracy, of_shift = (points[points["measure"] == name] for name in ("accuracy", "shift"))
-    panels = list(dict.fromkeys(zip(of_accuracy["model"], of_accuracy["regime"], strict=True)))
-    styles = curve_styles(list(dict.fromkeys(of_accuracy.loc[of_accuracy["end"] > 0, "deficit"])))
+    accuracies, moves = accuracy_points(table), shift_points(table)
+    panels = list(accuracies.groupby(["model", "regime"], sort=False))
+    own = accuracies.loc[accuracies["end"] == 0, "deficit"].iloc[0]  # as a deficit, the control
+    styles = curve_styles(accuracies.loc[accuracies["end"] > 0, "deficit"].unique())
     with house_style():
-        figure, axes = new_axes(len(panels) + bool(len(of_shift)), columns=3, height=2.3)
-        for ax, (model, regime) in zip(axes, panels, strict=False):
-            shown = of_accuracy[(of_accuracy["model"] == model) & (of_accuracy["regime"] == regime)]
+        drawn, axes = new_axes(len(panels) + bool(len(moves)), columns=3, height=2.1, sharex=True)
+        for ax, ((model, regime), points) in zip(axes, panels, strict=False):
             if ax is not axes[0]:
                 ax.sharey(axes[0])
-            draw_removals(ax, shown, styles)
+            clean = points[points["end"] == 0]
+            aside = apart(styles, points)
+            for deficit, curve in points[points["end"] > 0].groupby("deficit", sort=False):
+                label = CONTROL if deficit == own else drawable(words(deficit))
+                bars(ax, concat([clean, curve]), "end", aside[deficit], label=label, **styles[deficit])
+            ax.axhline(100 * clean["mean"].iloc[0], color="0.5", linewidth=0.8, linestyle=":", zorder=1)
             ax.set_title(f"{model}: {words(regime)}", loc="left")
         axes[0].set_ylabel("Test accuracy (%)")
-        if len(of_shift):
-            own = of_accuracy.loc[of_accuracy["end"] == 0, "deficit"].iloc[0]
-            draw_shifts(axes[-1], of_shift, table["model"].iloc[0], own)
-        add_legend(figure, axes[: len(panels)], "Deficit")
-        length = of_accuracy.loc[of_accuracy["end"] == 0, "stop"]
-        note = (
-            f"{seeds_note(points)}. x + {length.iloc[0]:,} iterations of training in all; x = 0: no deficit"
+        if len(moves):
+            draw_shifts(axes[-1], moves, table["model"].iloc[0], own)
+            add_legend(drawn, axes[-1:], "The last panel", "above right")
+        for ax in axes[-3:]:
+            ax.set_xlabel("Deficit removed at iteration")
+        add_legend(drawn, axes[: len(panels)], "Deficit", "above left" if len(moves) else "above")
+        points = concat([accuracies, moves], ignore_index=True)[COLUMNS]
+        length = accuracies.loc[accuracies["end"] == 0, "stop"].iloc[0]
+        add_note(drawn, seeds_note(points))
+        add_note(
+            drawn, f"Training goes on for {length:,} iterations after the removal; at 0 there was no deficit"
         )
-        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points
+    return drawn, points
 
 
 def words(name: str) -> str:
     """Name a regime or deficit as people read it."""
-    return TITLES.get(name, name.replace("_", " "))
-
-
-def summarised(runs: DataFrame, value: str, by: list[str]) -> DataFrame:
-    """Mean and spread of a column over seeds, in the columns of `over_seeds`."""
-    return over_seeds(runs.assign(accuracy=runs[value]), by)
+    return "training as it is" if name == BASE else name.replace("_", " ")
 
 
 def accuracy_points(table: DataFrame) -> DataFrame:
-    """Final accuracy after each removal, and without a deficit, of every regime in which one was removed."""
+    """Summarise accuracy after each removal, and without a deficit, of each regime with a removal."""
     parts = []
-    for (dataset, model), rows in table.groupby(NETWORK, sort=False):
-        found = losses(rows)
-        found = found[found["protocol"] == "removal"]
-        for regime in sorted(found["regime"].unique(), key=lambda name: (name != BASE, name)):
-            harmed, clean = found[found["regime"] == regime], clean_runs(rows)
-            clean = clean[clean["regime"] == (regime if regime in set(clean["regime"]) else BASE)]
-            both = concat([clean.assign(regime=regime), harmed])
-            parts.append(summarised(both, "accuracy", PLACE).assign(dataset=dataset, model=model))
+    for _, rows in table.groupby(NETWORK, sort=False):
+        removals, clean = losses(rows), clean_runs(rows)
+        removals = removals[removals["protocol"] == "removal"]
+        for regime in sorted(removals["regime"].unique(), key=lambda name: (name != BASE, name)):
+            own = regime if regime in set(clean["regime"]) else BASE
+            both = [
+                clean[clean["regime"] == own].assign(regime=regime),
+                removals[removals["regime"] == regime],
+            ]
+            parts.append(over_seeds(concat(both), [*NETWORK, *PLACE]))
     if not parts:
         raise InvalidInput("figure removal: the table deficits holds no deficit that was removed")
     return concat(parts, ignore_index=True).assign(measure="accuracy")
 
 
-def shift_points(table: DataFrame) -> list[DataFrame]:
-    """How much more is lost after each removal than by the first network under `base`: a part a factor."""
+def shift_points(table: DataFrame) -> DataFrame:
+    """Summarise how much more is lost after each removal than by the first network under `base`."""
     parts, first = [], None
-    for (dataset, model), rows in table.groupby(NETWORK, sort=False):
-        named = {"dataset": dataset, "model": model, "measure": "shift"}
-        within = shifts(rows)
-        within = within[within["protocol"] == "removal"]
-        parts.append(summarised(within, "shift", PLACE).assign(**named))
-        own = losses(rows)
-        own = own[(own["regime"] == BASE) & (own["protocol"] == "removal")]
+    for _, rows in table.groupby(NETWORK, sort=False):
+        parts.append(shifts(rows))
+        base = losses(rows)
+        base = base[(base["regime"] == BASE) & (base["protocol"] == "removal")]
         if first is None:
-            first = own[["deficit", "end", "seed", "lost"]].rename(columns={"lost": "first_lost"})
+            first = base[["deficit", "end", "seed", "lost"]].rename(columns={"lost": "first_lost"})
             continue
-        across = own.merge(first, on=["deficit", "end", "seed"])
-        across["shift"] = across["lost"] - across["first_lost"]
-        parts.append(summarised(across, "shift", PLACE).assign(**named))
-    return [part for part in parts if len(part)]
-
-
-def draw_removals(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> None:
-    """Draw a curve for each deficit, from the training without one at x = 0."""
-    clean = points[points["end"] == 0]
-    aside = apart(len(styles), points["end"].max())
-    for (deficit, style), shift in zip(styles.items(), aside, strict=True):
-        curve = points[points["deficit"] == deficit]
-        if len(curve):
-            label = words(deficit) if deficit != clean["deficit"].iloc[0] else CONTROL
-            bars(ax, concat([clean, curve]), "end", shift, label=drawable(label), **style)
-    ax.axhline(100 * clean["mean"].iloc[0], color="0.5", linewidth=0.8, linestyle=":", zorder=1)
-    ax.set_xlabel("Deficit removed at iteration")
-    ax.set_xlim(left=-0.03 * points["end"].max())
+        across = base.merge(first, on=["deficit", "end", "seed"])
+        parts.append(across.assign(shift=across["lost"] - across["first_lost"]))
+    moves = concat(parts, ignore_index=True)
+    moves = moves[moves["protocol"] == "removal"]
+    if moves.empty:
+        return DataFrame(columns=COLUMNS)
+    networks = moves["model"].map(list(table["model"].unique()).index)  # in their order, each regime in its
+    summary = over_seeds(moves.assign(place=networks), ["place", *NETWORK, *PLACE], "shift")
+    return summary.assign(measure="shift")
 
 
 def draw_shifts(ax: Axes, points: DataFrame, model: str, own: str) -> None:
     """Draw a curve for each factor and deficit; above 0 the factor loses more.
 
     Args:
+        ax: panel to draw into.
+        points: of the measure "shift".
         model: the first network.
         own: the run's own task, which as a deficit is the control.
     """
     several = points["deficit"].nunique() > 1
     factors = {}
     for (other, regime, deficit), curve in points.groupby(["model", "regime", "deficit"], sort=False):
-        parts = [other] if other != model else []
-        parts += [words(regime)] if regime != BASE else []
-        named = "no deficit" if deficit == own else words(deficit)
-        factors[", ".join([*parts, *([named] if several else [])])] = curve
-    styles, aside = curve_styles(list(factors)).values(), apart(len(factors), points["end"].max())
-    for (label, curve), style, shift in zip(factors.items(), styles, aside, strict=True):
-        bars(ax, curve, "end", shift, label=drawable(label), **style)
+        parts = [other] * (other != model) + [words(regime)] * (regime != BASE)
+        parts += ["no deficit" if deficit == own else words(deficit)] * several
+        factors[drawable(", ".join(parts))] = curve
+    aside, styles = apart(factors, points), curve_styles(factors)
+    for label, curve in factors.items():
+        bars(ax, curve, "end", aside[label], label=label, **styles[label])
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
     ax.set_title("shift against the first panel", loc="left")
-    ax.set_xlabel("Deficit removed at iteration")
     ax.set_ylabel("Lost in addition (points)")
-    ax.set_xlim(left=0)
-    add_legend_below(ax)
 
 
-def apart(curves: int, width: float) -> np.ndarray:
-    """How far to draw the points of each curve beside their place, so that no error bar hides another."""
-    return 0.007 * width * (np.arange(curves) - (curves - 1) / 2)
+def apart(curves: Iterable[str], points: DataFrame) -> dict[str, float]:
+    """Return how far to draw each curve beside its place, so that no error bar hides another."""
+    names = list(curves)
+    return {name: 0.007 * points["end"].max() * (i - (len(names) - 1) / 2) for i, name in enumerate(names)}
 
 
 def bars(ax: Axes, points: DataFrame, x: str, shift: float = 0, **look) -> None:
-    """Draw means with error bars in percent, at `x` + `shift`; a cross marks what lacks a diverged run."""
+    """Draw means with error bars in percent, at `x` + `shift`, and mark diverged and dead runs."""
     points = points.sort_values(x)
-    ax.errorbar(points[x] + shift, 100 * points["mean"], 100 * points["std"].fillna(0), **BARS | look)
-    lost = points.loc[points["diverged"] > 0, x] + shift
-    foot = ax.get_xaxis_transform()
-    ax.plot(lost, [0.025] * len(lost), "x", color=look.get("color"), markersize=4, transform=foot)
+    places = points[x] + shift
+    ax.errorbar(places, 100 * points["mean"], 100 * points["std"].fillna(0), **BARS | look)
+    mark_lost(ax, points, places, look["color"])
 
 
 @figure(reads=("deficits",), uses=("fisher",), protocol="onsets")
 def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw what a deficit of fixed length costs, by its onset, and the trace of the Fisher information below.
 
-    A dotted line is the end of the critical period by the rule of the timeline.
+    The critical period ends, by the rule of the timeline, in the shaded span between two onsets.
 
     Args:
         tables: `deficits` of one network; `fisher`, where there is one, whose diverged seeds are in no mean.
 
     Returns:
         The figure, and a row per point: network, `measure` ("lost", a fraction, or "fisher_trace", at
-        iteration `first`), regime, deficit, its window, `stop`, `mean`, `std`, `n`, `diverged`.
+        iteration `first`), regime, deficit, its window, `stop`, `mean`, `std`, `n`, `diverged`, `dead`.
 
     Raises:
         InvalidInput: there is no training with a deficit in a window.
@@ -191,76 +183,64 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     Source: Achille, Rovere & Soatto 2019, Figures 3 and 5.
     """
     table = tables["deficits"]
-    found = losses(table)
-    points = summarised(found[found["protocol"] == "window"], "lost", PLACE)
-    if points.empty:
+    costs = losses(table)
+    costs = costs[costs["protocol"] == "window"]
+    if costs.empty:
         raise InvalidInput("figure windows: the table deficits holds no deficit in a window")
-    last, network = points["stop"].max(), table.iloc[0]
-    fisher = fisher_curve(tables)
+    points = over_seeds(costs, [*NETWORK, *PLACE], "lost").assign(measure="lost")
+    traces = tables.get("fisher", DataFrame({"iteration": [], "seed": [], "fisher_trace": []}))
+    lost = traces.loc[~np.isfinite(traces["fisher_trace"]), "seed"]
+    fisher = over_seeds(traces[~traces["seed"].isin(lost)], ["iteration"], "fisher_trace")
     with house_style():
-        figure, axes = stacked(1 + bool(len(fisher)))
-        draw_windows(axes[0], points, period_end(table)["high"])
-        axes[0].set_title(f"{network['model']}, {network['dataset']}", loc="left")
+        drawn, axes = new_axes(1 + bool(len(fisher)), columns=1, height=2.1, sharex=True)
+        draw_windows(axes[0], points, period_end(table))
+        axes[0].set_title(network_of(table), loc="left")
+        axes[0].set_xlabel("Iteration at which the deficit begins")
         if len(fisher):
-            curve_with_band(axes[1], fisher, color=DARK)
+            curve_with_band(axes[1], fisher, color=DARK, marker="o")
             axes[1].set_ylabel("Trace of the Fisher\ninformation")
-        axes[0].set_xlim(-0.02 * last, last)
-        axes[-1].set_xlabel("Iteration, of a deficit its onset")
-        note = f"{seeds_note(points)}; horizontal bars: until the deficit ends"
-        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
-    traces = [fisher.rename(columns={"iteration": "first"}).assign(measure="fisher_trace", diverged=0)]
-    points = concat([points.assign(measure="lost"), *(traces if len(fisher) else [])], ignore_index=True)
-    named = points.assign(dataset=network["dataset"], model=network["model"])
-    return figure, named.astype({"end": "Int64", "stop": "Int64"})[COLUMNS]
+            axes[1].set_xlabel("Iteration")
+        add_legend(drawn, axes[:1], "Deficit", "right")
+        add_note(drawn, f"{seeds_note(points)}; horizontal bars: until the deficit ends")
+    fisher = fisher.rename(columns={"iteration": "first"}).assign(measure="fisher_trace")
+    named = concat([points, fisher], ignore_index=True) if len(fisher) else points
+    named = named.assign(**dict(table[NETWORK].iloc[0]))
+    return drawn, named.astype({"first": "Int64", "end": "Int64", "stop": "Int64"})[COLUMNS]
 
 
-def fisher_curve(tables: Tables) -> DataFrame:
-    """Trace of the Fisher information: `iteration`, `mean`, `std`, `n`; empty without its table."""
-    if "fisher" not in tables:
-        return DataFrame(columns=["iteration", "mean", "std", "n"])
-    table = tables["fisher"]
-    lost = table.loc[~np.isfinite(table["fisher_trace"]), "seed"]
-    return curve_over_seeds(table[~table["seed"].isin(lost)], "fisher_trace")
+def draw_windows(ax: Axes, points: DataFrame, over: dict[str, float]) -> None:
+    """Draw a curve for each deficit, regime and length, in points lost against no deficit.
 
-
-def stacked(panels: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels above one another on one axis of iterations."""
-    figure = Figure(figsize=(5.5, 1.1 + 1.9 * panels), layout="constrained")
-    axes = figure.subplots(panels, 1, sharex=True, squeeze=False, height_ratios=[1.4, 1][:panels])
-    return figure, list(axes.flat)
-
-
-def draw_windows(ax: Axes, points: DataFrame, over: float) -> None:
-    """Draw a curve for each deficit, regime and length, in points lost against no deficit."""
+    Args:
+        ax: panel to draw into.
+        points: of the measure "lost".
+        over: between which onsets the critical period ends, as from `period_end`.
+    """
+    points = points.assign(length=points["end"] - points["first"])
+    several = points["regime"].nunique() > 1, points["length"].nunique() > 1
     curves = {}
-    lengths, regimes = (points["end"] - points["first"]).nunique(), points["regime"].nunique()
-    groups = points.assign(length=points["end"] - points["first"]).groupby(["regime", "deficit", "length"])
-    for (regime, deficit, length), curve in groups:
-        parts = [words(deficit), *([words(regime)] if regimes > 1 else [])]
-        curves[", ".join([*parts, *([f"{length:,} iterations"] if lengths > 1 else [])])] = curve
-    aside = apart(len(curves), points["stop"].max())
-    styles = curve_styles(list(curves)).values()
-    for (label, curve), style, shift in zip(curves.items(), styles, aside, strict=True):
-        bars(ax, curve, "first", shift, label=drawable(label), **style)
-        ends = 100 * curve["mean"], curve["first"] + shift, curve["end"]
-        ax.hlines(*ends, color=style["color"], linewidth=0.7, alpha=0.6)
+    for (regime, deficit, length), curve in points.groupby(["regime", "deficit", "length"]):
+        parts = [words(deficit)] + [words(regime)] * several[0] + [f"{length:,} iterations"] * several[1]
+        curves[drawable(", ".join(parts))] = curve
+    aside, styles = apart(curves, points), curve_styles(curves)
+    for label, curve in curves.items():
+        bars(ax, curve, "first", aside[label], label=label, **styles[label])
+        ends = 100 * curve["mean"], curve["first"] + aside[label], curve["end"]
+        ax.hlines(*ends, color=styles[label]["color"], linewidth=0.7, alpha=0.6)
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
-    if np.isfinite(over):
-        ax.axvline(over, color="0.3", linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=1.2)
-        ax.annotate(
-            f"from here on below {100 * NEGLIGIBLE:g} points", (over, 1), (3, -2), va="top", fontsize=6.5,
-            xycoords=ax.get_xaxis_transform(), textcoords="offset points",
-        )  # fmt: skip
+    if np.isfinite(over["high"]):
+        look = {"color": "0.9", "linewidth": 1, "zorder": 0.5}
+        ax.axvspan(over["low"], over["high"], label=f"falls below {100 * NEGLIGIBLE:g} points", **look)
+    ax.set_xlim(-0.02 * points["end"].max(), points["end"].max())
     ax.set_ylabel("Accuracy lost to the\ndeficit (points)")
-    add_legend_below(ax)
 
 
 @figure(reads=("deficits",), protocol="held")
 def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw final accuracy where a regime holds only until an iteration, or only from it on: a panel a regime.
 
-    Lines are training as it is and training under the regime throughout, with bands of one standard
-    deviation. Windows that touch neither end of training are not drawn.
+    Both curves end at training as it is and at training under the regime throughout. Windows that touch
+    neither end of training are not drawn.
 
     Args:
         tables: `deficits` of one network.
@@ -280,21 +260,16 @@ def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
     points = points[points["regime"].isin([*names, BASE])]
     if not names:
         raise InvalidInput("figure regularisation: the table deficits holds no regime that holds for a time")
-    network = table.iloc[0]
     with house_style():
-        figure, axes = new_axes(len(names), height=2.4)
+        drawn, axes = new_axes(len(names), height=2.4, sharey=True)
         for ax, name in zip(axes, names, strict=True):
-            if ax is not axes[0]:
-                ax.sharey(axes[0])
             draw_held(ax, points[points["regime"].isin([name, BASE])])
-            ax.set_title(f"{network['model']}, {network['dataset']}: {words(name)}", loc="left")
+            ax.set_title(f"{network_of(table)}: {words(name)}", loc="left")
         axes[0].set_ylabel("Test accuracy (%)")
-        add_legend(figure, axes, "The change")
-        figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
-    named = points.assign(dataset=network["dataset"], model=network["model"], measure="accuracy")
-    return figure, named[
-        [*NETWORK, "measure", "regime", "curve", "first", "end", "stop", "mean", "std", "n", "diverged"]
-    ]
+        add_legend(drawn, axes, "The change")
+        add_note(drawn, f"{seeds_note(points)}; at the ends it holds never, or throughout")
+    columns = [*NETWORK, "measure", "regime", "curve", "first", "end", "stop", *SUMMARY]
+    return drawn, points.assign(measure="accuracy")[columns]
 
 
 SWITCHED = {"holds until then": "end", "holds from then on": "first"}  # curve -> where it switches
@@ -311,22 +286,15 @@ def held_points(clean: DataFrame) -> DataFrame:
     early, late = first == 0, end == clean["stop"]
     kinds = [runs["regime"] == BASE, early & late, early, late]
     runs["curve"] = np.select(kinds, [NEVER, ALWAYS, *SWITCHED], default="between")
-    return over_seeds(runs, ["regime", "curve", "first", "end", "stop"])
+    return over_seeds(runs, [*NETWORK, "regime", "curve", "first", "end", "stop"])
 
 
 def draw_held(ax: Axes, points: DataFrame) -> None:
-    """Draw the two curves of one regime, and a line for each of never and always."""
-    looks = dict(
-        zip([*SWITCHED, NEVER, ALWAYS], curve_styles([*SWITCHED, NEVER, ALWAYS]).values(), strict=True)
-    )
-    for name, color in ((NEVER, "0.55"), (ALWAYS, "black")):
-        for _, row in points[points["curve"] == name].iterrows():
-            mean, std = 100 * row["mean"], 100 * np.nan_to_num(row["std"])
-            ax.axhline(mean, color=color, linewidth=1.1, label=name, linestyle=looks[name]["linestyle"])
-            ax.axhspan(mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
-    for (name, at), shape in zip(SWITCHED.items(), (BROAD, {}), strict=True):  # both switch at the same times
-        curve = points[points["curve"] == name]
-        if len(curve):
-            bars(ax, curve, at, label=name, **looks[name] | shape)
-    ax.set_xlim(0, points["stop"].max())
+    """Draw the two curves of one regime, from never to always and the other way round."""
+    styles, stop = curve_styles(SWITCHED), points["stop"].max()
+    for (name, at), shift in zip(SWITCHED.items(), (-0.006 * stop, 0.006 * stop), strict=True):
+        ends = {NEVER: 0, ALWAYS: stop} if at == "end" else {NEVER: stop, ALWAYS: 0}
+        curve = points[points["curve"].isin([name, *ends])]
+        curve = curve.assign(switch=curve[at].where(curve["curve"] == name, curve["curve"].map(ends)))
+        bars(ax, curve, "switch", shift, label=name, **styles[name])
     ax.set_xlabel("Iteration of the change")

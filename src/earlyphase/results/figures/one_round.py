@@ -6,20 +6,20 @@ from pandas import DataFrame
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.labels import Labels, Round, drawable
-from earlyphase.results.figures.perturbed import BASELINES, TO_K, labels_of_curves, ticket_points
+from earlyphase.results.figures.perturbed import labels_of_curves, perturbed_points
 from earlyphase.results.figures.style import (
     LINE_INCHES,
-    SMALL_PRINT,
     Tables,
     add_legend,
+    add_note,
     house_style,
-    lines_of,
+    mark_lost,
+    network_of,
     new_axes,
     plain,
     seeds_note,
 )
-from earlyphase.results.figures.tickets import nothing_to_show, rewind_label
-from earlyphase.results.summaries import NETWORK
+from earlyphase.results.figures.tickets import BASELINES, TO_K, nothing_to_show, rewind_label
 
 INCHES = 0.24  # height of a row
 
@@ -32,37 +32,37 @@ def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, Da
     readings of "rewind to 0", as in Figures 4 to 7. A k with a single row has no panel beside one with more.
 
     Args:
-        tables: `perturbed`; `imp`, where there is one: a row per evaluation.
+        tables: of one network: `perturbed`; `imp`, where there is one: a row per evaluation.
         round: of pruning.
         show: perturbation and label of each row, from the top.
 
     Returns:
-        The figure, and its points as from `ticket_points`.
+        The figure, and its points as from `perturbed_points`.
 
     Raises:
         InvalidInput: none of these perturbations is in the table at this round, or a label cannot be used.
     """
     labels = labels_of_curves("one_round", show)
-    points = ticket_points(tables, labels)
+    points = perturbed_points(tables, labels)
     points = points[points["round"] == round].reset_index(drop=True)
     rows = [label for label in labels.values() if label in set(points["curve"])]
     if not rows:
-        raise nothing_to_show("one_round", labels, round)
-    shown = points[points["curve"].isin(rows)].groupby([*NETWORK, "k"]).size()
-    panels = list(shown[(shown > 1) | (shown.max() == 1)].index)
-    row_height = max(INCHES, LINE_INCHES * max(lines_of(drawable(label)) for label in rows))
+        raise nothing_to_show("one_round", list(labels), round)
+    counts = points[points["curve"].isin(rows)].groupby("k").size()
+    panels = counts.index[(counts > 1) | (counts.max() == 1)]
+    row_height = max(INCHES, LINE_INCHES * max(drawable(label).count("\n") + 1 for label in rows))
     with house_style():
-        figure, axes = new_axes(len(panels), height=0.5 + row_height * max(len(rows), 3))
-        for place, (ax, (dataset, model, k)) in enumerate(zip(axes, panels, strict=True)):
-            shown = points[(points[[*NETWORK, "k"]] == [dataset, model, k]).all(axis=1)]
-            accuracy_by_row(ax, shown.set_index("curve"), rows)
-            if place % 2:  # right of a panel with the same rows
-                ax.tick_params(labelleft=False)
-            ax.set_title(f"{model}, {dataset}: {rewind_label(k)}", loc="left")
-            ax.set_xlabel(f"Test accuracy (%) at {plain(100 * shown['density'].mean())} % of weights")
-        add_legend(figure, axes, "Unperturbed")
-        figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points
+        drawn, axes = new_axes(
+            len(panels), height=0.5 + row_height * max(len(rows), 3), sharex=True, sharey=True
+        )
+        for ax, k in zip(axes, panels, strict=True):
+            panel = points[points["k"] == k]
+            accuracy_by_row(ax, panel.set_index("curve"), rows)
+            ax.set_title(f"{network_of(panel)}: {rewind_label(k)}", loc="left")
+            ax.set_xlabel(f"Test accuracy (%) at {plain(100 * panel['density'].mean())} % of weights")
+        add_legend(drawn, axes, "Unperturbed", "right" if len(axes) == 1 else "above")
+        add_note(drawn, seeds_note(points))
+    return drawn, points
 
 
 def accuracy_by_row(
@@ -71,29 +71,31 @@ def accuracy_by_row(
     """Draw a point with an error bar in each row, and a line for each baseline.
 
     Args:
-        points: indexed by label or name of the baseline: `mean` and `std` as fractions, `diverged`.
-        rows: labels from the top.
+        ax: panel to draw into.
+        points: indexed by label or name of the baseline: `mean` and `std` as fractions, `diverged`, `dead`.
+        rows: labels from the top; one without a point says so.
         lines: baseline -> style of its line.
         band: the baseline that has a band of one standard deviation.
     """
     for name, style in lines.items():
         if name in points.index:
-            ax.axvline(
-                100 * points.at[name, "mean"], label=name, linewidth=1.1, zorder=1.5,
-                color=style["color"], linestyle=style["linestyle"],
-            )  # fmt: skip
+            look = {"color": style["color"], "linestyle": style["linestyle"]}
+            ax.axvline(100 * points.at[name, "mean"], label=name, linewidth=1.1, zorder=1.5, **look)
     if band in points.index:
         mean, std = 100 * points.loc[band, ["mean", "std"]].astype(float)
         ax.axvspan(mean - std, mean + std, color="0.5", alpha=0.2, linewidth=0, zorder=0.5)
-    place = {label: -i for i, label in enumerate(rows)}
-    drawn = points[points.index.isin(rows)]
+    places = {label: -i for i, label in enumerate(rows)}
+    shown = points[points.index.isin(rows)]
+    y = shown.index.to_series().map(places)
     ax.errorbar(
-        100 * drawn["mean"], drawn.index.map(place), xerr=100 * drawn["std"].fillna(0), linestyle="none",
-        marker="o", markersize=4, color="#31688e", elinewidth=0.9, capsize=2, zorder=3,
+        100 * shown["mean"], y, xerr=100 * shown["std"].fillna(0), linestyle="none", marker="o", markersize=4,
+        color="#31688e", elinewidth=0.9, capsize=2, zorder=3,
     )  # fmt: skip
-    lost = [place[label] for label in drawn.index[drawn["diverged"] > 0]]
-    ax.plot([0.02] * len(lost), lost, "x", color="black", markersize=4, transform=ax.get_yaxis_transform())
-    ax.set_yticks(list(place.values()), [drawable(label) for label in rows])
+    mark_lost(ax, shown, y, "black", along="y")
+    for label in (label for label in rows if label not in shown.index):
+        ax.text(0.03, places[label], "not run", color="0.4", fontsize=6.5, va="center",
+                transform=ax.get_yaxis_transform())  # fmt: skip
+    ax.set_yticks(list(places.values()), [drawable(label) for label in rows])
     ax.set_ylim(-len(rows) + 0.4, 0.6)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")

@@ -1,43 +1,47 @@
 """Figures 9 and 10: what networks and tickets achieve that learned something else first."""
 
+from statistics import median
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series, concat
 
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
-from earlyphase.results.figures.labels import Labels, drawable, in_order, labels_by_name
+from earlyphase.results.figures.labels import Labels, drawable, labels_by_name
 from earlyphase.results.figures.one_round import INCHES, accuracy_by_row
-from earlyphase.results.figures.perturbed import (
+from earlyphase.results.figures.style import (
+    Tables,
+    add_legend,
+    add_note,
+    curve_styles,
+    house_style,
+    network_of,
+    new_axes,
+    plain,
+    seeds_note,
+)
+from earlyphase.results.figures.tickets import (
     BASELINE,
     BASELINES,
     MASKS_OF_K,
     OWN_MASKS,
     REWIND_TO_0,
+    SUMMARY,
     TO_K,
+    accuracy_by_density,
+    dense_points,
+    results,
 )
-from earlyphase.results.figures.style import (
-    SMALL_PRINT,
-    Tables,
-    add_legend,
-    curve_styles,
-    house_style,
-    new_axes,
-    plain,
-    seeds_note,
-)
-from earlyphase.results.figures.tickets import accuracy_by_density, dense_line, results
 from earlyphase.results.pretraining import FIRST, chains, is_control
 from earlyphase.results.summaries import NETWORK, over_seeds
 
 CONTROL, AFTER, DENSE_FIRST, ALONE = "control", "pretrained", "pretrained while dense", "not pretrained"
-STYLES = {  # heavier than pretrained ones, and without colour
-    **BASELINES,
-    CONTROL: BASELINE | {"color": "0.6", "linestyle": (0, (5, 1.5, 1.2, 1.5)), "marker": "d"},
-    DENSE_FIRST: BASELINE | {"color": "0.6", "linestyle": (0, (5, 1.5, 1.2, 1.5)), "marker": "d"},
-}
+GREY = BASELINE | {"color": "0.6", "linestyle": (0, (5, 1.5, 1.2, 1.5)), "marker": "d"}
+STYLES = {**BASELINES, CONTROL: GREY, DENSE_FIRST: GREY}  # kind -> heavier than pretrained ones, no colour
+KINDS = [*STYLES, AFTER, ALONE]  # in which order they stand
 PLACE = [*NETWORK, "panel", "kind", "curve", "total_iterations", "round"]
-COLUMNS = [*PLACE, "density", "mean", "std", "n", "diverged"]
-IN_ALL = "in brackets: iterations in all, with those of pretraining and before k"
+IN_ALL = "In brackets: iterations in all, with those of pretraining and before k"
 
 
 @figure(reads=("pretrained_dense", "pretrained_imp"), uses=("imp", "dense"))
@@ -46,10 +50,11 @@ def pretraining(tables: Tables, *, panels: Labels, k: int | None = None) -> tupl
 
     A panel for each pretraining, a curve for each of its lengths, round 0 included: the pretrained network
     trained whole. Beside them rewinding to 0 and to k without pretraining, and the control, which learned
-    the run's own task first, for as long as the longest pretraining of the panel.
+    the run's own task first, for as long as the longest pretraining of the panel. The control has no panel of
+    its own where all of it stands in the others.
 
     Args:
-        tables: `pretrained_dense` and `pretrained_imp`; `imp` and `dense` where there are any.
+        tables: of one network: `pretrained_dense` and `pretrained_imp`; `imp` and `dense`, if any.
         panels: pretraining and title of each panel, in order.
         k: that unpretrained tickets rewind to, beside 0; the largest there is where it is not said.
 
@@ -61,28 +66,32 @@ def pretraining(tables: Tables, *, panels: Labels, k: int | None = None) -> tupl
 
     Source: Frankle, Schwab & Morcos 2020, Figure 9 (A9 for other networks).
     """
-    titles, found = labels_by_name("pretraining", panels), chains(tables)
-    titles = {name: title for name, title in titles.items() if name in set(found["pretraining"])}
+    labels, runs = labels_by_name("pretraining", panels), chains(tables)
+    titles = {name: title for name, title in labels.items() if name in set(runs["pretraining"])}
     if not titles:
-        raise InvalidInput(f"figure pretraining: no network began with any of {', '.join(in_order(panels))}")
-    own, rewound = found[is_control(found)], rewound_runs(tables, k)
+        raise InvalidInput(f"figure pretraining: no network began with any of {', '.join(labels)}")
+    control, rewound = runs[is_control(runs)], rewound_runs(tables, k)
+    longest = runs[~is_control(runs)].groupby("pretraining")["pretraining_iterations"].max()
+    if set(control["pretraining_iterations"]) <= set(longest[longest.index.isin(titles)]):
+        titles = {name: title for name, title in titles.items() if name in longest} or titles
     parts = []
     for name in titles:
-        runs = found[found["pretraining"] == name]
-        longest, last = runs["pretraining_iterations"].max(), runs["round"].max()
-        control = own[(own["pretraining_iterations"] == longest) & (name not in set(own["pretraining"]))]
-        beside = [rewound[rewound["round"] <= last], control.assign(kind=CONTROL)]
-        parts += [part.assign(panel=name) for part in (*beside, runs.assign(kind=AFTER)) if len(part)]
+        own = runs[runs["pretraining"] == name]
+        beside = [rewound[rewound["round"] <= own["round"].max()]]
+        if name in longest:
+            beside.append(control[control["pretraining_iterations"] == longest[name]].assign(kind=CONTROL))
+        parts += [part.assign(panel=name) for part in (*beside, own.assign(kind=AFTER)) if len(part)]
     points = summary(with_labels(concat(parts, ignore_index=True)))
     with house_style():
         by_length = points.sort_values(["kind", "total_iterations"], kind="stable")
-        figure = draw_panels(points, titles, dense_points(tables), styles_of(by_length))
-        figure.supxlabel(f"{seeds_note(points)}; {IN_ALL}", x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points
+        drawn = draw_panels(points, titles, dense_points(tables), styles_of(by_length))
+        add_note(drawn, seeds_note(points))
+        add_note(drawn, IN_ALL)
+    return drawn, points
 
 
 def rewound_runs(tables: Tables, k: int | None) -> DataFrame:
-    """Tickets that were not pretrained: of k = 0 and of `k`, or the largest; their `kind` says which."""
+    """Return tickets that were not pretrained, of k = 0 and of `k`, or the largest: `kind` says which."""
     runs = results(tables, "imp", "k", "round", "seed")
     chosen = runs["k"].max() if k is None else k
     kinds = {0: OWN_MASKS, chosen: TO_K} if chosen else {0: OWN_MASKS}
@@ -94,37 +103,32 @@ def with_labels(runs: DataFrame) -> DataFrame:
     """Name the curve that each run is part of, with the iterations that it has seen in all."""
 
     def label(run) -> str:
-        match run.kind:
-            case kind if kind == OWN_MASKS:
-                text = "rewind to 0"
-            case kind if kind == TO_K:
-                text = f"rewind to k = {run.k:,.0f}"
-            case kind if kind == CONTROL:
-                text = f"{run.pretraining_iterations:,.0f} iterations of own task first"
-            case _:
-                text = f"{run.pretraining_iterations:,.0f} iterations first"
-        return f"{text} ({run.total_iterations:,.0f})"
+        texts = {OWN_MASKS: "rewind to 0"}
+        if run.kind == TO_K:
+            texts[TO_K] = f"rewind to k = {run.k:,.0f}"
+        elif run.kind != OWN_MASKS:
+            of_own_task = " of own task" if run.kind == CONTROL else ""
+            texts[run.kind] = f"{run.pretraining_iterations:,.0f} iterations{of_own_task} first"
+        return f"{texts[run.kind]} ({run.total_iterations:,.0f})"
 
     return runs.assign(curve=[label(run) for run in runs.itertuples()])
 
 
 def summary(runs: DataFrame) -> DataFrame:
-    """Summarise runs over seeds: the columns `COLUMNS`, panels and curves in the order of the runs."""
-    runs = runs.astype({"total_iterations": "Int64"})
-    density = runs.groupby(PLACE)["density"].mean().reset_index()
-    points = over_seeds(runs, PLACE).merge(density, on=PLACE)
-    orders = {name: list(dict.fromkeys(runs[name])) for name in ("panel", "curve")}
-    orders["kind"] = [*STYLES, AFTER, ALONE]
+    """Summarise runs over seeds: the columns `PLACE` and `SUMMARY`; curves stand as in the runs."""
+    points = over_seeds(runs.astype({"total_iterations": "Int64"}), PLACE, means=["density"])
+    orders = {name: list(runs[name].unique()) for name in ("panel", "curve")} | {"kind": KINDS}
 
     def key(column: Series) -> Series:
         return column.map(orders[column.name].index) if column.name in orders else column
 
-    order = [*NETWORK, "panel", "kind", "curve", "round"]
-    return points.sort_values(order, key=key)[COLUMNS].reset_index(drop=True)
+    return points.sort_values(["panel", "kind", "curve", "round"], key=key)[[*PLACE, *SUMMARY]].reset_index(
+        drop=True
+    )
 
 
 def styles_of(points: DataFrame) -> dict[str, dict]:
-    """Line style of each curve: its kind's, or a colour of its own where it was pretrained, in order."""
+    """Return the line style of each curve: its kind's, or a colour of its own where it was pretrained."""
     kinds = points.drop_duplicates("curve").set_index("curve")["kind"]
     own = curve_styles(list(kinds.index[kinds == AFTER]))
     return {curve: own[curve] if kind == AFTER else STYLES[kind] for curve, kind in kinds.items()}
@@ -133,28 +137,27 @@ def styles_of(points: DataFrame) -> dict[str, dict]:
 def draw_panels(
     points: DataFrame, titles: dict[str, str], dense: DataFrame, styles: dict[str, dict]
 ) -> Figure:
-    """Draw accuracy against density, a panel for each network and title; all have one y axis."""
-    places = list(points[[*NETWORK, "panel"]].drop_duplicates().itertuples(index=False, name=None))
-    figure, axes = new_axes(len(places), height=2.3)
-    for ax, (dataset, model, panel) in zip(axes, places, strict=True):
-        shown = points[(points[[*NETWORK, "panel"]] == [dataset, model, panel]).all(axis=1)]
-        curves = dict(iter(shown.groupby("curve", sort=False)))
-        accuracy_by_density(ax, curves, styles)
-        whole = dense[(dense[NETWORK] == [dataset, model]).all(axis=1)]
-        if len(whole):
-            dense_line(ax, whole)
-        if ax is not axes[0]:
-            ax.sharey(axes[0])
-        ax.set_title(f"{model}, {dataset}: {drawable(titles[panel])}", loc="left")
+    """Draw accuracy against density, a panel for each title."""
+    figure, axes = new_axes(len(titles), height=2.3)
+    for ax, (panel, title) in zip(axes, titles.items(), strict=True):
+        accuracy_by_density(ax, concat([dense, points[points["panel"] == panel]]), styles)
+        ax.set_title(f"{network_of(points)}: {drawable(title)}", loc="left")
+    share_heights(axes)
     pretrained = points[points["kind"] == AFTER].sort_values("total_iterations", kind="stable")
-    add_legend(figure, axes, "Start of training", above=True, order=list(pretrained["curve"].unique()))
+    add_legend(figure, axes, "Start of training", order=list(pretrained["curve"].unique()))
     return figure
 
 
-def dense_points(tables: Tables) -> DataFrame:
-    """Summarise the dense network that was not pretrained, a row per network; none without its table."""
-    whole = results(tables, "dense", "seed")
-    return over_seeds(whole, NETWORK) if len(whole) else DataFrame(columns=[*NETWORK, "mean", "std"])
+def share_heights(axes: list[Axes]) -> None:
+    """Give panels one y axis; one that would stretch it to more than twice keeps its own, and says so."""
+    limits = [ax.get_ylim() for ax in axes]
+    low, high = median(bottom for bottom, _ in limits), max(top for _, top in limits)
+    own = [high - bottom > 2 * (high - low) for bottom, _ in limits]
+    low = min(bottom for (bottom, _), alone in zip(limits, own, strict=True) if not alone)
+    for ax, (bottom, _), alone in zip(axes, limits, own, strict=True):
+        ax.set_ylim(bottom if alone else low, high)
+        if alone:
+            ax.set_title(f"{ax.get_title('left')} (an axis of its own)", loc="left")
 
 
 @figure(reads=("pretrained_tickets",), uses=("imp", "perturbed", "pretrained_dense", "pretrained_imp"))
@@ -166,8 +169,8 @@ def sparse_pretraining(tables: Tables, *, tickets: Labels) -> tuple[Figure, Data
     readings of "rewind to 0", and the network that was pretrained alike while it was dense, and pruned then.
 
     Args:
-        tables: `pretrained_tickets`; `imp`, `perturbed`, `pretrained_dense` and `pretrained_imp` where there
-            are any.
+        tables: of one network: `pretrained_tickets`; `imp`, `perturbed`, `pretrained_dense` and
+            `pretrained_imp` where there are any.
         tickets: perturbation and label of each ticket, from the top.
 
     Returns:
@@ -189,66 +192,61 @@ def sparse_pretraining(tables: Tables, *, tickets: Labels) -> tuple[Figure, Data
         title = f"k = {k:,}; {name}, {iterations:,} iterations"
         beside = [part[part["round"].isin(own["round"])] for part in beside_tickets(tables, own.iloc[0])]
         parts += [part.assign(panel=title) for part in (*beside, own.assign(kind=AFTER)) if len(part)]
-    points = summary(named(concat(parts, ignore_index=True), labels))
-    panels = {panel: panel for panel in points["panel"]}
+    points = summary(with_ticket_labels(concat(parts, ignore_index=True), labels))
     with house_style():
         if points["round"].nunique() == 1:
-            figure = draw_rows(points)
+            drawn = draw_rows(points)
         else:
             shown = points[points["kind"] != ALONE]
-            figure = draw_panels(shown, panels, dense_points({}), styles_of(shown))
-        figure.supxlabel(f"{seeds_note(points)}; {IN_ALL}", x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points
+            titles = {panel: panel for panel in shown["panel"]}
+            drawn = draw_panels(shown, titles, dense_points({}), styles_of(shown))
+        add_note(drawn, seeds_note(points))
+        add_note(drawn, IN_ALL)
+    return drawn, points
 
 
 def beside_tickets(tables: Tables, ticket: Series) -> list[DataFrame]:
-    """What tickets pretrained like `ticket` are compared with; the `kind` of each part says what it is."""
-    rewound = rewound_runs(tables, ticket["k"])
+    """Return what tickets pretrained like `ticket` are compared with; `kind` says what each is."""
     alone = results(tables, "perturbed", "k", "round", "perturbation", "seed")
     alone = alone[alone["k"] == ticket["k"]].assign(total_iterations=lambda runs: runs["iteration"])
-    parts = [rewound, alone[alone["perturbation"] == REWIND_TO_0].assign(kind=MASKS_OF_K)]
+    parts = [rewound_runs(tables, ticket["k"])]
+    parts.append(alone[alone["perturbation"] == REWIND_TO_0].assign(kind=MASKS_OF_K))
     if {"pretrained_dense", "pretrained_imp"} <= tables.keys():
         whole = chains(tables)
         parts.append(whole[(whole[FIRST] == ticket[FIRST]).all(axis=1)].assign(kind=DENSE_FIRST))
     return [*parts, alone.assign(kind=ALONE)]
 
 
-def named(runs: DataFrame, labels: dict[str, str]) -> DataFrame:
+def with_ticket_labels(runs: DataFrame, labels: dict[str, str]) -> DataFrame:
     """Name the curve that each run is part of, with the iterations that it has seen in all."""
-    texts = {DENSE_FIRST: "pretrained while dense, then pruned"}
-    label = runs["kind"].map(lambda kind: texts.get(kind, kind))
+    label = runs["kind"].replace({DENSE_FIRST: "pretrained while dense, then pruned"})
     label = label.where(~runs["kind"].isin([AFTER, ALONE]), runs["perturbation"].map(labels))
     total = runs["total_iterations"].map("{:,.0f}".format)
     return runs.assign(curve=label + " (" + total + ")")[label.notna()]
 
 
-def without_total(curve: str) -> str:
-    """The name of a curve without the iterations that `named` puts behind it."""
-    return curve.rpartition(" (")[0]
-
-
 def draw_rows(points: DataFrame) -> Figure:
-    """Draw a row for each ticket of one round, a panel for each network, k and pretraining."""
-    places = list(points[[*NETWORK, "panel"]].drop_duplicates().itertuples(index=False, name=None))
+    """Draw a row for each ticket of one round, a panel for each k and pretraining."""
+    panels = list(points["panel"].unique())
     rows = points.loc[points["kind"] == AFTER, "curve"].nunique()
-    figure, axes = new_axes(len(places), columns=1, height=0.5 + INCHES * max(rows, 3))
+    figure, axes = new_axes(len(panels), columns=1, height=0.5 + INCHES * max(rows, 3))
     figure.set_figwidth(7.0)
-    for ax, (dataset, model, panel) in zip(axes, places, strict=True):
-        shown = points[(points[[*NETWORK, "panel"]] == [dataset, model, panel]).all(axis=1)]
+    for ax, panel in zip(axes, panels, strict=True):
+        shown = points[points["panel"] == panel]
         trained = shown[shown["kind"] == AFTER].set_index("curve")
         lines = shown[shown["kind"].isin(STYLES)].set_index("curve")
-        own = list(trained.index)
         styles = {curve: STYLES[kind] for curve, kind in lines["kind"].items()}
-        to_k = next((curve for curve, kind in lines["kind"].items() if kind == TO_K), TO_K)
-        accuracy_by_row(ax, concat([trained, lines]), own, styles, to_k)
-        place = {without_total(curve): -number for number, curve in enumerate(own)}
-        alone = shown[(shown["kind"] == ALONE) & shown["curve"].map(without_total).isin(place)]
+        to_k = next(iter(lines.index[lines["kind"] == TO_K]), TO_K)
+        accuracy_by_row(ax, concat([trained, lines]), list(trained.index), styles, to_k)
+        ticket = shown["curve"].str.rpartition(" (")[0]  # without the iterations in all
+        places = {name: -number for number, name in enumerate(ticket[shown["kind"] == AFTER])}
+        alone = shown[(shown["kind"] == ALONE) & ticket.isin(places)]
         ax.errorbar(
-            100 * alone["mean"], alone["curve"].map(without_total).map(place) - 0.2,
-            xerr=100 * alone["std"].fillna(0), fmt="o", markersize=4, color="0.3", markerfacecolor="white",
-            elinewidth=0.7, capsize=2, label="the same ticket, not pretrained", zorder=2.5,
+            100 * alone["mean"], ticket[alone.index].map(places) - 0.2, xerr=100 * alone["std"].fillna(0),
+            fmt="o", markersize=4, color="0.3", markerfacecolor="white", elinewidth=0.7, capsize=2,
+            label="the same ticket, not pretrained", zorder=2.5,
         )  # fmt: skip
-        ax.set_title(f"{model}, {dataset}: {panel}", loc="left")
+        ax.set_title(f"{network_of(points)}: {panel}", loc="left")
         ax.set_xlabel(f"Test accuracy (%) at {plain(100 * shown['density'].mean())} % of weights")
-    add_legend(figure, axes, "Beside them", above=True)
+    add_legend(figure, axes, "Beside them")
     return figure

@@ -6,16 +6,22 @@ from pandas import DataFrame, concat
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import (
-    SMALL_PRINT,
     Tables,
     add_legend,
+    add_note,
     curve_styles,
     house_style,
+    network_of,
     new_axes,
     seeds_note,
 )
-from earlyphase.results.figures.tickets import accuracy_by_density, dense_line, rewind_label
-from earlyphase.results.summaries import NETWORK, last_evaluations, over_seeds
+from earlyphase.results.figures.tickets import (
+    accuracy_by_density,
+    dense_points,
+    results,
+    rewind_label,
+    ticket_points,
+)
 
 
 @figure(reads=("imp", "dense"))
@@ -23,45 +29,27 @@ def rewinding(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw final accuracy of IMP tickets against density, a curve for each rewind iteration k.
 
     Args:
-        tables: `imp` and `dense`, a row per evaluation. Each network gets a panel.
+        tables: `imp` and `dense` of one network, a row per evaluation.
+
+    Returns:
+        The figure; the dense network (`k` missing, round 0), then a row per k and round: `dataset`, `model`,
+        `k`, `round`, `density`, `mean`, `std`, `n`, `diverged`, `dead`; density and accuracy are fractions.
 
     Raises:
         InvalidInput: no IMP run is in the table.
 
     Source: Frankle, Schwab & Morcos 2020, Figure 1 (A2 for other networks).
     """
-    points = rewinding_points(tables)
-    ks = sorted(points["k"].dropna().unique())
-    if not ks:
+    if tables["imp"].empty:
         raise InvalidInput("figure rewinding: the table imp holds no run")
-    networks = points[points["k"].notna()].groupby(NETWORK).size().index
+    runs = results(tables, "imp", "k", "round", "seed")
+    curves = [rewind_label(k) for k in sorted(runs["k"].unique())]
+    tickets = ticket_points(runs.assign(curve=runs["k"].map(rewind_label)), curves)
+    points = concat([dense_points({"dense": tables["dense"]}), tickets], ignore_index=True)
     with house_style():
-        figure, axes = new_axes(len(networks))
-        styles = curve_styles([rewind_label(k) for k in ks])
-        for ax, (dataset, model) in zip(axes, networks, strict=True):
-            shown = points[(points["dataset"] == dataset) & (points["model"] == model)]
-            curves = {rewind_label(k): curve for k, curve in shown.groupby("k")}
-            accuracy_by_density(ax, curves, styles)
-            if shown["k"].isna().any():
-                dense_line(ax, shown[shown["k"].isna()])
-            ax.set_title(f"{model}, {dataset}", loc="left")
-        add_legend(figure, axes, "Rewound to iteration")
-        figure.supxlabel(seeds_note(points), x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points
-
-
-def rewinding_points(tables: Tables) -> DataFrame:
-    """Return the points of `rewinding`: the dense network (`k` missing, round 0), then every k.
-
-    Columns: `dataset`, `model`, `k`, `round`, `density`, `mean`, `std`, `n`, `diverged`; density and
-    accuracy are fractions.
-    """
-    place = [*NETWORK, "k", "round"]
-    tickets = last_evaluations(tables["imp"], [*place, "seed"])
-    density = tickets.groupby(place)["density"].mean().reset_index()
-    tickets = over_seeds(tickets, place).merge(density, on=place)
-    whole = over_seeds(last_evaluations(tables["dense"], [*NETWORK, "seed"]), NETWORK).assign(
-        round=0, density=1.0
-    )
-    points = concat([whole, tickets.astype({"k": "Int64"})]).sort_values(place, na_position="first")
-    return points[[*place, "density", "mean", "std", "n", "diverged"]].reset_index(drop=True)
+        drawn, (ax,) = new_axes(1)
+        accuracy_by_density(ax, points, curve_styles(curves))
+        ax.set_title(network_of(points), loc="left")
+        add_legend(drawn, [ax], "Rewound to iteration", "right")
+        add_note(drawn, seeds_note(points))
+    return drawn, points.drop(columns="curve")

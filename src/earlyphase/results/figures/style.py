@@ -1,4 +1,4 @@
-"""The look that all figures share, and where they are registered.
+"""The look that all figures share.
 
 Figures are drawn on the object interface of matplotlib, since pyplot costs start-up and holds global
 state.
@@ -45,8 +45,13 @@ STYLE = {
 }
 MARKERS = "osD^v"  # filled, then open
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
-SMALL_PRINT = {"fontsize": 6.5, "color": "0.3"}
+BARS = {
+    "linewidth": 1.0, "markersize": 3.2, "markeredgewidth": 0.8, "elinewidth": 0.7, "capsize": 1.3,
+    "capthick": 0.6,
+}  # fmt: skip  # look of a curve with error bars
+DARK, LIGHT = "#33135e", "#1f8f84"  # apart in grey, too
 LINE_INCHES = 0.125  # height of a line of a legend or of a tick's label
+LOST = {"diverged": "x", "dead": "+"}  # count of such runs -> mark at the edge of the panel
 
 
 def house_style() -> AbstractContextManager:
@@ -54,15 +59,23 @@ def house_style() -> AbstractContextManager:
     return style.context(["default", STYLE])
 
 
-def new_axes(panels: int, columns: int = 2, height: float = 2.8) -> tuple[Figure, list[Axes]]:
-    """Return a figure with its panels in reading order: 5.5 inches wide for one panel, else 7."""
+def new_axes(
+    panels: int, columns: int = 2, height: float = 2.8, **shared: bool | str
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with its panels in reading order: 5.5 inches wide for one panel, else 7.
+
+    `height` is that of a panel in inches; `shared` may be `sharex` and `sharey`, for panels that have an axis
+    in common.
+    """
     columns = min(panels, columns)
     rows = -(-panels // columns)
     figure = Figure(figsize=(5.5 if columns == 1 else 7.0, 0.5 + height * rows), layout="constrained")
     figure.get_layout_engine().set(wspace=0.05, hspace=0.04)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
     for unused in axes[panels:]:
         unused.remove()
+    for ax in axes[max(panels - columns, 0) : panels]:
+        ax.tick_params(labelbottom=True)  # of the last panel of each column
     return figure, axes[:panels]
 
 
@@ -76,8 +89,8 @@ def render(figure: Figure, file_format: str) -> bytes:
     return content.getvalue()
 
 
-def curve_styles(labels: list[str]) -> dict[str, dict]:
-    """Line style of each label, for up to ten curves in a meaningful order.
+def curve_styles(labels: Sequence[str]) -> dict[str, dict]:
+    """Return the line style of each label, for up to ten curves in a meaningful order.
 
     Colour runs from dark to light, so that grey print keeps the order; markers and dashes tell
     neighbours apart without colour.
@@ -95,13 +108,16 @@ def curve_styles(labels: list[str]) -> dict[str, dict]:
 
 
 def add_legend(
-    figure: Figure, axes: list[Axes], title: str, *, above: bool = False, order: Sequence[str] = ()
+    figure: Figure, axes: Sequence[Axes], title: str, place: str = "above", order: Sequence[str] = ()
 ) -> None:
-    """Put one legend for all panels outside the data.
+    """Put one legend for all of `axes` outside the data, as the figure grows by what its lines need.
 
-    It stands right of a single panel, the last curve on top as it mostly is in the data; else, and where
-    `above` says so, above. The figure grows by what labels of several lines need. Without labels there is
-    no legend. Labels stand as they are drawn, those in `order` after the others and in that order.
+    Args:
+        figure: of the axes.
+        axes: panels; without any label there is no legend.
+        title: of the legend.
+        place: "right" of all panels, "above" them, or "above left" and "above right" for two legends.
+        order: labels that stand after the others, and in this order.
     """
     entries = {}
     for ax in axes:
@@ -109,60 +125,80 @@ def add_legend(
         entries |= dict(zip(labels, handles, strict=True))
     if not entries:
         return
-    first = [label for label in entries if label not in order]
-    entries = {label: entries[label] for label in [*first, *filter(entries.get, order)]}
-    if len(axes) == 1 and not above:
-        entries, place = dict(reversed(entries.items())), {"loc": "outside right upper"}
-        needed = 0.8 + LINE_INCHES * sum(map(lines_of, entries))
-        figure.set_figheight(max(figure.get_figheight(), needed))
+    labels = sorted(entries, key=lambda label: order.index(label) + 1 if label in order else 0)
+    heights = [label.count("\n") + 1 for label in labels]
+    if place == "right":
+        where = {"loc": "outside right upper"}
+        figure.set_figheight(max(figure.get_figheight(), 0.8 + LINE_INCHES * sum(heights)))
     else:
-        longest = 0.7 + 0.048 * max(len(line) for label in entries for line in label.split("\n"))  # inches
-        rows = -(-len(entries) // max(min(int(6.8 / longest), 5), 1))
-        place = {"loc": "outside upper center", "ncols": -(-len(entries) // rows)}
-        added = rows * (max(map(lines_of, entries)) - 1)
-        figure.set_figheight(figure.get_figheight() + LINE_INCHES * added)
-    figure.legend(entries.values(), entries.keys(), title=title, alignment="left", **place)
-
-
-def add_legend_below(ax: Axes) -> None:
-    """Put a panel's legend into the panel, below the data, where room is made for it."""
-    handles, labels = ax.get_legend_handles_labels()
-    panel = ax.get_figure().get_figheight() * ax.get_position().height  # inches
-    share = min(0.6, LINE_INCHES * (2 + sum(map(lines_of, labels))) / panel)
-    low, high = ax.get_ylim()
-    ax.set_ylim(low - (high - low) * share / (1 - share), high)
-    ax.legend(handles, labels, loc="lower left")
-
-
-def lines_of(label: str) -> int:
-    """Number of lines on which a label is drawn."""
-    return label.count("\n") + 1
-
-
-def seeds_note(points: DataFrame) -> str:
-    """Say what the bars are, over how many seeds, and how many diverged runs they leave out.
-
-    Args:
-        points: a row per point, with `n` and `diverged`.
-    """
-    drawn = points.loc[points["n"] > 0, "n"]
-    fewest, most, diverged = drawn.min(), drawn.max(), points["diverged"].sum()
-    if drawn.empty:
-        note = "Every run diverged"
-    elif most == 1:
-        note = "One seed: no error bars"
-    else:
-        n = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
-        note = f"Mean ± sample standard deviation, {n} seeds"
-    if diverged:
-        note += f"; ×: left out, {diverged} diverged run{'s' if diverged > 1 else ''}"
-    return note
+        longest = 0.7 + 0.048 * max(len(line) for label in labels for line in label.split("\n"))  # inches
+        width = {"above": 6.8, "above left": 1.6, "above right": 5.2}[place]
+        rows = -(-len(labels) // max(min(int(width / longest), 5), 1))
+        side = place.removeprefix("above").strip() or "center"
+        where = {"loc": f"outside upper {side}", "ncols": -(-len(labels) // rows)}
+        added = LINE_INCHES * max(rows * max(heights) - 2, 0)
+        figure.set_figheight(figure.get_figheight() + added)
+    figure.legend([entries[label] for label in labels], labels, title=title, alignment="left", **where)
 
 
 def add_note(figure: Figure, note: str) -> None:
     """Put a sentence below a figure, under what stands there."""
-    lines = [*filter(None, [figure.get_supxlabel()]), fill(note, 130)]
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", **SMALL_PRINT)
+    lines = [*filter(None, [figure.get_supxlabel()]), fill(note, int(18 * figure.get_figwidth()))]
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6.5, color="0.3")
+
+
+def spread_note(n: Series, spread: str = "Mean ± sample standard deviation") -> str:
+    """Say what is drawn over how many seeds.
+
+    Args:
+        n: seeds of each point; 0 where every run diverged.
+        spread: what is drawn of several seeds.
+    """
+    drawn = n[n > 0]
+    if drawn.empty:
+        return "Every run diverged"
+    if drawn.max() == 1:
+        return "One seed: no standard deviation"
+    fewest = f"{drawn.min()} to " if drawn.min() < drawn.max() else ""
+    return f"{spread}, n = {fewest}{drawn.max()} seeds"
+
+
+def seeds_note(points: DataFrame) -> str:
+    """Say what is drawn over how many seeds, how many diverged runs that leaves out, and how many are dead.
+
+    Args:
+        points: a row per point, as from `over_seeds`.
+    """
+    note = spread_note(points["n"])
+    diverged, dead = (int(points[name].sum()) for name in LOST)
+    if diverged:
+        note += f"; ×: {counted(diverged, 'diverged run')}, left out"
+    if dead:
+        note += f"; +: {counted(dead, 'dead run')}, in the mean (half of the final features or more are zero)"
+    return note
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: "1 round", "6 rounds"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def mark_lost(ax: Axes, points: DataFrame, places: Series, color: object, along: str = "x") -> None:
+    """Mark at the edge of a panel which points lack diverged runs (×), and which hold dead ones (+).
+
+    Args:
+        ax: panel to draw into.
+        points: a row per point, as from `over_seeds`.
+        places: of the points on the axis `along`, likewise.
+        color: of the marks.
+        along: "x" for marks at the foot, "y" for marks on the left.
+    """
+    for column, marker in LOST.items():
+        at = places[points[column] > 0]
+        edge = np.full(len(at), 0.025)
+        x, y = (at, edge) if along == "x" else (edge, at)
+        transform = ax.get_xaxis_transform() if along == "x" else ax.get_yaxis_transform()
+        ax.plot(x, y, marker, color=color, markersize=4, transform=transform)
 
 
 def iteration_axis(ax: Axes, last: float) -> None:
@@ -177,33 +213,29 @@ def iteration_axis(ax: Axes, last: float) -> None:
     ax.set_xlabel("Iteration")
 
 
-def curve_with_band(ax: Axes, curve: DataFrame, scale: float = 1, label: str | None = None, **look) -> None:
+def curve_with_band(ax: Axes, curve: DataFrame, scale: float = 1, x: str = "iteration", **look) -> None:
     """Draw the mean over seeds against the iteration, with a band of ± one sample standard deviation.
 
     Args:
         ax: panel to draw into.
-        curve: `iteration`, `mean`, `std`.
+        curve: `mean`, `std`, and the column `x`.
         scale: factor from the table's unit to that of the axis.
-        label: in a legend.
+        x: the column to draw against.
         look: of the line; the band takes its colour.
     """
     mean, std = scale * curve["mean"], scale * curve["std"].fillna(0)
-    line_with_band(ax, curve["iteration"], mean, (mean - std, mean + std), label=label, **look)
+    line_with_band(ax, curve[x], mean, (mean - std, mean + std), **look)
 
 
-def line_with_band(
-    ax: Axes, x: Series, y: Series, band: tuple[Series, Series], alpha: float = 0.22, **look
-) -> None:
+def line_with_band(ax: Axes, x: Series, y: Series, band: tuple[Series, Series], **look) -> None:
     """Draw a line, and in its colour a band from one curve to another; `look` is that of the line."""
-    (line,) = ax.plot(x, y, **{"linewidth": 1.1} | look)
-    ax.fill_between(x, *band, color=line.get_color(), alpha=alpha, linewidth=0)
+    (line,) = ax.plot(x, y, **{"linewidth": 1.1, "markersize": 3} | look)
+    ax.fill_between(x, *band, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
-def leaves_foot(ax: Axes) -> bool:
-    """Whether a line or a band goes on below the panel, as those of zero or less do on a logarithmic axis."""
-    heights = [np.asarray(line.get_ydata(), float) for line in ax.lines]
-    heights += [path.vertices[:, 1] for band in ax.collections for path in band.get_paths()]
-    return any((values < ax.get_ylim()[0]).any() for values in heights)
+def network_of(table: DataFrame) -> str:
+    """Name the network of a table, for the title of a figure."""
+    return f"{table['model'].iloc[0]}, {table['dataset'].iloc[0]}"
 
 
 def plain(percent: float) -> str:

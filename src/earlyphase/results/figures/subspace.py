@@ -8,30 +8,26 @@ from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import (
-    SMALL_PRINT,
+    DARK,
     Tables,
+    add_legend,
+    add_note,
     curve_styles,
     curve_with_band,
     house_style,
     iteration_axis,
-    leaves_foot,
+    network_of,
     new_axes,
-    seeds_note,
+    spread_note,
 )
-from earlyphase.results.summaries import curve_over_seeds
+from earlyphase.results.summaries import over_seeds
 
-SHARES = {
-    "gradient_share": "gradient, sample",
+GRADIENT, RANDOM = "gradient_share", "random_share"
+SHARES = {  # column -> label; what is not drawn, as it would lie on the axis, is said below the figure
+    GRADIENT: "gradient, sample",
     "minibatch_share": "gradient, mini-batch of SGD",
     "displacement_share": "displacement from start",
-    "random_share": "gradient, in a random subspace",
 }
-LEAVES = (
-    "Bands and lines that end at the foot of a or b go on below it; what is zero or less has no place on a "
-    "logarithmic axis"
-)
-GRADIENT = "gradient_share"
-LINE = 0.078  # height of a line of the first panel's legend, as a share of the panel's
 COLUMNS = ["panel", "statistics", "curve", "iteration", "mean", "std", "n", "diverged"]
 
 
@@ -52,161 +48,117 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
 
     Source: Gur-Ari, Roberts & Dyer 2018.
     """
-    chosen = tables["curvature"].iloc[0]
     kind, *others = dict.fromkeys(tables["curvature"]["statistics"])
     lost = sorted(tables["curvature"].query("diverged == 1")["seed"].unique())
-    curvature, pairs = (
-        tables[name][~tables[name]["seed"].isin(lost)].sort_values("seed").reset_index(drop=True)
-        for name in ("curvature", "pairs")
-    )
-    shown = curvature[curvature["statistics"] == kind]
-    pairs = pairs[pairs["statistics"] == kind]
+    curvature, pairs = (tables[name][~tables[name]["seed"].isin(lost)] for name in ("curvature", "pairs"))
+    own, pairs = (table[table["statistics"] == kind] for table in (curvature, pairs))
+    random = over_seeds(own, ["iteration"], RANDOM)
+    last = curvature["iteration"].max()
     with house_style():
-        figure, axes = new_axes(4, height=2.6)
-        parts = [draw_shares(axes[0], curvature, kind, others), draw_eigenvalues(axes[1], shown)]
-        parts += [draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
+        drawn, axes = new_axes(4, height=2.6)
+        parts = [draw_shares(axes[0], curvature, [kind, *others]), random.assign(panel="share", curve=RANDOM)]
+        parts += [draw_eigenvalues(axes[1], own), draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
+        for ax in (axes[0], axes[1], axes[3]):
+            iteration_axis(ax, last)
         by = "no batch norm" if kind == "none" else f"batch norm by {kind} statistics"
-        figure.suptitle(f"{chosen['model']}, {chosen['dataset']}; {by}", x=0.01, ha="left", fontsize=8)
+        add_legend(drawn, axes[:1], f"{network_of(tables['curvature'])}; {by}. Panel a:")
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
         points["statistics"] = points["statistics"].fillna(kind)
-        note = seeds_note(points.assign(diverged=0)).replace("bars", "bands")
-        note += f"; {chosen['sample']:,} training images, {by}, "
-        note += describe(curvature["residual"].max(), lost, others)
-        if leaves_foot(axes[0]) or leaves_foot(axes[1]):
-            note += f"\n{LEAVES}"
-        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points[COLUMNS]
+        add_note(drawn, f"{spread_note(points['n'])}; dots in b: the largest eigenvalue of each seed")
+        sample, chance = tables["curvature"]["sample"].iloc[0], own["chance"].mean()
+        add_note(
+            drawn,
+            f"{sample:,} training images; relative residuals of eigenvectors are at most "
+            f"{curvature['residual'].max():.1g}. A random subspace of as many dimensions holds "
+            f"{random['mean'].mean():.2g} of the gradient, and overlaps by {pairs['chance'].mean():.2g}; "
+            f"by chance it would hold {chance:.2g}.",
+        )
+        if lost:
+            add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
+    return drawn, points[COLUMNS]
 
 
-def describe(residual: float, lost: list[int], others: list[str]) -> str:
-    """Say how well eigenvectors are known, which seeds are left out and which statistics are in a besides."""
-    note = f"relative residuals up to {residual:.1g}"
-    if lost:
-        note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
-    if others:
-        note += f"\nIn a besides: the gradient and the subspace by {' and by '.join(others)} statistics"
-    return note
-
-
-def draw_shares(ax: Axes, curvature: DataFrame, kind: str, others: list[str]) -> DataFrame:
-    """Draw each share against the iteration, with chance as a line.
+def draw_shares(ax: Axes, curvature: DataFrame, kinds: list[str]) -> DataFrame:
+    """Draw each share against the iteration; return the points.
 
     Args:
         ax: panel to draw into.
         curvature: rows of all kinds of statistics.
-        kind: of statistics; all shares under it are drawn.
-        others: kinds under which the share of the sample's gradient is drawn besides.
+        kinds: of statistics; all shares under the first are drawn, and of each other that of the gradient.
     """
     ax.set_title("a  Share of squared length in the top subspace", loc="left")
+    curves = [(kinds[0], column, label) for column, label in SHARES.items()]
+    if len(kinds) > 1:
+        curves[:1] = [(kind, GRADIENT, f"gradient, {kind} statistics") for kind in kinds]
+    styles = curve_styles([label for *_, label in curves])
     parts = []
-    curves = [(kind, column, label) for column, label in SHARES.items()]
-    if others:
-        curves[:1] = [(each, GRADIENT, f"gradient, {each} statistics") for each in (kind, *others)]
-    for (statistics, column, label), look in zip(curves, looks(len(others)), strict=True):
-        rows = curvature[curvature["statistics"] == statistics]
-        curve = curve_over_seeds(rows, column).dropna(subset="mean")
-        curve_with_band(ax, curve, label=label, **{"markersize": 3} | look)
-        parts.append(curve.assign(panel="share", curve=column, statistics=statistics))
-    ax.axhline(curvature["chance"].mean(), color="0.4", linewidth=0.8, linestyle=":", label="chance, k / d")
-    ax.set_yscale("log", nonpositive="clip")
-    entries = len(ax.get_legend_handles_labels()[1])
-    ax.set_ylim(bottom_with_room(curvature["chance"].mean() / 3, 1.5, LINE * entries), 1.5)
+    for kind, column, label in curves:
+        curve = over_seeds(curvature[curvature["statistics"] == kind], ["iteration"], column)
+        curve = curve.dropna(subset="mean")
+        curve_with_band(ax, curve, label=label, **styles[label])
+        parts.append(curve.assign(panel="share", curve=column, statistics=kind))
+    ax.set_ylim(0, 1)
     ax.set_ylabel("Share, in [0, 1]")
-    ax.legend(loc="lower right", handlelength=3)
-    iteration_axis(ax, curvature["iteration"].max())
     return concat(parts)
 
 
-def bottom_with_room(lowest: float, top: float, room: float) -> float:
-    """Where a logarithmic axis begins that ends at `top` and leaves the share `room` below `lowest`."""
-    return float(top * (lowest / top) ** (1 / (1 - room)))
-
-
-def looks(others: int) -> list[dict]:
-    """Line style of each curve of a: after the first, in red, the gradient under other statistics."""
-    shades = colormaps["Reds"](np.linspace(0.8, 0.5, max(others, 1)))
-    first, *rest = curve_styles(list(SHARES)).values()
-    red = [{"color": shades[at], "marker": "x*"[at % 2], "markersize": 4} for at in range(others)]
-    return [first, *red, *rest]
-
-
 def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:
-    """Draw the mean of each eigenvalue over seeds, and the spread of the largest."""
+    """Draw the mean of each eigenvalue over seeds, and the largest of each seed; return the points."""
     names = [name for name in curvature if name.startswith("eigenvalue_")]
     shades = colormaps["viridis"](np.linspace(0, 0.8, len(names)))
     ax.set_title(f"b  The {len(names)} largest eigenvalues of the Hessian", loc="left")
     parts = []
-    for number, (name, shade) in enumerate(zip(names, shades, strict=True)):
-        curve = curve_over_seeds(curvature, name)
-        if number == 0:
-            curve_with_band(ax, curve, color=shade, marker="o", markersize=3, label="largest")
-        else:
-            label = f"number {len(names)}" if number == len(names) - 1 else None
-            ax.plot(curve["iteration"], curve["mean"], color=shade, linewidth=0.7, label=label)
+    for name, shade in zip(names, shades, strict=True):
+        curve = over_seeds(curvature, ["iteration"], name)
+        ax.plot(curve["iteration"], curve["mean"], color=shade, linewidth=0.7)
         parts.append(curve.assign(panel="eigenvalue", curve=name))
-    points = concat(parts)
-    ax.set_yscale("log", nonpositive="clip")  # what is zero or less is far below the foot
-    # A band that ends just above zero leaves the panel too: it would press all else flat.
-    lowest = points["mean"].where(points["mean"] > 0).min()
-    ax.set_ylim(bottom=max(ax.get_ylim()[0], lowest / 10))
+    largest = curvature.sort_values(["seed", "iteration"])
+    ax.plot(largest["iteration"], largest[names[0]], ".", color=DARK, markersize=3, alpha=0.5)
+    ax.set_yscale("log")  # which has no place for what is zero or less
     ax.set_ylabel("Eigenvalue (nats)")
-    ax.legend(loc="best", handlelength=2)
-    iteration_axis(ax, curvature["iteration"].max())
-    return points
+    return concat(parts)
 
 
 def draw_matrix(ax: Axes, pairs: DataFrame) -> DataFrame:
-    """Draw the mean overlap between every two times, with its number."""
+    """Draw the mean overlap between every two times, with its number; return the points."""
     ax.set_title("c  Overlap of the subspaces of two times", loc="left")
-    summary = pairs.groupby(["earlier", "later"])["overlap"].agg(mean="mean", std="std", n="count")
-    times = sorted({*pairs["earlier"], *pairs["later"]})
-    matrix = summary["mean"].unstack().reindex(index=times[:-1], columns=times[1:])
+    points = over_seeds(pairs, ["earlier", "later"], "overlap")
+    times = sorted({*points["earlier"], *points["later"]})
+    matrix = points.pivot(index="earlier", columns="later", values="mean").reindex(
+        times[:-1], columns=times[1:]
+    )
     ax.imshow(matrix, cmap="viridis", vmin=0, vmax=1, aspect="auto")
-    for (row, earlier), (column, later) in (
-        (one, other) for one in enumerate(times[:-1]) for other in enumerate(times[1:]) if other[1] > one[1]
-    ):
-        value = matrix.loc[earlier, later]
-        text = "?" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-        ax.text(
-            column,
-            row,
-            text,
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            color="black" if value > 0.6 else "white",
-        )
+    for _, point in points.iterrows():
+        text = "?" if np.isnan(point["mean"]) else f"{point['mean']:.2f}".removeprefix("0")
+        place = times.index(point["later"]) - 1, times.index(point["earlier"])
+        ax.text(*place, text, ha="center", va="center", fontsize=6.5,
+                color="black" if point["mean"] > 0.6 else "white")  # fmt: skip
     ax.set_xticks(range(len(times) - 1), [f"{time:,}" for time in times[1:]])
     ax.set_yticks(range(len(times) - 1), [f"{time:,}" for time in times[:-1]])
     ax.set_xlabel("Later iteration")
     ax.set_ylabel("Earlier iteration")
     ax.grid(visible=False)
-    return (
-        summary.reset_index()
-        .rename(columns={"later": "iteration"})
-        .assign(panel="overlap", curve=lambda table: table["earlier"].map("from {}".format))
-    )
+    curves = points["earlier"].map("from {}".format)
+    return points.rename(columns={"later": "iteration"}).assign(panel="overlap", curve=curves)
 
 
 def draw_ends(ax: Axes, pairs: DataFrame) -> DataFrame:
-    """Draw the overlap of each time with the first, with the last and with the next one."""
+    """Draw the overlap of each time with the first, the last and the next one; return the points."""
     ax.set_title("d  Overlap with the subspace of another time", loc="left")
     first, last = pairs["earlier"].min(), pairs["later"].max()
-    following = pairs.loc[pairs.groupby(["seed", "earlier"])["later"].idxmin()]
+    following = pairs["later"] == pairs.groupby(["seed", "earlier"])["later"].transform("min")
     curves = {
-        f"with iteration {first:,}": pairs[pairs["earlier"] == first].assign(iteration=lambda t: t["later"]),
-        f"with iteration {last:,}": pairs[pairs["later"] == last].assign(iteration=lambda t: t["earlier"]),
-        "with the next": following.assign(iteration=lambda t: t["earlier"]),
+        f"with iteration {first:,}": (pairs["earlier"] == first, "later"),
+        f"with iteration {last:,}": (pairs["later"] == last, "earlier"),
+        "with the next": (following, "earlier"),
     }
+    styles = curve_styles(curves)
     parts = []
-    for (label, table), look in zip(curves.items(), curve_styles(list(curves)).values(), strict=True):
-        curve = curve_over_seeds(table, "overlap")
-        curve_with_band(ax, curve, label=label, markersize=3, **look)
+    for label, (chosen, time) in curves.items():
+        curve = over_seeds(pairs[chosen], [time], "overlap").rename(columns={time: "iteration"})
+        curve_with_band(ax, curve, label=label, **styles[label])
         parts.append(curve.assign(panel="overlap", curve=label))
-    chance = pairs["chance"].mean()
-    ax.axhline(chance, color="0.4", linewidth=0.8, linestyle=":", label=f"chance, {chance:.1g}")
     ax.set_ylim(0, 1)
     ax.set_ylabel("Overlap, in [0, 1]")
-    ax.legend(loc="upper left", handlelength=3)
-    iteration_axis(ax, last)
+    ax.legend(loc="best", handlelength=3)
     return concat(parts)

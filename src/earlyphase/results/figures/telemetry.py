@@ -8,18 +8,21 @@ from pandas import DataFrame, concat
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import (
+    DARK,
     DASHES,
-    SMALL_PRINT,
+    LIGHT,
     Tables,
+    add_note,
     curve_with_band,
     house_style,
     iteration_axis,
+    network_of,
     new_axes,
-    seeds_note,
+    spread_note,
 )
-from earlyphase.results.summaries import curve_over_seeds
+from earlyphase.results.summaries import over_seeds
 
-DARK, LIGHT = "#33135e", "#1f8f84"  # apart in grey, too
+COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
 PANELS = (  # title, label of y, factor to its unit, table, column -> label of its curve
     ("a  Test accuracy", "Accuracy (%)", 100, "evaluations", {"accuracy": None}),
     ("b  Test loss", "Loss (nats per example)", 1, "evaluations", {"loss": None}),
@@ -65,18 +68,16 @@ def telemetry(tables: Tables, *, layer: str = "all") -> tuple[Figure, DataFrame]
     chosen = {"telemetry": state[state["layer"] == layer]}
     chosen |= {name: tables[name] for name in ("evaluations", "traces")}
     with house_style():
-        figure, axes = new_axes(len(PANELS), columns=4, height=1.75)
+        drawn, axes = new_axes(len(PANELS), columns=4, height=1.75)
         points = draw_panels(axes, chosen, lost)
         for ax in axes:
             iteration_axis(ax, state["iteration"].max())
-        network = state.iloc[0]
         what = "all layers" if layer == "all" else layer
-        figure.suptitle(f"{network['model']}, {network['dataset']}: {what}", x=0.01, ha="left", fontsize=8)
-        note = seeds_note(points[points["panel"] != "traces"].assign(diverged=0)).replace("bars", "bands")
+        drawn.suptitle(f"{network_of(state)}: {what}", x=0.01, ha="left", fontsize=8)
+        add_note(drawn, spread_note(points.loc[points["panel"] != "traces", "n"]))
         if lost:
-            note += f"; dotted, ending in ×: diverged, in no mean (seeds {', '.join(map(str, lost))})"
-        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
-    return figure, points
+            add_note(drawn, f"Dotted, ending in ×: diverged, in no mean (seeds {', '.join(map(str, lost))})")
+    return drawn, points
 
 
 def draw_panels(axes: list[Axes], tables: Tables, lost: list[int]) -> DataFrame:
@@ -96,7 +97,7 @@ def draw_panels(axes: list[Axes], tables: Tables, lost: list[int]) -> DataFrame:
 
 
 def diverged_seeds(state: DataFrame, evaluations: DataFrame) -> list[int]:
-    """Seeds whose weights, or whose loss on the test set, are not finite at some time or at the end."""
+    """Return seeds whose weights, or whose loss on the test set, are not finite at some time."""
     bad = state[~np.isfinite(state[["mean_magnitude", "distance_final"]]).all(axis=1)]
     lost = evaluations[~np.isfinite(evaluations["loss"])]
     return sorted({*bad["seed"], *lost["seed"]})
@@ -104,15 +105,13 @@ def diverged_seeds(state: DataFrame, evaluations: DataFrame) -> list[int]:
 
 def draw_measure(ax: Axes, table: DataFrame, column: str, lost: list[int], scale: float, **look) -> DataFrame:
     """Draw the mean of a column with its band, and each diverged seed alone; return the points."""
-    curve = curve_over_seeds(table[~table["seed"].isin(lost)], column)
+    curve = over_seeds(table[~table["seed"].isin(lost)], ["iteration"], column)
     curve_with_band(ax, curve, scale, **look)
     for seed in lost:
         alone = table[(table["seed"] == seed) & np.isfinite(table[column])].sort_values("iteration")
         ax.plot(alone["iteration"], scale * alone[column], color="0.4", linestyle=":", linewidth=0.8)
         ax.plot(alone["iteration"][-1:], scale * alone[column][-1:], "x", color="0.2", markersize=4)
-    return curve.assign(panel=column, curve=column, diverged=len(lost))[
-        ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
-    ]
+    return curve.assign(panel=column, curve=column, diverged=len(lost))[COLUMNS]
 
 
 def draw_traces(ax: Axes, table: DataFrame, lost: list[int]) -> DataFrame:
@@ -122,10 +121,8 @@ def draw_traces(ax: Axes, table: DataFrame, lost: list[int]) -> DataFrame:
     ax.set_title(f"e  Ten weights (seed {usable[0]})", loc="left")
     parts = []
     for number, ((layer, position), trace) in enumerate(chosen.groupby(["layer", "position"], sort=False)):
-        shade = str(0.65 * (number % 5) / 4)
-        ax.plot(
-            trace["iteration"], trace["weight"], color=shade, linestyle=DASHES[number // 5], linewidth=0.7
-        )
+        look = {"color": str(0.65 * (number % 5) / 4), "linestyle": DASHES[number // 5], "linewidth": 0.7}
+        ax.plot(trace["iteration"], trace["weight"], **look)
         points = trace[["iteration", "weight"]].rename(columns={"weight": "mean"})
         parts.append(points.assign(panel="traces", curve=f"{layer}[{position}]", std=np.nan, n=1, diverged=0))
-    return concat(parts)[["panel", "curve", "iteration", "mean", "std", "n", "diverged"]]
+    return concat(parts)[COLUMNS]

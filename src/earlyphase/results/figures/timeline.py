@@ -5,28 +5,27 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import (
-    SMALL_PRINT,
+    DARK,
     Tables,
+    add_note,
     curve_with_band,
     house_style,
     iteration_axis,
+    network_of,
 )
-from earlyphase.results.figures.telemetry import DARK, diverged_seeds
-from earlyphase.results.summaries import curve_over_seeds
-from earlyphase.results.timeline import before_decay, known_to_the_grid, label_of, when
+from earlyphase.results.figures.telemetry import diverged_seeds
+from earlyphase.results.summaries import over_seeds
+from earlyphase.results.timeline import before_decay, known_to_the_grid, label_of
 from earlyphase.results.timeline import timeline as timeline_of
 
 TOGETHER = (
-    ("curvature", "pairs"),
-    ("imp", "dense"),
-    ("pretrained_dense", "pretrained_imp"),
-    ("deficits",),
-    ("stability",),
-)  # tables of no use without each other
+    ("telemetry",), ("curvature", "pairs"), ("imp", "dense"), ("pretrained_dense", "pretrained_imp"),
+    ("deficits",), ("stability",),
+)  # fmt: skip  # tables of no use without each other
 NARROW = 30  # iterations; left of there is no room for a text
 PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
 
@@ -58,47 +57,36 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     Source: Frankle, Schwab & Morcos 2020, Figure 2, whose boxes were drawn by hand.
     """
     lost = diverged_seeds(tables["telemetry"], tables["evaluations"])
-    sound = {name: tables[name][~tables[name]["seed"].isin(lost)] for name in measured(tables)}
+    usable = [name for group in TOGETHER if all(name in tables for name in group) for name in group]
+    sound = {name: tables[name][~tables[name]["seed"].isin(lost)] for name in usable}
     events = timeline_of(sound).assign(diverged=len(lost))
     window = before_decay(sound["telemetry"])
     last = max(window["iteration"].max(), events["high"].max())
     with house_style():
-        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.1, 1))
-        curve_with_band(above, curve_over_seeds(window, "gradient_norm"), color=DARK)
+        drawn = Figure(figsize=(7.0, 4.0), layout="constrained")
+        above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(1.1, 1))
+        curve_with_band(above, over_seeds(window, ["iteration"], "gradient_norm"), color=DARK)
         above.set_ylabel("Gradient, L2 norm")
         for ax in (above, below):
             iteration_axis(ax, last)
         draw_phases([above, below], events, last)
         draw_events(below, events)
         above.set_xlabel("")
-        network = tables["telemetry"].iloc[0]
-        above.set_title(f"{network['model']}, {network['dataset']}", loc="left")
-        note = describe(events, window["seed"].nunique(), lost)
-        figure.supxlabel(note, x=0.01, ha="left", **SMALL_PRINT)
-    return figure, events
-
-
-def measured(tables: Tables) -> list[str]:
-    """Names of the tables that events are found in: of two that need each other, both or none."""
-    pairs = [pair for pair in TOGETHER if all(name in tables for name in pair)]
-    return ["telemetry", *(name for pair in pairs for name in pair)]
-
-
-def describe(events: DataFrame, seeds: int, lost: list[int]) -> str:
-    """Say what dots, bars and shading are, and which seeds are left out."""
-    note = f"Dots and line: means over {seeds} seeds; bars and band: ± sample standard deviation"
-    note = note if seeds > 1 else "One seed: no error bars"
-    if (events["mean"] - events["std"] < 0).any():
-        note += "; bars without an end on the left go on below 0"
-    if known_to_the_grid(events).any():
-        note += (
-            "\nBroad line: from the last measured time before, in any seed, to the first in all; no error bar"
+        above.set_title(network_of(tables["telemetry"]), loc="left")
+        seeds = window["seed"].nunique()
+        spread = "dots and line are means, bars and band ± sample standard deviation"
+        add_note(drawn, f"{seeds} seeds: {spread}" if seeds > 1 else "One seed: no standard deviation")
+        if (events["mean"] - events["std"] < 0).any():
+            add_note(drawn, "A bar without an end on the left goes on below 0")
+        if known_to_the_grid(events).any():
+            grid = "from the last measured time before an event to the first after it, over all seeds"
+            add_note(drawn, f"Broad lines reach {grid}; nothing is known between")
+        add_note(
+            drawn, "The shading changes where most seeds agree: after the burst, the plateau, the slowing"
         )
-    note += "\nShading changes at the end of the burst, the plateau and the slowing, where most seeds agree"
-    if lost:
-        note += f"; left out, diverged: seeds {', '.join(map(str, lost))}"
-    return note
+        if lost:
+            add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
+    return drawn, events
 
 
 def draw_phases(axes: list[Axes], events: DataFrame, last: float) -> None:
@@ -115,34 +103,30 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
 
     An event that is known to the measuring grid only is a line between its times.
     """
-    places = range(len(events))
-    ax.set_yticks(places, list(map(label_of, events["event"])))
-    ax.invert_yaxis()
-    for place, (_, event) in zip(places, events.iterrows(), strict=True):
-        seeds = event["n"] + event["not_found"]
+    ax.set_yticks(range(len(events)), list(map(label_of, events["event"])))
+    for place, (_, event) in enumerate(events.iterrows()):
         if not event["n"]:
-            ax.text(
-                0.02,
-                place,
-                "not found in any seed",
-                va="center",
-                fontsize=7,
-                transform=ax.get_yaxis_transform(),
-            )
+            ax.text(0.02, place, "not found", va="center", fontsize=7, transform=ax.get_yaxis_transform())
             continue
         if known_to_the_grid(event):
             ends = event["low"], event["high"]
             ax.plot(ends, [place, place], color=DARK, linewidth=4, solid_capstyle="butt")
         else:
-            spread = event["std"] if np.isfinite(event["std"]) else 0
+            spread = np.nan_to_num(event["std"])
             ends = event["mean"] - spread, event["mean"] + spread
             look = {"fmt": "o", "color": DARK, "markersize": 4, "elinewidth": 0.9, "capsize": 2}
             ax.errorbar(event["mean"], place, xerr=spread, **look)
-        text = when(event)
-        text += f"  ({event['n']} of {seeds} seeds)" if event["not_found"] else ""
-        annotate_bar(ax, text, ends, place)
+        missing = f"  ({event['n']} of {event['n'] + event['not_found']} seeds)" if event["not_found"] else ""
+        annotate_bar(ax, when(event) + missing, ends, place)
     ax.set_ylim(len(events) - 0.5, -0.5)
     ax.grid(visible=False)
+
+
+def when(event: Series) -> str:
+    """Write the iteration of an event that was found, or the measured times that it lies between."""
+    if known_to_the_grid(event):
+        return f"between {event['low']:,.0f} and {event['high']:,.0f}"
+    return f"{event['mean']:,.0f}" + ("" if np.isnan(event["std"]) else f" ± {event['std']:,.0f}")
 
 
 def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int) -> None:

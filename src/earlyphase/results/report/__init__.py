@@ -1,1 +1,1 @@
-"""Tables, figures and claims to one HTML page, and two studies to a page that compares them."""
+"""Tables, figures, claims and run records to one HTML page."""

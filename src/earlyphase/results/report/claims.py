@@ -1,29 +1,20 @@
 """Verdicts and contrasts to the rows of a table that people read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from io import BytesIO
 
 from pandas import DataFrame, read_csv
 
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims.catalogue import packaged
-from earlyphase.results.claims.judging import (
-    INCONCLUSIVE,
-    NOT_REPRODUCED,
-    NOT_RUN,
-    REPRODUCED,
-)
+from earlyphase.results.claims.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
 from earlyphase.results.summaries import NETWORK
 from earlyphase.runtime.storage import read_bytes
-from earlyphase.sentences import parts_of
 
-LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open", NOT_RUN: "none"}  # class of a verdict
-ORDER = list(LOOKS)  # in which verdicts are sorted
-VERDICTS = ("id", "reading", *NETWORK, "statement", "paper", "ours", "error", "n", "test", "verdict")
-BESIDES = ("same_test_as", "source", "cited")  # which older tables may lack
+LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open"}  # class of a verdict, in their order
+OTHER = "none"  # that of a verdict that says why there is none
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
-
-BOUNDS = ("low", "high", "target_low", "target_high", "p_inside", "p_outside")  # may be missing
+CELLS = ("statement", "paper", "ours", "error", "n", "verdict")  # further columns with a place in the table
+LONG = 60  # rows of a table up to which the page has all of them
 
 
 def read_verdicts(path: str) -> DataFrame:
@@ -32,86 +23,72 @@ def read_verdicts(path: str) -> DataFrame:
     Raises:
         InvalidInput: it is missing, or a column is.
     """
-    table = read_csv(BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
-    if missing := [name for name in VERDICTS if name not in table]:
+    table = read_text(path)
+    if missing := [name for name in (*BEHIND, *CELLS) if name not in table]:
         raise InvalidInput(f"{path} is no table of claims: it has no column {', '.join(missing)}")
-    return table.assign(**{name: "" for name in BESIDES if name not in table})
+    return table
 
 
-def read_contrasts(path: str) -> DataFrame:
-    """Read the table of the contrasts behind the verdicts; a number that is not there is NaN."""
-    return read_csv(
-        BytesIO(read_bytes(path)),
-        dtype=dict.fromkeys((*BEHIND, "contrast", "ours", "error"), str),
-        keep_default_na=False,
-        na_values={name: [""] for name in BOUNDS},
-    )
+def read_text(path: str) -> DataFrame:
+    """Read a table of any kind, every value as text."""
+    return read_csv(BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
 
 
 def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:
-    """Rows of the table of claims, each with the contrasts that it rests on.
-
-    Returns:
-        The columns of `verdicts`, of text; `number`, its place; `look`, the class of its verdict; `rank`, by
-        which verdicts are sorted; `contrasts`, rows of the table of contrasts.
-    """
-    behind: dict[tuple, list[dict]] = {}
-    for row in contrasts.to_dict("records"):
-        behind.setdefault(tuple(str(row[name]) for name in BEHIND), []).append(row)
-    return [
-        row
-        | {
-            "number": number,
-            "look": look_of(row["verdict"]),
-            "rank": rank_of(row["verdict"]),
-            "contrasts": behind.get(tuple(row[name] for name in BEHIND), []),
-        }
-        for number, row in enumerate(verdicts.to_dict("records"))
-    ]
-
-
-def look_of(verdict: str) -> str:
-    """Class of a verdict in the page's style."""
-    return LOOKS.get(verdict, "other")
-
-
-def rank_of(verdict: str) -> int:
-    """Place of a verdict among the others."""
-    return ORDER.index(verdict) if verdict in ORDER else len(ORDER)
-
-
-def counts_of(rows: list[dict]) -> list[dict]:
-    """Verdicts that there are, in their order, each with the number of rows."""
-    verdicts = sorted({row["verdict"] for row in rows}, key=lambda one: (rank_of(one), one))
-    return [
-        {
-            "verdict": verdict,
-            "look": look_of(verdict),
-            "rows": sum(row["verdict"] == verdict for row in rows),
-        }
-        for verdict in verdicts
-    ]
-
-
-def names_in(own: Mapping[str, dict | None]) -> dict[str, set[str]]:
-    """Names that the measures of each claim are given: of perturbations, pretrainings, regimes, ...
+    """Return the rows of the table of claims, each with the contrasts that it rests on.
 
     Args:
-        own: claims that the study adds, replaces or, where they are None, removes.
+        verdicts: the table of claims, of text.
+        contrasts: those that they rest on, likewise.
+
+    Returns:
+        The columns of `verdicts`; `number`, the place of a row; `look`, the class of its verdict; `rank`, by
+        which verdicts are sorted; `more`, label -> text of the columns that have no place in the table;
+        `contrasts`, as from `numbers`.
     """
-    entries = packaged()["claims"] | dict(own)
+    behind = dict(iter(contrasts.groupby(list(BEHIND)))) if len(contrasts) else {}
+    rows = []
+    for number, row in enumerate(verdicts.to_dict("records")):
+        more = {
+            name.replace("_", " ").capitalize(): value
+            for name, value in row.items()
+            if value and name not in (*BEHIND, *CELLS)
+        }
+        own = behind.get(tuple(row[name] for name in BEHIND), contrasts.head(0))
+        rows.append(row | {
+            "number": number,
+            "look": LOOKS.get(row["verdict"], OTHER),
+            "rank": [*LOOKS, row["verdict"]].index(row["verdict"]),
+            "ours": " ".join(filter(None, (row["ours"], row["error"]))),
+            "more": more,
+            "contrasts": numbers(own.drop(columns=[*BEHIND])),
+        })  # fmt: skip
+    return rows
+
+
+def counts_of(rows: Iterable[dict]) -> list[dict]:
+    """List the verdicts that there are, in their order, each with its `look` and the number of its `rows`."""
+    counts: dict[str, dict] = {}
+    for row in sorted(rows, key=lambda row: (row["rank"], row["verdict"])):
+        count = counts.setdefault(row["verdict"], {"verdict": row["verdict"], "look": row["look"], "rows": 0})
+        count["rows"] += 1
+    return list(counts.values())
+
+
+def numbers(table: DataFrame) -> dict:
+    """Prepare a table of text for people: `columns`, `rows`, and how many `more` rows a long one has."""
+    short = table if len(table) <= LONG else table.head(0)
     return {
-        claim: set(
-            texts_in([part.get("measure") for scale in ("full", "short") for part in parts_of(entry, scale)])
-        )
-        for claim, entry in entries.items()
-        if entry is not None
+        "columns": [name.replace("_", " ") for name in table],
+        "rows": [list(map(cell, row)) for row in short.itertuples(index=False)],
+        "more": len(table) - len(short),
     }
 
 
-def texts_in(value: object) -> list[str]:
-    """All texts in a value as YAML has them."""
-    if isinstance(value, str):
-        return [value]
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for one in inner for text in texts_in(one)]
+def cell(text: str) -> str:
+    """Shorten the text of a number to four digits; other text stays as it is."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return f"{number:.4g}" if number % 1 else f"{number:.0f}"

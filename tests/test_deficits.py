@@ -110,7 +110,11 @@ def test_a_job_trains_to_where_its_path_says_and_follows_both_tasks():
         "dataset": "photo_digits",
         "model": "resnet8",
         "task": "supervised",
+        "seed": "0",
+        "regime": "base",
         "deficit": "blur",
+        "first": "0",
+        "end": "60",
         "stop": "380",
     }
     found = study(REMOVAL)
@@ -160,7 +164,7 @@ def test_a_regime_changes_what_it_names_throughout_and_nothing_else():
     )
     slow, base = settings(found, "slow", "blur", 0, 60, 380), settings(found, "base", "blur", 0, 60, 380)
     assert [slow.learning_rate_at(at) for at in (0, 8, 9, 379)] == pytest.approx([0.1, 0.1, 0.01, 0.01])
-    assert (slow.weight_decay_at(0), slow.momentum) == (base.weight_decay_at(0), base.momentum)
+    assert (slow.weight_decay, slow.optimizer) == (base.weight_decay, base.optimizer)
 
 
 def test_a_training_without_a_deficit_is_specified_as_the_dense_one():
@@ -211,7 +215,10 @@ def test_what_cannot_be_is_refused_at_the_start(entry, message):
             {"slow": {"milestones": [320]}},
             "regimes.slow of resnet8 on photo_digits: milestone 320 is not before",
         ),
-        ({"slow": {"schedule": "cyclic"}}, "regimes.slow.schedule is 'cyclic', but must be restarted"),
+        (
+            {"slow": {"schedule": "cyclic"}},
+            "regimes.slow.schedule is 'cyclic', but must be an entry, or restarted",
+        ),
         ({"slow": {"iterations": 10}}, "unknown key 'iterations' in regimes.slow"),
         ({"slow": {}}, "regimes.slow is {}"),
     ],

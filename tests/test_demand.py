@@ -119,15 +119,15 @@ def test_each_kind_of_statistics_is_an_eigen_solve_more(gpu):
 
 @pytest.mark.parametrize(
     ("data", "model", "measured"),
-    [("cifar10", "resnet20", 5.4), ("photo_digits", "resnet8", 0.9)],  # seconds, one core
+    [("cifar10", "resnet20", 10.3), ("photo_digits", "resnet8", 1.1)],  # seconds, one core
 )
 def test_time_asked_for_the_fisher_information_is_more_than_was_measured(data, model, measured):
-    of = study(runs=[{"dataset": data, "model": model}], fisher={"sample": 200, "draws": 1})
+    of = study(runs=[{"dataset": data, "model": model}], fisher={"sample": 200})
     asked = demand.fisher_seconds(of, data, model, gpu=False)
     assert 1.2 * measured < asked < 12 * measured
     named = {"dataset": data, "model": model}
     assert demand.minutes(of, "fisher", named, 1, gpu=False) == demand.START + 1
-    more = study(runs=[named], fisher={"sample": 400, "draws": 1})
+    more = study(runs=[named], fisher={"sample": 400})
     assert demand.fisher_seconds(more, data, model, gpu=False) == pytest.approx(2 * asked)
 
 

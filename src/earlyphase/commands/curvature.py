@@ -13,6 +13,7 @@ from earlyphase.core.curvature import (
     SampleLoss,
     fixed_sample,
     measure,
+    other_minibatches,
     parameters_of,
     training_gradient,
 )
@@ -71,11 +72,11 @@ def measured(
     job: Job, model: nn.Module, displacement: np.ndarray, sample: Batch, statistics: str
 ) -> tuple[Row, Eigenpairs]:
     """Measure the curvature of a network under one kind of batch norm's statistics."""
-    settings = job.settings
     loss = SampleLoss(model, sample, statistics=statistics)
-    batch_at = job.task.batches(job.seed, settings.batch_size, settings.augmentation_at)
+    k = job.spec["columns"]["k"]
+    minibatches = other_minibatches(job.task, len(sample[1]), job.settings, k, job.seed)
     row, pairs = measure(
-        loss, displacement, training_gradient(model, *batch_at(job.spec["columns"]["k"])),
+        loss, displacement, [training_gradient(model, *batch) for batch in minibatches],
         count=job.task.classes, seed=job.seed, tolerance=job.spec["curvature"]["tolerance"],
     )  # fmt: skip
     return {"diverged": 0} | row | spectrum(pairs), pairs

@@ -30,6 +30,5 @@ def run(args: argparse.Namespace) -> None:
         load_state(model, load_state_at(args.state, k))
         stream = generator(job.seed, "fisher sample")
         batch = sample_at(job.task, job.sample_size(chosen["sample"]), k, stream)
-        row = fisher_trace(model, batch, chosen["draws"], generator(job.seed, "fisher labels", k))
-        save_rows(args.out_row, job.described([{"iteration": k} | row]))
+        save_rows(args.out_row, job.described([{"iteration": k} | fisher_trace(model, batch)]))
         job.resume.remove()

@@ -34,6 +34,8 @@ def of_names(config: dict) -> Iterator[str]:
         yield from unknown(f"pretraining.{name}.task is", entry["task"], "tasks", config["tasks"])
     if CRITERION not in config["criteria"]:
         yield f"criteria lacks {CRITERION}, by which tickets are found"
+    elif config["criteria"][CRITERION].get("retraining", "weight_rewinding") != "weight_rewinding":
+        yield f"criteria.{CRITERION}.retraining must be weight_rewinding; other ways need own entries"
 
 
 def of_run(run: Run, config: dict) -> Iterator[str]:

@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from earlyphase.core.schedules import sampled_iterations
-from earlyphase.study.demand import images_of, known_of, mini_batches
+from earlyphase.study.demand import CLASSES, images_of, known_of, mini_batches
 from earlyphase.study.jobs import Job, inputs, jobs
 from earlyphase.study.run import Run
 from earlyphase.study.stages import STAGES, kept_iterations
@@ -162,9 +162,8 @@ def curvature_seconds(study: Study, one: Job, speed: Speed) -> float:
 
 
 def fisher_seconds(study: Study, one: Job, speed: Speed) -> float:
-    """Seconds of the ways of single images: one for the label of the data, one for each that is drawn."""
-    chosen = study.run(one.names).fisher
-    return chosen["sample"] * (1 + chosen["draws"]) * speed.single
+    """Seconds of the passes of single images: a forward pass, and a backward pass for each class."""
+    return study.run(one.names).fisher["sample"] * (1 + 2 * CLASSES) / 3 * speed.single
 
 
 def inference_seconds(study: Study, one: Job, speed: Speed) -> float:

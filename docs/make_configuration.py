@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from earlyphase.core.settings import KINDS
 from earlyphase.study.configuration import CATALOGUE, catalogue, followed, read_yaml, whole_schema
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.signatures import SECTIONS, registered
@@ -159,6 +160,8 @@ def section_of(key, schema, config, said, everywhere):
         if of_list:
             lines.append("A list of entries:\n")
         lines.append(table(rows, ["key", "may be", "default", "meaning"]))
+        for kind_of_entry in KINDS if key == "training" else ():
+            lines += [f"An entry under `{kind_of_entry}`:\n", functions_of(kind_of_entry)]
     else:
         default = f" Default: {shown(config[key])}." if key in config else ""
         lines.append(f"May be: {kind(own, definitions)}.{default}\n")

@@ -331,7 +331,7 @@ def test_rows_carry_the_validation_loss_and_training_is_the_same_without_it(rng)
         found[validation is None] = run.rows, run.progress().weights
     (plain, weights), (more, same_weights) = found[True], found[False]
     assert same(weights, same_weights)
-    names = ("iteration", "accuracy", "loss")
+    names = ("iteration", "accuracy", "loss", "dead_features")
     assert [list(row) for row in plain] == [list(names)] * 3
     assert [{name: row[name] for name in names} for row in more] == plain
     last = evaluate(model, out, nullcontext)

@@ -255,11 +255,14 @@ def test_a_random_subspace_holds_the_share_of_chance():
 
 def test_one_row_says_all(model, sample):
     loss = SampleLoss(model, sample)
-    minibatch = training_gradient(model, sample[0][:8], sample[1][:8])
+    minibatches = [
+        training_gradient(model, sample[0][part], sample[1][part]) for part in (range(8), range(8, 20))
+    ]
     displacement = np.zeros_like(loss.gradient)
-    row, pairs = measure(loss, displacement, minibatch, count=4, seed=3, tolerance=1e-3)
+    row, pairs = measure(loss, displacement, minibatches, count=4, seed=3, tolerance=1e-3)
     assert row["gradient_share"] == share_in(pairs.vectors, loss.gradient)
-    assert row["minibatch_share"] == share_in(pairs.vectors, minibatch)
+    assert row["minibatch_share"] == np.mean([share_in(pairs.vectors, gradient) for gradient in minibatches])
+    assert np.isnan(measure(loss, displacement, [], count=4, seed=3, tolerance=1e-3)[0]["minibatch_share"])
     assert np.isnan(row["displacement_share"])
     assert row["chance"] == 4 / len(loss.gradient)
     assert row["residual"] == pairs.residuals.max() < 1e-2

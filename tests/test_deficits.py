@@ -143,7 +143,7 @@ def test_a_regime_changes_what_it_names_throughout_and_nothing_else():
     )
     slow, base = settings(found, "slow", "blur", 0, 60, 380), settings(found, "base", "blur", 0, 60, 380)
     assert [slow.learning_rate_at(at) for at in (0, 8, 9, 379)] == pytest.approx([0.1, 0.1, 0.01, 0.01])
-    assert (slow.weight_decay_at(0), slow.momentum) == (base.weight_decay_at(0), base.momentum)
+    assert (slow.weight_decay, slow.optimizer) == (base.weight_decay, base.optimizer)
 
 
 def test_a_training_without_a_deficit_is_specified_as_the_dense_one():
@@ -210,7 +210,10 @@ def test_a_window_past_the_end_is_left_out_with_a_word(entry, key, past, kept):
             {"slow": {"milestones": [320]}},
             "regimes.slow of resnet8 on photo_digits: milestone 320 is not before",
         ),
-        ({"slow": {"schedule": "cyclic"}}, "regimes.slow.schedule is 'cyclic', but must be restarted"),
+        (
+            {"slow": {"schedule": "cyclic"}},
+            "regimes.slow.schedule is 'cyclic', but must be an entry, or restarted",
+        ),
         ({"slow": {"iterations": 10}}, "unknown key 'iterations' in regimes.slow"),
         ({"slow": {}}, "regimes.slow is {}"),
     ],

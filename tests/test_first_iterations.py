@@ -7,9 +7,12 @@ import torch.nn.functional as F
 from pandas import read_csv
 
 from assigned import carry_out
-from earlyphase.core.images import Augmentation, Images, shuffled_batches
+from earlyphase.core.curvature import fixed_sample, other_minibatches
+from earlyphase.core.images import Images
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state
+from earlyphase.core.settings import TrainingSettings
+from earlyphase.core.tasks import Task
 from earlyphase.runtime.storage import load_tensors, save_tensors, save_weights
 from earlyphase.runtime.trajectory import save_trajectory
 from earlyphase.stages.pairs import prunable_signs, share_that_differ
@@ -98,21 +101,46 @@ def test_what_is_measured_under_one_kind_of_statistics_does_not_depend_on_the_ot
         assert alone.equals(both.loc[[kind]])
 
 
-def test_the_mini_batch_of_the_row_is_the_one_that_sgd_takes_next(folder):
-    """Its share in the stored subspace, from a plain training step on the augmented batch of iteration 3."""
-    assert curvature() == 0
+def test_the_mini_batches_of_the_row_are_of_other_images_than_the_sample(folder):
+    """Their mean share in the stored subspace, from a plain training step on each."""
+    assert curvature(sample=20) == 0
     tensors, _ = load_tensors("eigenpairs", "eigenpairs")
     data, _ = load_tensors("data", "data set")
     arrays = (data[name] for name in ("train_images", "train_labels", "mean", "std"))
     images = Images.from_arrays(*arrays, torch.device("cpu"))
-    inputs, labels = shuffled_batches(images, 0, 16, lambda iteration: Augmentation(1, True))(3)
-    model = resnet(3, 4, depth=8, width=2)
-    load_state(model, state(1))
-    F.cross_entropy(model.train()(inputs), labels).backward()
-    gradient = np.concatenate([p.grad.numpy().ravel() for p in model.parameters()]).astype(np.float64)
+    task, settings = Task(images, images, 4), TrainingSettings.from_spec(TRAINING)
+    plain = TrainingSettings.from_spec(TRAINING | {"crop_padding": 0, "flip": False})
+    sample = {image.tobytes() for image in fixed_sample(task, 20, 3)[0].numpy()}
+    shown = {
+        image.tobytes() for inputs, _ in other_minibatches(task, 20, plain, 3, 0) for image in inputs.numpy()
+    }
+    assert len(sample) == len(shown) == 20 and not sample & shown
+    gradients = []
+    for inputs, labels in other_minibatches(task, 20, settings, 3, 0):
+        model = resnet(3, 4, depth=8, width=2)
+        load_state(model, state(1))
+        F.cross_entropy(model.train()(inputs), labels).backward()
+        gradient = np.concatenate([p.grad.numpy().ravel() for p in model.parameters()])
+        gradients.append(gradient.astype(np.float64))
+    assert len(gradients) == 10
     for _, row in read_csv("row.csv").iterrows():
-        inside = tensors[f"{row['statistics']}/vectors"].T @ gradient
-        assert row["minibatch_share"] == pytest.approx(np.sum(inside**2) / np.sum(gradient**2), rel=1e-4)
+        vectors = tensors[f"{row['statistics']}/vectors"]
+        shares = [np.sum((vectors.T @ gradient) ** 2) / np.sum(gradient**2) for gradient in gradients]
+        assert row["minibatch_share"] == pytest.approx(np.mean(shares), rel=1e-4)
+
+
+def test_mini_batches_have_a_draw_for_each_seed_and_iteration_and_end_where_no_image_is_left(folder):
+    data, _ = load_tensors("data", "data set")
+    arrays = (data[name] for name in ("train_images", "train_labels", "mean", "std"))
+    images = Images.from_arrays(*arrays, torch.device("cpu"))
+    task, settings = Task(images, images, 4), TrainingSettings.from_spec(TRAINING)
+    firsts = [
+        next(other_minibatches(task, 8, settings, iteration, seed))[0].numpy().tobytes()
+        for iteration in (0, 3)
+        for seed in (0, 1)
+    ]
+    assert len(set(firsts)) == 4
+    assert list(other_minibatches(task, 40, settings, 3, 0)) == []
 
 
 def vectors_of(path):

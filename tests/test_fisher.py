@@ -11,7 +11,7 @@ from scipy import stats
 from torch import nn
 
 from assigned import read_study
-from earlyphase.core.fisher import drawn_labels, fisher_trace, squared_gradients
+from earlyphase.core.fisher import fisher_trace, squared_gradients
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, load_state
 from earlyphase.results.figures import figure, render
@@ -58,38 +58,28 @@ def closed_form(model, batch):
 def test_a_linear_softmax_model_has_the_trace_of_its_closed_form(rng):
     model, batch = Linear(), examples(rng, 40)
     of_label, p = closed_form(model, batch)
-    by_model, by_data = squared_gradients(model, batch, 400, np.random.default_rng(2))
-    np.testing.assert_allclose(by_data, of_label[np.arange(40), batch[1]], rtol=1e-5)
-    nearest = np.abs(by_model[:, :, None] - of_label[:, None]).argmin(axis=2)
-    np.testing.assert_allclose(by_model, np.take_along_axis(of_label, nearest, axis=1), rtol=1e-5)
+    squares, probabilities = squared_gradients(model, batch)
+    np.testing.assert_allclose(squares, of_label, rtol=1e-5)
+    np.testing.assert_allclose(probabilities, p, rtol=1e-5)
     x2 = (batch[0].flatten(1).double().numpy() ** 2).sum(axis=1)
     expected = (1 - (p**2).sum(axis=1)) * (1 + x2)  # over labels drawn from the model
-    spread = by_model.std(axis=1, ddof=1) / 20
-    assert (np.abs(by_model.mean(axis=1) - expected) < 5 * spread).all()
-    row = fisher_trace(model, batch, 400, np.random.default_rng(2))
-    assert row["fisher_trace"] == pytest.approx(expected.mean(), abs=5 * np.sqrt((spread**2).mean() / 40))
+    row = fisher_trace(model, batch)
+    assert row["fisher_trace"] == pytest.approx(expected.mean(), rel=1e-5)
+    assert row["fisher_standard_error"] == pytest.approx(expected.std(ddof=1) / np.sqrt(40), rel=1e-5)
     assert row["empirical_fisher"] == pytest.approx(of_label[np.arange(40), batch[1]].mean(), rel=1e-5)
     assert row["samples"] == 40
     assert abs(row["fisher_trace"] / row["empirical_fisher"] - 1) > 0.05  # these are two numbers
 
 
 def test_the_standard_errors_are_the_spread_of_200_repetitions():
-    """Each with examples and labels of its own, from the same law."""
+    """Each with examples of its own, from the same law."""
     model, rng = Linear(), np.random.default_rng(5)
-    rows = DataFrame([fisher_trace(model, examples(rng, 20), 2, rng) for _ in range(200)])
+    rows = DataFrame([fisher_trace(model, examples(rng, 20)) for _ in range(200)])
     for value, error in (
         ("fisher_trace", "fisher_standard_error"), ("empirical_fisher", "empirical_standard_error"),
     ):  # fmt: skip
         spread = rows[value].std()
         assert np.sqrt((rows[error] ** 2).mean()) == pytest.approx(spread, rel=0.2)  # 5 % for 200 normal ones
-
-
-def test_labels_are_drawn_as_often_as_the_model_says(rng):
-    log_p = F.log_softmax(torch.tensor([0.0, 2.0, -1.0, 1.0, -30.0]), dim=0)
-    p, count = log_p.exp().double().numpy(), 20_000
-    found = np.bincount(drawn_labels(log_p, rng.random(count)), minlength=5) / count
-    assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / count) + 1e-9).all()
-    assert drawn_labels(log_p, np.array([0.0, np.nextafter(1, 0)])) in ([0, 3], [0, 4])
 
 
 @pytest.fixture
@@ -115,32 +105,36 @@ def test_gradients_of_single_examples_are_those_of_torch_func(network, batch):
     exact = copy.deepcopy(network).double().eval()
     parameters, buffers = (dict(named) for named in (exact.named_parameters(), exact.named_buffers()))
 
-    def loss(parameters, image, label):
+    def log_p(parameters, image, chosen):
         logits = functional_call(exact, (parameters, buffers), (image[None],))
-        return F.cross_entropy(logits, label[None])
+        return F.log_softmax(logits[0], dim=0) @ chosen
 
-    gradients = vmap(grad(loss), (None, 0, 0))(parameters, batch[0].double(), batch[1])
-    expected = sum(part.flatten(1).square().sum(dim=1) for part in gradients.values())
-    _, by_data = squared_gradients(network, batch, 1, np.random.default_rng(0))
-    np.testing.assert_allclose(by_data, expected.detach().numpy(), rtol=1e-4)
+    of_classes = vmap(grad(log_p), (None, None, 0))
+    gradients = vmap(of_classes, (None, 0, None))(parameters, batch[0].double(), torch.eye(4).double())
+    expected = sum(part.flatten(2).square().sum(dim=2) for part in gradients.values()).detach().numpy()
+    np.testing.assert_allclose(squared_gradients(network, batch)[0], expected, rtol=1e-4)
+    p = F.softmax(exact(batch[0].double()), dim=1).detach().numpy()
+    row = fisher_trace(network, batch)
+    assert row["fisher_trace"] == pytest.approx((p * expected).sum(axis=1).mean(), rel=1e-4)
+    assert row["empirical_fisher"] == pytest.approx(expected[np.arange(6), batch[1]].mean(), rel=1e-4)
 
 
 def test_examples_are_independent_and_the_network_stays_as_it_is(network, batch):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    _, together = squared_gradients(network, batch, 1, np.random.default_rng(0))
+    together, _ = squared_gradients(network, batch)
     order = [3, 0, 5]
-    _, alone = squared_gradients(network, (batch[0][order], batch[1][order]), 1, np.random.default_rng(0))
+    alone, _ = squared_gradients(network, (batch[0][order], batch[1][order]))
     assert np.array_equal(alone, together[order])
     assert network.training
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
     assert all(parameter.grad is None for parameter in network.parameters())
     network.bn.running_mean += 1  # it is these statistics that are used
-    assert not np.allclose(squared_gradients(network, batch, 1, np.random.default_rng(0))[1], together)
+    assert not np.allclose(squared_gradients(network, batch)[0], together)
 
 
 def test_a_diverged_network_has_no_trace(network, batch):
     network.fc.weight.data[0, 0] = float("nan")
-    row = fisher_trace(network, batch, 2, np.random.default_rng(0))
+    row = fisher_trace(network, batch)
     assert np.isnan([row[name] for name in row if name != "samples"]).all()
     assert row["samples"] == 6
 
@@ -148,10 +142,10 @@ def test_a_diverged_network_has_no_trace(network, batch):
 # The stage
 
 
-def measure(k=3, sample=32, draws=2, out="row.csv", **weights):
+def measure(k=3, sample=32, out="row.csv", **weights):
     """Do the job on a state of iteration 3; its exit status."""
     save_weights("it3", weights or state(1), 3)
-    described = spec(columns=NAMES | {"k": k}, fisher={"sample": sample, "draws": draws})
+    described = spec(columns=NAMES | {"k": k}, fisher={"sample": sample})
     return job("fisher", described, {"state": "it3"}, {"row": out})
 
 

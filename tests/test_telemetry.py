@@ -32,7 +32,12 @@ from earlyphase.runtime.resume import ResumeFile, finish
 
 END = 12
 SAMPLED = (0, 1, 2, 3, 6, 9)
-SETTINGS = TrainingSettings(END, 16, 0.1, (8,), 0.1, 0.9, 0.1, 1, True, 100)
+SETTINGS = TrainingSettings.from_spec(
+    {
+        "iterations": END, "batch_size": 16, "learning_rate": 0.1, "milestones": [8], "decay": 0.1,
+        "momentum": 0.9, "weight_decay": 0.1, "crop_padding": 1, "flip": True, "evaluate_every": 100,
+    }
+)  # fmt: skip
 
 
 @pytest.fixture

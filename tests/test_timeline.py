@@ -10,6 +10,7 @@ from earlyphase.results.summaries import onset
 from earlyphase.results.timeline import (
     EVENTS,
     RULES,
+    before_decay,
     boundaries,
     event_row,
     phase_boundaries,
@@ -201,6 +202,21 @@ def test_every_seed_has_its_row_and_only_the_first_learning_rate_counts(rng):
     for until in (60, 150, 210):  # too early to tell
         early = table[table["iteration"] < until]
         assert boundaries(early).drop(columns="seed").isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("factor", "last"),
+    [
+        (np.ones_like(PAPER), 3950),  # to the end, of which the gradient is known here
+        (np.where(PAPER < 1000, 1.0, 0.5), 950),
+        (np.minimum(PAPER / 300, 1) * np.where(PAPER < 2000, 1.0, 0.1), 1950),  # warm-up counts
+        ((1 + np.cos(np.pi * PAPER / 4000)) / 2, 1950),
+    ],
+)
+def test_the_window_ends_where_the_learning_rate_has_fallen_to_half(rng, factor, last):
+    table = telemetry(PAPER, [0], rng).query("layer == 'all' and iteration <= 3950")
+    table = table.assign(learning_rate=0.1 * factor[PAPER <= 3950])
+    assert before_decay(table)["iteration"].tolist() == [i for i in PAPER if i <= last]
 
 
 def test_a_diverged_seed_is_nan_and_the_others_stay(rng):

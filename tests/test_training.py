@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from earlyphase import registry
 from earlyphase.core.images import Images, shuffled_batches
 from earlyphase.core.masks import full_mask, prune_by_magnitude
 from earlyphase.core.networks.resnet import resnet
@@ -208,6 +209,22 @@ def test_pruned_weights_are_exactly_zero_at_every_yield(images, entry):
     assert seen == list(range(13))
 
 
+def test_an_optimizer_of_ones_own_keeps_no_state_and_no_pruned_weight(images):
+    def drift(weights, gradient, state, learning_rate, weight_decay, *, pull):
+        assert state == {}
+        weights.add_(learning_rate * (1 + pull))  # whatever the gradient
+
+    registry.optimizer(drift)
+    model = new_model()
+    start, mask = state_of(model), random_mask(state_of(model), model)
+    drifting = settings_with({"function": "drift", "pull": 1.0}, milestones=[])
+    trained, state = advance(model, images, mask=mask, settings=drifting)
+    del registry.optimizer["drift"], registry.optimizer.facts["drift"]
+    assert state == {} and pruned_weights_are_zero(trained, mask)
+    kept = mask["conv.weight"]
+    np.testing.assert_allclose(trained["conv.weight"][kept], start["conv.weight"][kept] + 2.4, rtol=1e-5)
+
+
 def test_only_prunable_names_are_masked(images):
     model = new_model()
     state = state_of(model)
@@ -248,6 +265,34 @@ def test_evaluation_is_the_mean_over_the_whole_set_in_eval_mode(images):
     logits = model.eval()(inputs).detach().double()
     assert measured["accuracy"] == (logits.argmax(1) == labels).double().mean().item()
     assert measured["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+class Features(torch.nn.Module):
+    """Four features of an image, before an output layer that is registered last."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.fc = size, torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        brightest = x.flatten(1).max(dim=1).values
+        seen = (x[:, 0, 0, 0] == x[0, 0, 0, 0]).float()  # not zero for the first image, whatever others are
+        return self.fc(torch.stack([brightest, 0 * brightest, seen, -0.0 * brightest], dim=1) * self.size)
+
+
+def test_features_that_are_zero_for_all_images_are_counted_over_batches(images, monkeypatch):
+    monkeypatch.setattr("earlyphase.core.training.EVALUATION_BATCH", 16)
+    assert evaluate(Features(1.0), images, nullcontext)["dead_features"] == 0.5
+    assert evaluate(Features(0.0), images, nullcontext)["dead_features"] == 1
+    assert math.isnan(evaluate(Features(math.nan), images, nullcontext)["dead_features"])
+    model = new_model()
+    with torch.no_grad():
+        model.blocks[2].bn2.bias[:4] = -100
+    found = evaluate(model, images, nullcontext)["dead_features"]
+    with torch.no_grad():
+        last = model.blocks(F.relu(model.bn(model.conv(images.normalise(images.pixels)))))
+    assert found == (last.mean(dim=(2, 3)) == 0).all(dim=0).float().mean() >= 4 / 16
+    assert not model.fc._forward_pre_hooks
 
 
 def test_training_learns(images):

@@ -344,7 +344,7 @@ def test_a_finished_study_plans_nothing(project):
             {"stability": 4, **after("stability", "lines")},
         ),
         (
-            {"fisher": {"iterations": [4, 1.0], "sample": 16, "draws": 2}},
+            {"fisher": {"iterations": [4, 1.0], "sample": 18}},
             {"fisher": 4, **after("fisher")},
         ),
         (
@@ -488,7 +488,9 @@ EDITS = [
     ("a check of claims", "src/earlyphase/study/claims.py", "but must rise", "but must increase", {}),
     ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 6, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
-    ("training", "src/earlyphase/core/optimizer.py", "self._velocity.mul_(self._momentum)", "self._velocity.mul_(1 * self._momentum)", ALL_TRAINING | ALL_TABLES),
+    ("training", "src/earlyphase/core/optimizer.py", "].mul_(momentum)", "].mul_(1 * momentum)", ALL_TRAINING | ALL_TABLES),
+    ("another optimiser", "src/earlyphase/core/optimizer.py", "weights.mul_(1 - learning_rate * weight_decay)", "weights.mul_(1.0 - learning_rate * weight_decay)", {}),
+    ("the schedule of the learning rate", "src/earlyphase/core/schedules.py", "return decay ** bisect_right", "return 1 * decay ** bisect_right", ALL_TRAINING | ALL_TABLES),
     ("the network", MODEL, "self.fc = nn.Linear(widths[-1], classes)", "self.fc = nn.Linear(widths[-1], classes, True)", ALL_TRAINING | ALL_TABLES),
     ("a perturbation", "src/earlyphase/core/branches.py", "2 * groups + np.signbit(values)", "2 * groups + 1 * np.signbit(values)", {"perturb": 4, **after("perturbed")}),
     ("another perturbation", "src/earlyphase/core/branches.py", "scale * initial_std", "1 * scale * initial_std", {}),

@@ -9,7 +9,7 @@ A vector holds all parameters, flat, in the order of `named_parameters`: (d,).
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,12 +18,14 @@ from torch import nn
 
 from earlyphase.core.images import Batch
 from earlyphase.core.precision import full_precision
+from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.stability import estimate_statistics
 from earlyphase.core.streams import generator
 from earlyphase.core.subspaces import random_subspace, share_in
-from earlyphase.core.tasks import Task, sample_at
+from earlyphase.core.tasks import Task, sample_at, sample_positions
 from earlyphase.errors import InvalidInput
 
+MINIBATCHES = 10  # whose gradients are held against the top subspace
 SAMPLE_BATCH = 500  # images whose double-backward graph is in memory at once
 RESTARTS = 100  # of the eigen-solver; a solve takes two to five
 
@@ -47,7 +49,36 @@ def fixed_sample(task: Task, size: int, iteration: int) -> Batch:
     Raises:
         InvalidInput: the set has fewer.
     """
-    return sample_at(task, size, iteration, generator(0, "curvature sample"))
+    return sample_at(task, size, iteration, sample_stream())
+
+
+def sample_stream() -> np.random.Generator:
+    """The stream that the sample is drawn from: the same for all seeds."""
+    return generator(0, "curvature sample")
+
+
+def other_minibatches(
+    task: Task, size: int, settings: TrainingSettings, iteration: int, seed: int
+) -> Iterator[Batch]:
+    """Yield `MINIBATCHES` mini-batches of training images that are not in the fixed sample.
+
+    So what is measured on them is not measured on the images that the Hessian was computed on. They are
+    augmented as in training at the iteration, and drawn from a stream of their own for each seed and
+    iteration. There are none where the sample leaves fewer than two images.
+
+    Args:
+        size: number of images of the fixed sample.
+        iteration: the clock.
+        seed: the replicate.
+    """
+    drawn = sample_positions(task.train, size, sample_stream())
+    others = np.setdiff1d(np.arange(len(task.train)), drawn)
+    order = int(generator(seed, "curvature mini-batches", iteration).integers(2**62, 2**63))
+    batch_at = replace(task, train=task.train.chosen(others)).batches(
+        order, settings.batch_size, lambda _: settings.augmentation_at(iteration)
+    )
+    for number in range(MINIBATCHES if len(others) > 1 else 0):
+        yield batch_at(number)
 
 
 def in_parts(sample: Batch, size: int) -> Iterator[Batch]:
@@ -264,7 +295,7 @@ def top_eigenpairs(
 def measure(
     loss: SampleLoss,
     displacement: np.ndarray,
-    minibatch: np.ndarray,
+    minibatches: Sequence[np.ndarray],
     *,
     count: int,
     seed: int,
@@ -274,24 +305,26 @@ def measure(
 
     Args:
         displacement: parameters less the initial ones, (d,).
-        minibatch: gradient that SGD follows on a mini-batch, (d,), as of `training_gradient`.
+        minibatches: gradients that SGD follows on mini-batches, (d,) each, as of `training_gradient`.
         count: eigenvectors, as many as classes.
         seed: of the start vector and of the random subspace.
         tolerance: as `top_eigenpairs`.
 
     Returns:
         A row of a table, and the eigenpairs. In the row: `loss` (nats); `gradient_norm`; `gradient_share`,
-        `minibatch_share` and `displacement_share`, of their squared lengths in the top subspace (NaN for
-        a displacement of zero); `random_share`, of the gradient in a random subspace, and `chance`,
-        its expectation k / d; `residual`, the largest; `products`.
+        `minibatch_share` and `displacement_share`, of their squared lengths in the top subspace: of the
+        mini-batches the mean share, NaN without any, and NaN for a displacement of zero; `random_share`, of
+        the gradient in a random subspace, and `chance`, its expectation k / d; `residual`, the largest;
+        `products`, with the Hessian.
     """
     dimension = len(loss.gradient)
     pairs = top_eigenpairs(loss.hessian_vector_product, dimension, count, seed=seed, tolerance=tolerance)
+    shares = [share_in(pairs.vectors, gradient) for gradient in minibatches]
     row = {
         "loss": loss.value,
         "gradient_norm": float(np.linalg.norm(loss.gradient)),
         "gradient_share": share_in(pairs.vectors, loss.gradient),
-        "minibatch_share": share_in(pairs.vectors, minibatch),
+        "minibatch_share": float(np.mean(shares)) if shares else float("nan"),
         "displacement_share": share_in(pairs.vectors, displacement),
         "random_share": share_in(random_subspace(dimension, count, seed), loss.gradient),
         "chance": count / dimension,

@@ -1,7 +1,7 @@
 """The trace of the Fisher information: how much the network's answers tell of its weights.
 
-F = E_x E_{y ~ p(y|x,w)} |grad_w log p(y|x,w)|^2, with labels drawn from the network's own answers p, over
-all parameters. With the labels of the data it is another number, the empirical Fisher; the two agree where
+F = E_x E_{y ~ p(y|x,w)} |grad_w log p(y|x,w)|^2, over all parameters, where y has the network's own
+probabilities p. With the labels of the data it is another number, the empirical Fisher; the two agree where
 the network's answers are those of the data. Batch norm normalises by its running statistics (eval mode): by
 those of a batch an example's answer would depend on the others, and it would have no gradient of its own.
 
@@ -19,47 +19,37 @@ from earlyphase.core.images import Batch
 from earlyphase.core.precision import full_precision
 
 
-def squared_gradients(
-    model: nn.Module, batch: Batch, draws: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squared length of the gradient of log p(y|x,w) of each example, y from the model and from the data.
+def squared_gradients(model: nn.Module, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Squared length of the gradient of log p(y|x,w) of each example x and each class y, and p itself.
 
-    One example at a time: torch's way to do many at once imports its compiler, which takes longer than
-    the examples of a small network.
+    One example at a time, with a backward pass for each class: torch's way to take many gradients at once is
+    no faster for convolutions of one image.
 
     Args:
         model: in any mode; it stays as it is.
         batch: of n examples.
-        draws: labels drawn from the model for each example.
-        random: where they are drawn from.
 
     Returns:
-        float64 (n, draws) and float64 (n,); summed in float64 of gradients in the parameters' own precision.
-        NaN for an example whose logits are not finite.
+        Squared lengths, float64 (n, classes), summed in float64 of gradients in the parameters' own
+        precision; probabilities, float64 (n, classes). NaN for an example whose logits are not finite.
     """
     copied = deepcopy(model).eval()
     parameters = list(copied.parameters())
-    images, labels = batch
-    uniform = random.random((len(labels), draws))
-    by_model, by_data = np.full((len(labels), draws), np.nan), np.full(len(labels), np.nan)
-    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+    squares, probabilities = [], []
+    for image in batch[0]:
         with full_precision():
             log_p = F.log_softmax(copied(image[None].to(parameters[0].dtype))[0], dim=0)
-            if not log_p.isfinite().all():
-                continue
-            drawn = drawn_labels(log_p.detach(), uniform[number])
-            found = {  # many a label comes twice
-                one: squared_length(torch.autograd.grad(log_p[one], parameters, retain_graph=True))
-                for one in {label, *drawn}
-            }
-        by_model[number], by_data[number] = [found[one] for one in drawn], found[label]
-    return by_model, by_data
-
-
-def drawn_labels(log_p: torch.Tensor, uniform: np.ndarray) -> list[int]:
-    """Labels that numbers uniform in [0, 1) stand for, under log-probabilities (classes,)."""
-    steps = np.exp(log_p.double().cpu().numpy()).cumsum()
-    return np.searchsorted(steps / steps[-1], uniform, side="right").tolist()
+            finite = bool(log_p.isfinite().all())
+            squares.append(
+                [
+                    squared_length(torch.autograd.grad(one, parameters, retain_graph=True))
+                    if finite
+                    else float("nan")
+                    for one in log_p
+                ]
+            )
+        probabilities.append(log_p.detach().double().exp().cpu().numpy())
+    return np.array(squares), np.array(probabilities)
 
 
 def squared_length(gradients: tuple[torch.Tensor, ...]) -> float:
@@ -75,28 +65,28 @@ def mean_with_error(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def fisher_trace(
-    model: nn.Module, batch: Batch, draws: int, random: np.random.Generator
-) -> dict[str, float | int]:
+def fisher_trace(model: nn.Module, batch: Batch) -> dict[str, float | int]:
     """Estimate the trace of the Fisher information and, with the data's labels, of the empirical one.
 
-    Labels are drawn for each example alone, so the error over examples holds what their drawing adds.
+    The expectation over the network's answers is exact; that over examples is a mean over those of the batch.
 
     Args:
         model: the network, with running statistics.
         batch: of the examples that stand for all.
-        draws: labels drawn from the model for each example.
-        random: where they are drawn from.
 
     Returns:
         A row of a table: `fisher_trace` and `empirical_fisher`, each with its standard error over examples,
         `fisher_standard_error` and `empirical_standard_error` (nats squared per squared unit of weight); and
         `samples`, the number of examples. NaN where the network has diverged.
     """
-    by_model, by_data = squared_gradients(model, batch, draws, random)
-    row: dict[str, float | int] = {}
-    for name, values in (("fisher", by_model.mean(axis=1)), ("empirical", by_data)):
-        mean, error = mean_with_error(values)
-        row |= {("fisher_trace" if name == "fisher" else "empirical_fisher"): mean}
-        row |= {f"{name}_standard_error": error}
-    return row | {"samples": len(by_data)}
+    squares, probabilities = squared_gradients(model, batch)
+    labels = batch[1].cpu().numpy()
+    trace, error = mean_with_error((probabilities * squares).sum(axis=1))
+    empirical, empirical_error = mean_with_error(squares[np.arange(len(labels)), labels])
+    return {
+        "fisher_trace": trace,
+        "fisher_standard_error": error,
+        "empirical_fisher": empirical,
+        "empirical_standard_error": empirical_error,
+        "samples": len(labels),
+    }

@@ -6,7 +6,7 @@ run from 0 saw there.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
 
@@ -58,6 +58,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def chosen(self, positions: np.ndarray) -> "Images":
+        """The images at some positions of the set, int64 (n,), in that order."""
+        index = torch.from_numpy(positions).to(self.labels.device)
+        return replace(self, pixels=self.pixels[index], labels=self.labels[index])
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (B, H, W, C) -> float32 (B, C, H, W), stored channels-last, which convolutions prefer."""

@@ -94,13 +94,20 @@ def sample_at(given: Task, size: int, iteration: int, stream: np.random.Generato
         InvalidInput: the set has fewer.
     """
     learnt = given.at(iteration)
-    train = learnt.train
-    if not 0 < size <= len(train):
-        raise InvalidInput(f"a sample of {size} images: the training set has {len(train)}")
-    drawn = np.sort(stream.choice(len(train), size, replace=False))
-    chosen = torch.from_numpy(drawn).to(train.labels.device)
-    batch = train.normalise(train.pixels[chosen]), train.labels[chosen]
+    sample = learnt.train.chosen(sample_positions(learnt.train, size, stream))
+    batch = sample.normalise(sample.pixels), sample.labels
     return batch if learnt.change is None else learnt.change(batch, iteration)
+
+
+def sample_positions(images: Images, size: int, stream: np.random.Generator) -> np.ndarray:
+    """Draw positions in a set of images without replacement: int64 (size,), rising.
+
+    Raises:
+        InvalidInput: the set has fewer images.
+    """
+    if not 0 < size <= len(images):
+        raise InvalidInput(f"a sample of {size} images: the training set has {len(images)}")
+    return np.sort(stream.choice(len(images), size, replace=False))
 
 
 def hold_out(given: Task, size: int, seed: int) -> tuple[Task, Images | None]:
@@ -129,13 +136,7 @@ def hold_out(given: Task, size: int, seed: int) -> tuple[Task, Images | None]:
         )
     held = np.zeros(there, bool)
     held[generator(seed, "validation").choice(there, size, replace=False)] = True
-    parts = (
-        torch.from_numpy(np.flatnonzero(chosen)).to(given.train.labels.device) for chosen in (~held, held)
-    )
-    left, out = (
-        replace(given.train, pixels=given.train.pixels[part], labels=given.train.labels[part])
-        for part in parts
-    )
+    left, out = (given.train.chosen(np.flatnonzero(part)) for part in (~held, held))
     return replace(given, train=left), out
 
 

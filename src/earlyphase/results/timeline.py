@@ -171,14 +171,17 @@ def phase_boundaries(iterations: np.ndarray, gradient: np.ndarray, distances: np
 
 
 def before_decay(table: DataFrame) -> DataFrame:
-    """Rows of all layers together, in time, until the learning rate first falls, which slows all.
+    """Rows of all layers together, in time, until the learning rate has fallen to half of its highest.
 
     The end of training, which has no gradient, is left out.
     """
     whole = table[table["layer"] == ALL].sort_values(["seed", "iteration"])
     at_end = whole["iteration"] == whole["iteration"].max()
     whole = whole[~(at_end & whole["gradient_norm"].isna() & whole["distance_initial"].notna())]
-    return whole[whole["learning_rate"] == whole["learning_rate"].max()]
+    rate, highest = whole["learning_rate"], whole["learning_rate"].max()
+    warm = whole["iteration"] >= whole["iteration"][rate == highest].min()  # before it, the rate rises
+    fallen = whole["iteration"][warm & (rate <= highest / 2)]
+    return whole[whole["iteration"] < fallen.min()] if len(fallen) else whole
 
 
 def boundaries(table: DataFrame) -> DataFrame:

@@ -113,14 +113,14 @@ def measured(
     training: "TrainingJob", model: object, displacement: "np.ndarray", sample: "Batch", statistics: str
 ) -> "tuple[Row, Eigenpairs]":
     """Measure the curvature of a network under one kind of batch norm's statistics."""
-    from earlyphase.core.curvature import SampleLoss, measure, training_gradient
+    from earlyphase.core.curvature import SampleLoss, measure, other_minibatches, training_gradient
 
-    settings, chosen = training.settings, training.spec["curvature"]
-    loss = SampleLoss(model, sample, statistics=statistics)
-    batch_at = training.task.batches(training.seed, settings.batch_size, settings.augmentation_at)
+    k, tolerance = training.spec["columns"]["k"], training.spec["curvature"]["tolerance"]
+    minibatches = other_minibatches(training.task, len(sample[1]), training.settings, k, training.seed)
     row, pairs = measure(
-        loss, displacement, training_gradient(model, *batch_at(training.spec["columns"]["k"])),
-        count=training.task.classes, seed=training.seed, tolerance=chosen["tolerance"],
+        SampleLoss(model, sample, statistics=statistics), displacement,
+        [training_gradient(model, *batch) for batch in minibatches],
+        count=training.task.classes, seed=training.seed, tolerance=tolerance,
     )  # fmt: skip
     return {"diverged": 0} | row | spectrum(pairs), pairs
 

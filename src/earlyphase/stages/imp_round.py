@@ -1,4 +1,4 @@
-"""One round of iterative pruning: prune by the criterion of the chain, rewind to iteration k, train."""
+"""One round of iterative pruning: prune by the criterion of the chain, rewind to iteration k, retrain."""
 
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import from_k, ticket_size, training_spec, training_work
@@ -60,12 +60,14 @@ def inputs(job: Job) -> Inputs:
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
-    """Prune the network of the round before, rewind what is left, train it to the end."""
+    """Prune the network of the round before, retrain what is left to the end: see `core.retraining`."""
+    from dataclasses import replace
     from functools import partial
 
     from earlyphase.core.criteria import Pruning, prune
     from earlyphase.core.masks import density, full_mask
     from earlyphase.core.networks.state import prunable_names
+    from earlyphase.core.retraining import retraining
     from earlyphase.core.training import mean_gradient
     from earlyphase.runtime.storage import load_mask, save_mask, save_rows
     from earlyphase.runtime.tickets import load_state_at, load_trained, save_trained
@@ -73,7 +75,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
     with training_job(job, inputs, outputs) as training:
         k, end = job.spec["columns"]["k"], training.settings.iterations
-        rewound = load_state_at(inputs["rewind"], k)  # with normalisation statistics; momentum starts at zero
+        rewound = load_state_at(inputs["rewind"], k)  # normalisation statistics included
         trained, _ = load_trained(inputs["weights"])
         model = training.network()
         previous = (
@@ -81,8 +83,12 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         )
         gradient = partial(mean_gradient, model, training.training(rewound, range(k, end), previous))
         given = Pruning(trained, rewound, previous, job.spec["prune_fraction"], gradient)
-        mask = prune(job.spec["criterion"], given, training.seed)
-        progress = training.train(training.training(rewound, range(k, end), mask), model)
+        criterion = dict(job.spec["criterion"])
+        way = criterion.pop("retraining", "weight_rewinding")
+        mask = prune(criterion, given, training.seed)
+        start, settings = retraining(way, rewound, trained, training.settings)
+        rest = replace(training.training(start, range(k, end), mask), settings=settings)
+        progress = training.train(rest, model)
         save_mask(outputs["mask"], mask)
         save_trained(outputs["weights"], progress.weights, mask, end)
         save_rows(outputs["metrics"], training.metrics(progress, density(mask), mask))

@@ -27,6 +27,8 @@ def of_names(config: dict) -> Iterator[str]:
         yield "runs names the same network on the same data set twice"
     if CRITERION not in config["criteria"]:
         yield f"criteria lacks {CRITERION}, by which tickets are found"
+    elif config["criteria"][CRITERION].get("retraining", "weight_rewinding") != "weight_rewinding":
+        yield f"criteria.{CRITERION}.retraining must be weight_rewinding; other ways need own entries"
 
 
 def of_run(run: Run, config: dict) -> Iterator[str]:

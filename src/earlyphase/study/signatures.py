@@ -31,7 +31,7 @@ SECTIONS = {
     "models": Section("core.networks", "network", "model", ("training",)),
     "tasks": Section("core.tasks", "task", "task"),
     "perturbations": Section("core.branches", "branch", "perturbation"),
-    "criteria": Section("core.criteria", "criterion", "criterion"),
+    "criteria": Section("core.criteria", "criterion", "criterion", ("retraining",)),
     "figures": Section("results.figures", "figure", "figure"),
 }
 PLACES = {

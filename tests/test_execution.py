@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from assigned import carry_out
 from earlyphase.core import steps
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import execution
 from earlyphase.runtime.execution import Execution, explaining, instructions, prepare, processor_model
-from test_first_iterations import command, folder, spec  # noqa: F401 - `folder` is a fixture
+from test_first_iterations import folder, spec  # noqa: F401 - `folder` is a fixture
 
 CPU = Execution(torch.device("cpu"), "float32", 1)
 
@@ -177,10 +178,9 @@ def test_other_errors_are_left_as_they_are(monkeypatch):
 
 def test_a_job_without_memory_goes_on_to_the_same_bytes(folder, monkeypatch, capsys):  # noqa: F811
     def dense(name):
-        return command(
-            "dense", spec(), "--keep", "0", "--resume", f"{name}.resume", "--resume-interval", "0",
-            "--out-trajectory", f"{name}.trajectory", "--out-metrics", f"{name}.csv", "--out-run", f"{name}.json",
-        )  # fmt: skip
+        outputs = {"trajectory": f"{name}.trajectory", "metrics": f"{name}.csv", "run": f"{name}.json"}
+        saved = "--resume", f"{name}.resume", "--resume-interval", "0"
+        return carry_out("dense", spec(), {"data": "data"}, outputs, *saved, "--keep", "0")
 
     assert dense("undisturbed") == 0
     take, taken = steps.F.cross_entropy, 0

@@ -1,19 +1,18 @@
-"""Kills and restarts of a real training command: the same bytes, whatever happens."""
+"""Kills and restarts of a real training job: the same bytes, whatever happens."""
 
 import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
+import assigned
 from earlyphase.runtime.resume import Progress, ResumeFile
-from earlyphase.runtime.storage import load_tensors, save_mask, save_tensors, save_weights
-from earlyphase.study.fingerprints import canonical, fingerprint
+from earlyphase.runtime.storage import save_mask, save_tensors, save_weights
+from earlyphase.runtime.trajectory import kept_states
 
 SPEC = {
     "columns": {"dataset": "noise", "model": "tiny", "seed": 0, "task": "supervised"},
@@ -43,25 +42,22 @@ def data(tmp_path_factory):
 
 
 def start(folder, data, spec=SPEC, interval=0.2, options=(), environment=None):
-    """Start the training command in the background."""
+    """Start a training in the background."""
     folder.mkdir(exist_ok=True)
-    command = [
-        *(sys.executable, "-m", "earlyphase", "dense", "--device", "cpu"),
-        *(
-            "--spec",
-            canonical(spec),
-            "--code",
-            fingerprint("commands.dense.run", "core.networks.resnet.resnet"),
-        ),
-        *("--data", str(data), "--keep", "0", "30", "110"),
-        *("--resume", str(folder / "trajectory.resume"), "--resume-interval", str(interval)),
-        *("--out-trajectory", str(folder / "trajectory.safetensors")),
-        *("--out-metrics", str(folder / "metrics.csv"), "--out-run", str(folder / "run.json")),
-        *options,
-    ]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment
-    )
+    outputs = {
+        "trajectory": folder / "trajectory.safetensors",
+        "metrics": folder / "metrics.csv",
+        "run": folder / "run.json",
+    }
+    return assigned.start(
+        "dense", spec, {"data": data}, outputs, *progress(folder / "trajectory.resume", interval),
+        *("--keep", "0", "30", "110"), *options, cwd=folder, env=environment,
+    )  # fmt: skip
+
+
+def progress(path, interval):
+    """Options for where and how often progress is saved."""
+    return "--resume", str(path), "--resume-interval", str(interval)
 
 
 def finish(process):
@@ -73,10 +69,10 @@ def result(folder):
     return [(folder / name).read_bytes() for name in ("trajectory.safetensors", "metrics.csv")]
 
 
-def wait_for_progress(folder, process):
+def wait_for_progress(folder, process, file="trajectory.resume"):
     """Until the job has saved once."""
     deadline = time.monotonic() + 60
-    while not (folder / "trajectory.resume").exists():
+    while not (folder / file).exists():
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -204,41 +200,30 @@ def test_saving_slowly_is_done_less_often(tmp_path, monkeypatch):
 
 def test_a_second_copy_of_a_perturbed_ticket_finds_it_done(tmp_path, data, undisturbed):
     """It has a run record, so that what the first copy finished while the second waited is not trained again."""
-    tensors, _ = load_tensors(undisturbed / "trajectory.safetensors", "trajectory")
+    states = kept_states(undisturbed / "trajectory.safetensors")
     for iteration in (0, 30, 200):
-        prefix = f"{iteration}/weights/"
-        state = {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}
-        save_weights(tmp_path / f"it{iteration}", state, iteration)
+        save_weights(tmp_path / f"it{iteration}", states[iteration], iteration)
     save_mask(
-        tmp_path / "mask", {name: np.ones(a.shape, bool) for name, a in state.items() if a.ndim in (2, 4)}
+        tmp_path / "mask", {name: np.ones(a.shape, bool) for name, a in states[0].items() if a.ndim in (2, 4)}
     )
     spec = SPEC | {
         "columns": SPEC["columns"] | {"k": 30, "round": 1, "perturbation": "rewind"},
         "perturbation": [{"function": "rewind"}], "round": 1, "start": 30,
     }  # fmt: skip
-    code = fingerprint("commands.perturb.run", "core.networks.resnet.resnet", "core.branches.rewind")
-    command = [
-        *(sys.executable, "-m", "earlyphase", "perturb", "--device", "cpu", "--spec", canonical(spec)),
-        *("--code", code, "--data", str(data), "--rewind", "it30", "--initial", "it0", "--final", "it200"),
-        *("--mask", "mask", "--resume", "metrics.csv.resume", "--resume-interval", "0.1"),
-        *("--out-metrics", "metrics.csv", "--out-run", "metrics.json"),
-    ]
+    inputs = {"data": data, "rewind": "it30", "initial": "it0", "final": "it200", "mask": "mask"}
+    outputs = {"metrics": "metrics.csv", "run": "metrics.json"}
+    roots = ("core.networks.resnet.resnet", "core.branches.rewind")
 
     def start_one():
-        return subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        saved = progress("metrics.csv.resume", 0.1)
+        return assigned.start("perturb", spec, inputs, outputs, *saved, roots=roots, cwd=tmp_path)
 
     first = start_one()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "metrics.csv.resume").exists():
-        assert first.poll() is None, first.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for_progress(tmp_path, first, "metrics.csv.resume")
     second = start_one()
     output = finish(second)
     assert "waiting: another process" in output and "the other process finished this job" in output
-    assert "iteration" not in output.replace("--resume-interval", "")
+    assert "iteration" not in output
     finish(first)
     assert first.returncode == second.returncode == 0
     rows = (tmp_path / "metrics.csv").read_text().splitlines()

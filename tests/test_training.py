@@ -144,7 +144,7 @@ def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
 def test_a_training_job_does_not_import_the_compiler():
     """It takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
-        "import sys, earlyphase.commands.imp_round, earlyphase.core.optimizer as o, earlyphase.core.networks.resnet as m;"
+        "import sys, earlyphase.stages._training, earlyphase.core.optimizer as o, earlyphase.core.networks.resnet as m;"
         "o.MaskedOptimizer(m.resnet(3, 4, depth=8, width=4), None, {'function': 'adam'});"
         "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
     )

@@ -49,5 +49,6 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale
+    if not sys.flags.utf8_mode:  # in which Snakemake's jobs run
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # any path can be printed
     sys.exit(main(sys.argv[1:]))

@@ -75,5 +75,6 @@ def run_job(job: "Assignment", inputs: "Files", outputs: "Files") -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # whatever the locale
+    if not sys.flags.utf8_mode:  # in which Snakemake's jobs run
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # any path can be printed
     sys.exit(main(sys.argv[1:]))

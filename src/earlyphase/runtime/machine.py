@@ -58,8 +58,8 @@ def check_precision(
     if device == "cpu" and precision == "bfloat16" and flags and lacking:
         raise InvalidInput(
             f"execution.precision is bfloat16, for which {processor_model(cpuinfo)} has no instructions"
-            f"{f' when it is held to {limit}' if limit else ''}: it would take several times as long as "
-            "float32; use float32"
+            f"{f' when it is held to {limit}' if limit else ''}: it would be slower than float32, "
+            "eleven times with AVX2; use float32"
         )
 
 

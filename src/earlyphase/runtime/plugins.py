@@ -22,11 +22,14 @@ def announce(paths: list[Path]) -> None:
     """Name the plugins to this process and to those that it starts.
 
     Raises:
-        InvalidInput: a file is missing, two have the same name, or a path would fall apart in PYTHONPATH.
+        InvalidInput: a file is missing, two have the same name, or a path cannot be passed on to processes.
     """
-    for path in (SOURCE, *map(str, map(Path.resolve, paths))):
-        if os.pathsep in path:
-            raise InvalidInput(f"{path} has a {os.pathsep!r} in its name, which separates paths; rename it")
+    for path in (SOURCE, *(str(path.resolve()) for path in paths)):
+        if found := set(path) & {os.pathsep, "{", "}"}:
+            raise InvalidInput(
+                f"{path} has a {min(found)!r} in its name, which PYTHONPATH or Snakemake takes for something "
+                "else; rename the folder"
+            )
     for path in paths:
         if not path.is_file() or path.suffix != ".py":
             raise InvalidInput(f"configuration: plugins names {path}, which is no Python file")

@@ -91,7 +91,7 @@ def run_preloaded(words: list[str]) -> int | None:
 
 def start_server(path: str) -> None:
     """Start a server that outlives this process."""
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": search_path()}
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": search_path(), "PYTHONUTF8": "1"}
     command = [sys.executable, "-m", "earlyphase.runtime.preload", path]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.Popen(command, env=environment, start_new_session=True, cwd="/", **quiet)

@@ -67,7 +67,6 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
                     low, high, color="0.88", linewidth=1, zorder=0.5, label="tickets begin to match"
                 )
                 parts.append(DataFrame([{"quantity": "rewinding_matches", "k": high}]))
-        axes[0].legend(loc="upper right", handlelength=2)
         styles = curve_styles([f"{k:,}" for k in sorted(pairs["k"].unique())])
         for ax, (number, name) in zip(axes[1:], names.items(), strict=True):
             for k, curve in courses[courses["round"] == number].groupby("k"):
@@ -78,7 +77,8 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
             ax.sharey(axes[1])
         axes[1].set_ylabel("Test error (%)")
         axes[1].set_ylim(bottom=0)
-        add_legend(drawn, axes[1:], "Lines between copies that part at k =")
+        add_legend(drawn, axes[:1], "Instability", "above left")
+        add_legend(drawn, axes[1:], "Lines between copies that part at k =", "above right")
         axes[0].set_title(network_of(pairs), loc="left")
         add_note(drawn, f"{seeds_note(rises)} (curves); dots: each seed")
         for note in notes_of(pairs, lines, names):

@@ -112,7 +112,6 @@ class Project:
             "src",
             "profiles",
             "envs",
-            "report",
             "CITATION.cff",
         ):
             source = ROOT / name

@@ -60,7 +60,7 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
     with house_style():
         drawn, axes = new_axes(1 + len(names), columns=1 + min(len(names), 2), height=2.9)
         draw_instability(axes[0], pairs, rises, names)
-        if {"imp", "dense"} <= tables.keys():
+        if "imp" in tables and "dense" in tables:
             low, high = rewinding_matches(tables["imp"], tables["dense"])
             if np.isfinite(high):
                 axes[0].axvspan(
@@ -91,7 +91,9 @@ def draw_instability(ax: Axes, pairs: DataFrame, rises: DataFrame, names: dict[i
     """Draw instability against k, a curve and a dot a seed for each round, and the threshold of stability."""
     styles = curve_styles(list(names.values()))
     for number, name in names.items():
-        curve, seeds = (table[table["round"] == number] for table in (rises, pairs.sort_values("seed")))
+        curve, seeds = (
+            table[table["round"] == number] for table in (rises, pairs.sort_values(["seed", "k"]))
+        )
         ax.plot(curve["k"], 100 * curve["mean"], label=name, linewidth=1.1, markersize=3.5, **styles[name])
         ax.plot(
             seeds["k"], 100 * seeds["instability"], ".", color=styles[name]["color"], markersize=3, alpha=0.6

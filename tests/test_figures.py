@@ -639,15 +639,16 @@ def test_families_of_one_label_are_one_family():
 # Dead networks
 
 
-def with_dead(table, **values):
+def with_dead(table, chosen):
     """The table with a share of features that are zero, just enough for a dead network in the chosen rows."""
-    share = np.where(table.index.isin(select(table, **values).index), DEAD, DEAD - 0.01)
-    return table.assign(dead_features=share)
+    return table.assign(
+        dead_features=np.where(table.index.isin(table.query(chosen).index), DEAD, DEAD - 0.01)
+    )
 
 
 def test_dead_networks_are_marked_counted_and_in_the_mean():
     tables = with_perturbed()
-    tables["imp"] = with_dead(tables["imp"], seed=[0, 1], k=100, round=4)
+    tables["imp"] = with_dead(tables["imp"], "seed < 2 and k == 100 and round == 4")
     figure, points = rewinding(tables)
     row = point(points, 100, 4)
     assert (row["n"], row["diverged"], row["dead"]) == (SEEDS, 0, 2)
@@ -655,7 +656,8 @@ def test_dead_networks_are_marked_counted_and_in_the_mean():
     marks = [line for line in figure.axes[0].lines if line.get_marker() == "+"]
     assert sum(len(line.get_xdata()) for line in marks) == 1
     assert "+: 2 dead runs, in the mean" in figure.get_supxlabel()
-    tables["perturbed"] = with_dead(tables["perturbed"], seed=0, k=500, round=6, perturbation="noise_1")
+    chosen = "seed == 0 and k == 500 and round == 6 and perturbation == 'noise_1'"
+    tables["perturbed"] = with_dead(tables["perturbed"], chosen)
     for draw in (DRAW["one_round"], DRAW["effective_std"]):
         figure, _ = draw(tables)
         counts = [len(line.get_xdata()) for line in figure.axes[1].lines if line.get_marker() == "+"]

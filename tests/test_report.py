@@ -314,7 +314,7 @@ def test_a_study_without_figures_records_or_citation_has_a_page(small):
     bare = told | {"figures": [], "left_out": [], "citation": {}}
     verdicts, contrasts = read_verdicts(folder / "claims.csv"), read_text(folder / "contrasts.csv")
     page = Reader(report_page(bare, verdicts, contrasts.head(0), {}))
-    assert not page.all("img") and "This study draws none." in page.all("nav", aria_label="Figures")[0][1]
+    assert not page.all("img") and "This study draws none." in [text for _, text in page.all("li")]
     assert "There are no run records." in page.all("section", id="means")[0][1]
 
 
@@ -379,9 +379,13 @@ def test_verdicts_of_two_networks_keep_their_own_contrasts(small):
 
 
 def test_columns_that_this_page_does_not_know_are_shown_by_their_names(small):
-    verdicts = read_verdicts(small[0] / "claims.csv").head(1).assign(least_gain="0.5 points", empty="")
+    verdicts = read_verdicts(small[0] / "claims.csv").head(1).drop(columns="error")
+    verdicts = verdicts.assign(
+        ours="-3.70 points", interval="-4.70 to -2.70", least_gain="0.5 points", empty=""
+    )
     (row,) = rows_of(verdicts, read_text(small[0] / "contrasts.csv").head(0))
-    assert row["more"]["Least gain"] == "0.5 points" and "Empty" not in row["more"]
+    assert row["more"]["Least gain"] == "0.5 points" and not {"Empty", "Interval"} & row["more"].keys()
+    assert row["ours"] == "-3.70 points (-4.70 to -2.70)"
 
 
 # The job

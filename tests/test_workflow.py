@@ -117,7 +117,6 @@ class Project:
             "src",
             "profiles",
             "envs",
-            "report",
             "CITATION.cff",
         ):
             source = ROOT / name

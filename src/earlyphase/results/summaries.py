@@ -10,7 +10,7 @@ from pandas import DataFrame, Series
 NETWORK = ["dataset", "model"]
 PRODUCED_BY = ["torch", "device", "precision", "threads", "instructions"]  # each ought to hold one value
 IDENTICAL = 1e-9  # Values that differ by less do so by rounding.
-DEAD = 0.5  # A network is dead if this share of its final features, or more, is zero for all test images.
+DEAD = 0.8  # A network is dead if this share of its final features, or more, is zero for all test images.
 
 
 def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:

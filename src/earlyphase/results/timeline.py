@@ -49,9 +49,9 @@ LABELS = {  # event -> what it is called; `label_of` for those of pretraining
     "plateau_start": "gradient on its plateau",
     "deceleration": "weights slow down",
     "subspace_formed": "Hessian subspace formed",
-    "rewinding_matches": "IMP matches dense from k =",
-    "dense_stable": "dense network stable from k =",
-    "tickets_stable": "tickets stable from k =",
+    "rewinding_matches": "smallest k that matches dense",
+    "dense_stable": "smallest k of a stable network",
+    "tickets_stable": "smallest k of stable tickets",
     "critical_period_over": "critical period over",
 }
 PRETRAINED = {"pretrained_dense", "pretrained_imp", "imp"}  # the tables that it needs
@@ -61,7 +61,7 @@ def label_of(event: str) -> str:
     """Return what an event is called where people read of it."""
     kind, _, name = event.partition(": ")
     if kind == PRETRAINING_MATCHES:
-        return f"pretraining, {name.replace('_', ' ')}, matches after"
+        return f"shortest pretraining that matches: {name.replace('_', ' ')}"
     return LABELS.get(event, event)
 
 

@@ -193,7 +193,8 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     fisher = over_seeds(traces[~traces["seed"].isin(lost)], ["iteration"], "fisher_trace")
     with house_style():
         drawn, axes = new_axes(1 + bool(len(fisher)), columns=1, height=2.1, sharex=True)
-        draw_windows(axes[0], points, period_end(table))
+        drawn.set_figwidth(7.0)
+        draw_windows(axes[0], points, period_end(table), table["task"].iloc[0])
         axes[0].set_title(network_of(table), loc="left")
         axes[0].set_xlabel("Iteration at which the deficit begins")
         if len(fisher):
@@ -208,19 +209,21 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     return drawn, named.astype({"first": "Int64", "end": "Int64", "stop": "Int64"})[COLUMNS]
 
 
-def draw_windows(ax: Axes, points: DataFrame, over: dict[str, float]) -> None:
+def draw_windows(ax: Axes, points: DataFrame, over: dict[str, float], own: str) -> None:
     """Draw a curve for each deficit, regime and length, in points lost against no deficit.
 
     Args:
         ax: panel to draw into.
         points: of the measure "lost".
         over: between which onsets the critical period ends, as from `period_end`.
+        own: the run's own task, which as a deficit is the control.
     """
     points = points.assign(length=points["end"] - points["first"])
-    several = points["regime"].nunique() > 1, points["length"].nunique() > 1
+    several = points["length"].nunique() > 1
     curves = {}
     for (regime, deficit, length), curve in points.groupby(["regime", "deficit", "length"]):
-        parts = [words(deficit)] + [words(regime)] * several[0] + [f"{length:,} iterations"] * several[1]
+        parts = [CONTROL if deficit == own else words(deficit)] + [words(regime)] * (regime != BASE)
+        parts += [f"{length:,} iterations"] * several
         curves[drawable(", ".join(parts))] = curve
     aside, styles = apart(curves, points), curve_styles(curves)
     for label, curve in curves.items():

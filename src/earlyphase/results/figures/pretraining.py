@@ -83,7 +83,7 @@ def pretraining(tables: Tables, *, panels: Labels, k: int | None = None) -> tupl
         parts += [part.assign(panel=name) for part in (*beside, own.assign(kind=AFTER)) if len(part)]
     points = summary(with_labels(concat(parts, ignore_index=True)))
     with house_style():
-        by_length = points.sort_values(["kind", "total_iterations"], kind="stable")
+        by_length = points.sort_values("total_iterations", kind="stable")
         drawn = draw_panels(points, titles, dense_points(tables), styles_of(by_length))
         add_note(drawn, seeds_note(points))
         add_note(drawn, IN_ALL)

@@ -60,14 +60,13 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
     with house_style():
         drawn, axes = new_axes(1 + len(names), columns=1 + min(len(names), 2), height=2.9)
         draw_instability(axes[0], pairs, rises, names)
-        if {"imp", "dense"} <= tables.keys():
+        if "imp" in tables and "dense" in tables:
             low, high = rewinding_matches(tables["imp"], tables["dense"])
             if np.isfinite(high):
                 axes[0].axvspan(
                     low, high, color="0.88", linewidth=1, zorder=0.5, label="tickets begin to match"
                 )
                 parts.append(DataFrame([{"quantity": "rewinding_matches", "k": high}]))
-        axes[0].legend(loc="upper right", handlelength=2)
         styles = curve_styles([f"{k:,}" for k in sorted(pairs["k"].unique())])
         for ax, (number, name) in zip(axes[1:], names.items(), strict=True):
             for k, curve in courses[courses["round"] == number].groupby("k"):
@@ -78,7 +77,8 @@ def stability(tables: Tables) -> tuple[Figure, DataFrame]:
             ax.sharey(axes[1])
         axes[1].set_ylabel("Test error (%)")
         axes[1].set_ylim(bottom=0)
-        add_legend(drawn, axes[1:], "Lines between copies that part at k =")
+        add_legend(drawn, axes[:1], "Instability", "above left")
+        add_legend(drawn, axes[1:], "Lines between copies that part at k =", "above right")
         axes[0].set_title(network_of(pairs), loc="left")
         add_note(drawn, f"{seeds_note(rises)} (curves); dots: each seed")
         for note in notes_of(pairs, lines, names):
@@ -91,7 +91,9 @@ def draw_instability(ax: Axes, pairs: DataFrame, rises: DataFrame, names: dict[i
     """Draw instability against k, a curve and a dot a seed for each round, and the threshold of stability."""
     styles = curve_styles(list(names.values()))
     for number, name in names.items():
-        curve, seeds = (table[table["round"] == number] for table in (rises, pairs.sort_values("seed")))
+        curve, seeds = (
+            table[table["round"] == number] for table in (rises, pairs.sort_values(["seed", "k"]))
+        )
         ax.plot(curve["k"], 100 * curve["mean"], label=name, linewidth=1.1, markersize=3.5, **styles[name])
         ax.plot(
             seeds["k"], 100 * seeds["instability"], ".", color=styles[name]["color"], markersize=3, alpha=0.6

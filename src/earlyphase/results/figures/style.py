@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from pandas import DataFrame, Series
 
+from earlyphase.results.summaries import DEAD
+
 Tables = dict[str, DataFrame]
 
 STYLE = {
@@ -174,7 +176,8 @@ def seeds_note(points: DataFrame) -> str:
     if diverged:
         note += f"; ×: {counted(diverged, 'diverged run')}, left out"
     if dead:
-        note += f"; +: {counted(dead, 'dead run')}, in the mean (half of the final features or more are zero)"
+        zero = f"{100 * DEAD:.0f} % of the final features or more are zero"
+        note += f"; +: {counted(dead, 'dead run')}, in the mean ({zero})"
     return note
 
 

@@ -91,6 +91,8 @@ def draw_panels(axes: list[Axes], tables: Tables, lost: list[int]) -> DataFrame:
         for column, name in curves.items():
             look = {"color": LIGHT, "linestyle": DASHES[1]} if "final" in column else {"color": DARK}
             parts.append(draw_measure(ax, tables[source], column, lost, scale, label=name, **look))
+        if curves and parts[-1]["mean"].min() >= 0:
+            ax.set_ylim(bottom=max(ax.get_ylim()[0], 0))  # though a band may go on below
         if len(curves) > 1:
             ax.legend(loc="best", handlelength=2)
     return concat(parts, ignore_index=True)

@@ -110,14 +110,14 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
             continue
         if known_to_the_grid(event):
             ends = event["low"], event["high"]
-            ax.plot(ends, [place, place], color=DARK, linewidth=4, solid_capstyle="butt")
+            ax.plot(ends, [place, place], color=DARK, linewidth=7, solid_capstyle="butt")
         else:
             spread = np.nan_to_num(event["std"])
             ends = event["mean"] - spread, event["mean"] + spread
             look = {"fmt": "o", "color": DARK, "markersize": 4, "elinewidth": 0.9, "capsize": 2}
             ax.errorbar(event["mean"], place, xerr=spread, **look)
         missing = f"  ({event['n']} of {event['n'] + event['not_found']} seeds)" if event["not_found"] else ""
-        annotate_bar(ax, when(event) + missing, ends, place)
+        annotate_bar(ax, when(event) + missing, ends, place, broad=known_to_the_grid(event))
     ax.set_ylim(len(events) - 0.5, -0.5)
     ax.grid(visible=False)
 
@@ -129,13 +129,16 @@ def when(event: Series) -> str:
     return f"{event['mean']:,.0f}" + ("" if np.isnan(event["std"]) else f" ± {event['std']:,.0f}")
 
 
-def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int) -> None:
-    """Write `text` right of a bar, left of one that is late, above one that leaves no room on the left."""
+def annotate_bar(ax: Axes, text: str, ends: tuple[float, float], place: int, *, broad: bool) -> None:
+    """Write `text` right of a bar, left of a late one; where there is no room, above it or on a broad one."""
     last, middle = ax.get_xlim()[1], sum(ends) / 2
     if middle <= last / 5:
         end, shift, alignment = ends[1], (6, 0), {"ha": "left", "va": "center"}
     elif ends[0] > NARROW:
         end, shift, alignment = ends[0], (-6, 0), {"ha": "right", "va": "center"}
+    elif broad:
+        end, shift = np.sqrt(max(ends[0], 1) * ends[1]), (0, 0)
+        alignment = {"ha": "center", "va": "center_baseline", "color": "white"}
     else:
         end, shift, alignment = middle, (0, 4), {"ha": "right", "va": "bottom"}
     ax.annotate(text, (end, place), shift, textcoords="offset points", fontsize=7, **alignment)

@@ -13,7 +13,8 @@ from earlyphase.runtime.storage import read_bytes
 LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open"}  # class of a verdict, in their order
 OTHER = "none"  # that of a verdict that says why there is none
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
-CELLS = ("statement", "paper", "ours", "error", "n", "verdict")  # further columns with a place in the table
+CELLS = ("statement", "paper", "ours", "n", "verdict")  # further columns with a place in the table
+BESIDE = ("interval", "error")  # what stands in parentheses behind our number; a table has one of them
 LONG = 60  # rows of a table up to which the page has all of them
 
 
@@ -52,14 +53,15 @@ def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:
         more = {
             name.replace("_", " ").capitalize(): value
             for name, value in row.items()
-            if value and name not in (*BEHIND, *CELLS)
+            if value and name not in (*BEHIND, *CELLS, *BESIDE)
         }
+        beside = next((f" ({row[name]})" for name in BESIDE if row.get(name)), "")
         own = behind.get(tuple(row[name] for name in BEHIND), contrasts.head(0))
         rows.append(row | {
             "number": number,
             "look": LOOKS.get(row["verdict"], OTHER),
             "rank": [*LOOKS, row["verdict"]].index(row["verdict"]),
-            "ours": " ".join(filter(None, (row["ours"], row["error"]))),
+            "ours": row["ours"] + beside,
             "more": more,
             "contrasts": numbers(own.drop(columns=[*BEHIND])),
         })  # fmt: skip

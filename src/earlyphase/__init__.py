@@ -1,8 +1,9 @@
 """The early phase of neural network training, as a graph of files.
 
-What a plugin needs is offered here: the decorators `branch`, `criterion`, `dataset`, `figure`, `network`,
-`task`; what their functions take and return, `Ticket`, `Pruning`, `DataSet`, `Images`, `Task`; `generator`,
-an independent random stream for each purpose; and `InvalidInput`, whose message is shown to the user.
+What a plugin needs is offered here: the decorators `branch`, `claim`, `criterion`, `dataset`, `figure`, `network`,
+`task`; what their functions take and return, `Ticket`, `Measured`, `Contrast`, `Margin`, `Pruning`, `DataSet`,
+`Images`, `Task`; `generator`, an independent random stream for each purpose; `NotRun`, the reason for which a claim is
+not judged; and `InvalidInput`, whose message is shown to the user.
 """
 
 from importlib import import_module
@@ -14,7 +15,7 @@ PUBLIC = {  # name -> module below this package
     "criterion": "registry",
     "dataset": "registry",
     "figure": "registry",
-    "measure": "registry",
+    "claim": "registry",
     "network": "registry",
     "task": "registry",
     "Ticket": "core.branches",
@@ -23,7 +24,10 @@ PUBLIC = {  # name -> module below this package
     "Images": "core.images",
     "Task": "core.tasks",
     "generator": "core.streams",
-    "NotRun": "results.claims.judging",
+    "NotRun": "results.claims.claim",
+    "Measured": "results.claims.claim",
+    "Contrast": "results.claims.evidence",
+    "Margin": "results.claims.evidence",
     "InvalidInput": "errors",
 }
 

@@ -47,4 +47,4 @@ task = Registry("task")  # (Task, seed, **arguments) -> Task
 branch = Registry("perturbation")  # (Ticket, seed, **arguments) -> Ticket
 criterion = Registry("criterion")  # (Pruning, seed, **arguments) -> Mask
 figure = Registry("figure")  # (tables, **arguments) -> matplotlib Figure, DataFrame
-measure = Registry("measure")  # (tables, **arguments) -> DataFrame of contrasts, or quantities
+claim = Registry("claim")  # (network, **numbers) -> what was measured

@@ -26,7 +26,7 @@ def relative_to_dense(table: DataFrame, value: str) -> DataFrame:
 
 
 def surely_less(ratios: Series) -> bool:
-    """Whether ratios over seeds lie below 1: the one-sided 95 % bound on the mean of their logarithm does.
+    """Whether ratios over seeds lie below 1: the 95 % interval of the mean of their logarithm does.
 
     Where they are the same in all seeds, as counts of bytes are, they themselves do. One seed shows nothing.
     """

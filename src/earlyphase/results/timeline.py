@@ -35,9 +35,9 @@ EVENTS = RULES | {
     "to the measuring grid only: `low` is the last measured iteration at which it had not formed, `high` the "
     "first at which it had, over all seeds, and `mean` the mean of the latter",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
-    "dense network (one-sided 95 % t bound of the difference within seeds)",
+    "dense network (95 % t interval of the difference within seeds)",
     "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
-    "than 0.5 points of final accuracy (one-sided 95 % t bound of the loss within seeds); the deficit is "
+    "than 0.5 points of final accuracy (95 % t interval of the loss within seeds); the deficit is "
     "blur where it was run. `low` is the last onset at which it costs more, 0 if none",
     "dense_stable": STABILITY_RULE,
     "tickets_stable": f"{STABILITY_RULE}; of tickets at 16.8 % of weights, or the nearest density measured",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from earlyphase.study.configuration import entries_of, panels_of, shown_by, tickets_of
+from earlyphase.study.claims import facts_of
 from earlyphase.study.deficits import deficits_of, training_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.study import Study, branches_of, combinations_of, perturbs
@@ -51,7 +52,7 @@ class Stage:
         trains: the iterations that a job trains for, at most: for status, time limits and the command.
         needs: inputs that the rule does not name literally.
         looks_up: sections of the configuration whose functions a job looks up by name; `pretraining` stands
-            for the task that is learned first, `measures` for those of all claims.
+            for the task that is learned first, `claims` for those of plugins.
         tables: name of a table -> the output that it is collected of, over all jobs of a run.
         collects: name of a table -> the jobs that it is collected over, where it is not all of a run.
     """
@@ -348,16 +349,14 @@ def of_figure(study: Study, names: Names) -> dict:
 
 
 def of_claims(study: Study, names: Names) -> dict:
-    """Whether it is of the paper's scale, claims that are not the package's, tables and networks."""
+    """Numbers of claims that it changes, tables, and what claims are told of each network."""
     path = study.rules["collect"].outputs["table"]
     there = {table for run in study.runs for table in tables_of(study, run)}
     sources = {table: path.replace("{table}", table) for table in all_tables() if table in there}
-    own = {name: study.claims.get(name) for name in study.config["claims"]}
-    functions = {run.model: study.config["models"][run.model]["function"] for run in study.runs}
-    lacks = {run.model: lacking for run in study.runs if (lacking := sorted(study.network(run)[1]))}
-    return {
-        "full_scale": study.config["full_scale"], "claims": own, "sources": sources, "functions": functions,
-    } | ({"lacks": lacks} if lacks else {})  # fmt: skip
+    networks = {
+        f"{run.dataset}/{run.model}": facts_of(study.config, run, *study.network(run)) for run in study.runs
+    }
+    return {"claims": study.claims, "sources": sources, "networks": networks}
 
 
 def of_report(study: Study, names: Names) -> dict:
@@ -643,7 +642,7 @@ STAGES = {  # in the order of the graph
     ),
     "collect": Stage(tables, of_table, needs=parts_of_table),
     "figure": Stage(figures, of_figure, needs=tables_of_figure, looks_up=("figures",)),
-    "claims": Stage(once, of_claims, needs=tables_of_study, looks_up=("measures",)),
+    "claims": Stage(once, of_claims, needs=tables_of_study, looks_up=("claims",)),
     "report": Stage(once, of_report, needs=shown_in_report),
 }  # fmt: skip
 

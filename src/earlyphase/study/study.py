@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
 from earlyphase.runtime.plugins import announce
-from earlyphase.study.claims import claims_of, measures_in
+from earlyphase.study.claims import numbers_of_claims
 from earlyphase.study.configuration import (
     bound,
     checked,
@@ -53,7 +53,6 @@ class Study:
             InvalidInput: naming the key, the value and what would be right.
         """
         self.config = checked(config, schema)
-        self._definitions = schema["$defs"]
         self.rules, self.citation = rules or {}, citation or {}
         self.left_out: list[str] = []
         refuse(of_names(self.config))
@@ -70,13 +69,13 @@ class Study:
             self._leave_out_tickets(run)
 
     @cached_property
-    def claims(self) -> dict[str, dict]:
-        """The claims that the study is judged by, checked when they are first asked for.
+    def claims(self) -> dict[str, dict | None]:
+        """Numbers of claims that the study changes, checked when they are first asked for; None removes a claim.
 
         Raises:
             InvalidInput: naming the claim, what is wrong and what would be right.
         """
-        return claims_of(self.config["claims"], self._definitions)
+        return numbers_of_claims(self.config["claims"])
 
     def run(self, names: dict[str, str]) -> Run:
         """Return the run that a job belongs to, by its wildcards.
@@ -94,9 +93,12 @@ class Study:
     @overload
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]: ...
     def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]:
-        """The entry of a section that a job's wildcards name; of all claims, their measures."""
-        if section == "measures":
-            return list(measures_in(self.claims))
+        """The entry of a section that a job's wildcards name; of claims, those of plugins."""
+        if section == "claims":
+            of_plugins = [
+                name for name, one in registered("claims").items() if one.module.startswith("plugins.")
+            ]
+            return [{"function": name} for name in of_plugins if self.claims.get(name, {}) is not None]
         if section == "figures":
             return self.run(names).figures[names["figure"]]
         if section == "tasks" and names.get("task") not in self.config["tasks"]:  # of a pretrained network

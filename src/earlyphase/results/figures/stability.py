@@ -141,7 +141,7 @@ def notes_of(pairs: DataFrame, lines: DataFrame, names: dict[int, str]) -> list[
     how = f"{count} points on a line"
     if images:  # none where there is no batch norm
         how += f", batch norm's statistics estimated at each on {images:,} training images"
-    return [f"Surely stable (one-sided 95 %) – {said}", *difference_of_copies(pairs, names), how]
+    return [f"Surely stable (95 % interval) – {said}", *difference_of_copies(pairs, names), how]
 
 
 def difference_of_copies(pairs: DataFrame, names: dict[int, str]) -> list[str]:

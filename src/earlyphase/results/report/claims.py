@@ -6,24 +6,30 @@ from io import BytesIO
 from pandas import DataFrame, read_csv
 
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims.catalogue import packaged
-from earlyphase.results.claims.judging import (
-    INCONCLUSIVE,
-    NOT_REPRODUCED,
-    NOT_RUN,
-    REPRODUCED,
-)
+from earlyphase.results.claims import claims
+from earlyphase.results.claims.claim import UNDECIDABLE
+from earlyphase.results.claims.judging import INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
 from earlyphase.results.summaries import NETWORK
 from earlyphase.runtime.storage import read_bytes
-from earlyphase.sentences import parts_of
 
-LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open", NOT_RUN: "none"}  # class of a verdict
-ORDER = list(LOOKS)  # in which verdicts are sorted
-VERDICTS = ("id", "reading", *NETWORK, "statement", "paper", "ours", "error", "n", "test", "verdict")
-BESIDES = ("same_test_as", "source", "cited")  # which older tables may lack
+LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open"} | dict.fromkeys(UNDECIDABLE, "none")
+ORDER = list(LOOKS)  # in which verdicts are sorted; to each the class of its look
+VERDICTS = (
+    "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n", "criterion", "test",
+    "verdict", "same_test_as", "source", "cited",
+)  # fmt: skip
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
 
-BOUNDS = ("low", "high", "target_low", "target_high", "p_inside", "p_outside")  # may be missing
+NUMBERS = (
+    "std",
+    "low",
+    "high",
+    "margin",
+    "target_low",
+    "target_high",
+    "p_for",
+    "p_against",
+)  # may be missing
 
 
 def read_verdicts(path: str) -> DataFrame:
@@ -35,16 +41,16 @@ def read_verdicts(path: str) -> DataFrame:
     table = read_csv(BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
     if missing := [name for name in VERDICTS if name not in table]:
         raise InvalidInput(f"{path} is no table of claims: it has no column {', '.join(missing)}")
-    return table.assign(**{name: "" for name in BESIDES if name not in table})
+    return table
 
 
 def read_contrasts(path: str) -> DataFrame:
     """Read the table of the contrasts behind the verdicts; a number that is not there is NaN."""
     return read_csv(
         BytesIO(read_bytes(path)),
-        dtype=dict.fromkeys((*BEHIND, "contrast", "ours", "error"), str),
+        dtype=dict.fromkeys((*BEHIND, "contrast", "ours", "unit", "note"), str),
         keep_default_na=False,
-        na_values={name: [""] for name in BOUNDS},
+        na_values={name: [""] for name in NUMBERS},
     )
 
 
@@ -53,11 +59,13 @@ def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:
 
     Returns:
         The columns of `verdicts`, of text; `number`, its place; `look`, the class of its verdict; `rank`, by
-        which verdicts are sorted; `contrasts`, rows of the table of contrasts.
+        which verdicts are sorted; `contrasts`, rows of the table of contrasts, with `measured`,
+        the number with its unit.
     """
     behind: dict[tuple, list[dict]] = {}
     for row in contrasts.to_dict("records"):
-        behind.setdefault(tuple(str(row[name]) for name in BEHIND), []).append(row)
+        measured = {"measured": as_measured(row["ours"], row["unit"])}
+        behind.setdefault(tuple(str(row[name]) for name in BEHIND), []).append(row | measured)
     return [
         row
         | {
@@ -68,6 +76,14 @@ def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:
         }
         for number, row in enumerate(verdicts.to_dict("records"))
     ]
+
+
+def as_measured(ours: str, unit: str) -> str:
+    """What was measured of one quantity: a number, with its unit, or words."""
+    try:
+        return f"{float(ours):+.2f} {unit}"
+    except ValueError:
+        return ours
 
 
 def look_of(verdict: str) -> str:
@@ -94,24 +110,16 @@ def counts_of(rows: list[dict]) -> list[dict]:
 
 
 def names_in(own: Mapping[str, dict | None]) -> dict[str, set[str]]:
-    """Names that the measures of each claim are given: of perturbations, pretrainings, regimes, ...
+    """Names that each claim is about: of perturbations, pretrainings, regimes, ...; they are among its numbers.
 
     Args:
-        own: claims that the study adds, replaces or, where they are None, removes.
+        own: numbers of claims that the study changes; None removes a claim.
     """
-    entries = packaged()["claims"] | dict(own)
-    return {
-        claim: set(
-            texts_in([part.get("measure") for scale in ("full", "short") for part in parts_of(entry, scale)])
-        )
-        for claim, entry in entries.items()
-        if entry is not None
-    }
+    return {name: set(texts_in(list(claim.numbers.values()))) for name, claim in claims(own).items()}
 
 
 def texts_in(value: object) -> list[str]:
-    """All texts in a value as YAML has them."""
+    """All texts in a value, or in what it holds."""
     if isinstance(value, str):
         return [value]
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for one in inner for text in texts_in(one)]
+    return [text for one in value for text in texts_in(one)] if isinstance(value, list | tuple) else []

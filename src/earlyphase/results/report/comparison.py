@@ -30,8 +30,7 @@ def comparison_page(judged: Mapping[str, DataFrame], folders: Mapping[str, Path]
             {"verdict": kind, "look": look, "rows": sum(row["kind"] == kind for row in rows)}
             for kind, look in ((CHANGED, "other"), (SAME, "other"))
         ],
-        shares={name: f"{share:.0%}" for name, share in agreement(judged).items() if name != "claims"},
-        claims=agreement(judged)["claims"],
+        shares=agreement(judged),
         networks=len({(row["dataset"], row["model"]) for row in rows}),
         figures=figures_in(folders),
     )

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 import pytest
+from earlyphase.results.claims.catalogue import catalogue, claim_of, packaged, target_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from earlyphase import registry
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import measure
 from earlyphase.results.claims import judge
-from earlyphase.results.claims.catalogue import catalogue, claim_of, packaged, target_of
 from earlyphase.results.claims.judging import ERROR, FINDING
 from earlyphase.runtime.plugins import announce
 from earlyphase.sentences import parts_of, sentence, worded

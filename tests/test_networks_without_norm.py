@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from earlyphase.results.claims.catalogue import catalogue
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from earlyphase.core.branches import Ticket, shuffle
@@ -17,7 +18,6 @@ from earlyphase.core.networks.resnet import ResNet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
 from earlyphase.core.stability import estimate_statistics
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims.catalogue import catalogue
 from earlyphase.runtime.storage import load_mask, read_bytes
 from earlyphase.runtime.tickets import load_trained
 from earlyphase.study.contradictions import of_size

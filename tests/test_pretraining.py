@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from earlyphase.results.claims.catalogue import packaged
 from pandas import DataFrame, read_csv
 
 from earlyphase.__main__ import main
@@ -23,7 +24,6 @@ from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.training import Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import judge, networks
-from earlyphase.results.claims.catalogue import packaged
 from earlyphase.results.figures import figure
 from earlyphase.results.pretraining import LOST, matching_durations
 from earlyphase.runtime.resume import ResumeFile

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from earlyphase.results.claims.catalogue import packaged
 from pandas import DataFrame, concat, isna, read_csv
 
 from earlyphase.__main__ import main
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import expected_false, judge_with_contrasts
-from earlyphase.results.claims.catalogue import packaged
 from earlyphase.results.report import figures as shown_figures
 from earlyphase.results.report import findings
 from earlyphase.results.report.claims import names_in, read_contrasts, read_verdicts, rows_of

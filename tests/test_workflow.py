@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-
 from earlyphase.results.claims.catalogue import catalogue
+
 from earlyphase.runtime import calibration, machine
 
 ROOT = Path(__file__).parents[1]

@@ -1,9 +1,9 @@
 """The early phase of neural network training, as a graph of files.
 
-What a plugin needs is offered here: the decorators `branch`, `claim`, `criterion`, `dataset`, `figure`, `network`,
-`task`; what their functions take and return, `Ticket`, `Measured`, `Contrast`, `Margin`, `Pruning`, `DataSet`,
-`Images`, `Task`; `generator`, an independent random stream for each purpose; `NotRun`, the reason for which a claim is
-not judged; and `InvalidInput`, whose message is shown to the user.
+What a plugin needs is offered here: the decorators `branch`, `claim`, `criterion`, `dataset`, `figure`,
+`network`, `task`; what their functions take and return, `Ticket`, `Measured`, `Contrast`, `Margin`,
+`Pruning`, `DataSet`, `Images`, `Task`; `generator`, an independent random stream for each purpose; `NotRun`,
+the reason for which a claim is not judged; and `InvalidInput`, whose message is shown to the user.
 """
 
 from importlib import import_module

@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> None:
     print(as_markdown(side_by_side(judged)))
     shares = agreement(judged)
     print(
-        f"\nOf {shares['claims']} claims at least one study decides {shares['decided']}: {shares['same']:.0%} of these "
-        f"have the same verdict in all, {shares['opposite']:.0%} opposite ones."
+        f"\nOf {shares['claims']} claims at least one study decides {shares['decided']}: "
+        f"{shares['same']:.0%} of these have the same verdict in all, {shares['opposite']:.0%} opposite ones."
     )
     if args.html:
         from earlyphase.results.report.comparison import comparison_page

@@ -57,13 +57,12 @@ def by_claim(judged: DataFrame) -> dict[tuple[str, ...], str]:
 def agreement(judged: Mapping[str, DataFrame]) -> dict[str, float]:
     """How far the verdicts of a study can be trusted, by those of others.
 
-    Claims are counted once, whatever their readings: see `by_claim`. That none of the studies decides a claim is no
-    agreement, so these are not counted.
+    Claims are counted once, whatever their readings: see `by_claim`. That none of the studies decides a claim
+    is no agreement, so these are not counted.
 
-    Returns:
-        `claims`, their number; `decided`, of how many of them at least one study does; and of these `same`, the share for
-        which all studies give the same verdict, and `opposite`, the share for which one says "reproduced" and another
-        "not reproduced". The shares are NaN where nothing is decided.
+    Returns: `claims`, their number; `decided`, of how many of them at least one study does; and of these
+        `same`, the share for which all studies give the same verdict, and `opposite`, the share for which one
+        says "reproduced" and another "not reproduced". The shares are NaN where nothing is decided.
     """
     studies = [by_claim(table) for table in judged.values()]
     claims = dict.fromkeys(claim for study in studies for claim in study)

@@ -9,7 +9,8 @@ from earlyphase.study.signatures import registered
 
 RESNET_20 = {"function": "resnet", "depth": 20, "width": 16}
 TRAINING = {  # of the paper's networks; ResNet-20 in mini-batches of 128
-    "batch_size": 128, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0001, "crop_padding": 4, "flip": True,
+    "batch_size": 128, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0001, "crop_padding": 4,
+    "flip": True,
 }  # fmt: skip
 MILESTONES, LENGTH = [31280, 46920], 62560  # iterations
 EPOCHS, IMAGES = 160, 50_000
@@ -53,7 +54,7 @@ def facts_of(config: dict, run: Run, network: str, lacks: tuple[str, ...]) -> di
 
 
 def paper_until(config: dict, run: Run) -> int:
-    """The iterations for which a training is that of the paper's ResNet-20; 0 for another network, data set or rate."""
+    """For how many iterations a training is that of the paper's ResNet-20; 0 where it never is."""
     model = {key: value for key, value in config["models"][run.model].items() if key != "training"}
     same = config["datasets"][run.dataset]["function"] == "cifar10" and model == RESNET_20
     same = same and run.task == "supervised" and TRAINING.items() <= run.training.items()

@@ -2,8 +2,8 @@
 
 An entry of `critical_periods` is one of three protocols, each under some regimes:
 
-    removed_at     a deficit from iteration 0 on, then clean training of the run's length
-    onsets         a deficit of a fixed length from each onset, in a training of the run's length; under a regime
+    removed_at     a deficit from iteration 0 on, then clean training of the run's length onsets         a
+    deficit of a fixed length from each onset, in a training of the run's length; under a regime
                    whose schedule begins anew after it, training of the run's length follows
     held           no deficit: the regime itself holds in a window, and the run's own training outside of it
 

@@ -12,8 +12,8 @@ Paths, logs and literal inputs stand in the rules. Wildcards say which experimen
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from earlyphase.study.configuration import entries_of, panels_of, shown_by, tickets_of
 from earlyphase.study.claims import facts_of
+from earlyphase.study.configuration import entries_of, panels_of, shown_by, tickets_of
 from earlyphase.study.deficits import deficits_of, training_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.study import Study, branches_of, combinations_of, perturbs

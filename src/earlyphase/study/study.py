@@ -70,7 +70,7 @@ class Study:
 
     @cached_property
     def claims(self) -> dict[str, dict | None]:
-        """Numbers of claims that the study changes, checked when they are first asked for; None removes a claim.
+        """Numbers of claims that the study changes, checked when first asked for; None removes a claim.
 
         Raises:
             InvalidInput: naming the claim, what is wrong and what would be right.

@@ -1,8 +1,8 @@
 """Tables to verdicts on the paper's claims.
 
-A claim is a function beside its statement and its criterion, see `claim`; the modules below have one for each section of
-the papers, and `CLAIMS` all of them in the order of the table. What they ask of tables is in `network`, the tests are in
-`evidence`, and what follows from these in `judging`.
+A claim is a function beside its statement and its criterion, see `claim`; the modules below have one for
+each section of the papers, and `CLAIMS` all of them in the order of the table. What they ask of tables is in
+`network`, the tests are in `evidence`, and what follows from these in `judging`.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,9 @@ from pandas import DataFrame, concat
 from earlyphase import registry
 from earlyphase.results.claims import critical_periods as critical
 from earlyphase.results.claims import data_dependence as data
-from earlyphase.results.claims import decomposition, promises
+from earlyphase.results.claims import decomposition, promises, rewinding
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
-from earlyphase.results.claims import rewinding
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
 from earlyphase.results.claims.evidence import ERROR
 from earlyphase.results.claims.judging import FINDING, assess
@@ -23,9 +22,10 @@ from earlyphase.results.claims.network import Network, Tables
 from earlyphase.results.summaries import NETWORK
 
 CLAIMS = (  # written out, so that a fingerprint, which follows names, covers each
-    rewinding.R1, rewinding.R2, rewinding.R3, rewinding.R4, rewinding.R5, rewinding.R6, rewinding.R7, rewinding.R8,
-    perturbed.P1, perturbed.P2, perturbed.P3, perturbed.P4, perturbed.P5, perturbed.P6, perturbed.P7, perturbed.P8,
-    perturbed.P9, perturbed.P10, perturbed.P11, perturbed.P12, perturbed.P13, perturbed.P14,
+    rewinding.R1, rewinding.R2, rewinding.R3, rewinding.R4,
+    rewinding.R5, rewinding.R6, rewinding.R7, rewinding.R8,
+    perturbed.P1, perturbed.P2, perturbed.P3, perturbed.P4, perturbed.P5, perturbed.P6, perturbed.P7,
+    perturbed.P8, perturbed.P9, perturbed.P10, perturbed.P11, perturbed.P12, perturbed.P13, perturbed.P14,
     first.S1, first.S2, first.S3, first.S4, first.S5, first.S6, first.S7, first.S8, first.C1,
     data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
@@ -33,12 +33,12 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     decomposition.M1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims
-    "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n", "criterion", "test",
-    "verdict", "same_test_as", "source", "cited",
+    "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",
+    "criterion", "test", "verdict", "same_test_as", "source", "cited",
 ]  # fmt: skip
 CONTRASTS = [  # of the table of contrasts
-    "id", "reading", *NETWORK, "contrast", "ours", "unit", "std", "n", "low", "high", "margin", "target_low", "target_high",
-    "p_for", "p_against", "reported", "note",
+    "id", "reading", *NETWORK, "contrast", "ours", "unit", "std", "n", "low", "high", "margin",
+    "target_low", "target_high", "p_for", "p_against", "reported", "note",
 ]  # fmt: skip
 
 
@@ -68,21 +68,20 @@ def judge_with_contrasts(tables: Tables, study: Mapping) -> tuple[DataFrame, Dat
 
     Args:
         tables: name -> collected table, a row per evaluation.
-        study: all optional: `claims`, see `claims`; `sources`, table name -> the file it came from, with {dataset} and
-            {model} in it; `networks`, "dataset/model" -> `function`, the registered function that makes the network;
-            `lacks`, what it has not: "batch norm", "convolutions"; and the facts of `network.Network`.
+        study: all optional: `claims`, see `claims`; `sources`, table name -> the file it came from, with
+            {dataset} and {model} in it; `networks`, "dataset/model" -> `function`, the registered function that
+            makes the network; `lacks`, what it has not: "batch norm", "convolutions"; and the facts of
+            `network.Network`.
 
     Returns:
-        A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to mean where it
-        may mean several things, such as "own masks" or "masks of k" for rewinding to 0; `dataset`, `model`; `statement`, with
-        the k and density measured; `paper`, with its own; `measured`, the name of what is reported, and `ours`, it with its
-        unit: a difference is ticket minus reference, so negative is worse; `interval`, two-sided 95 %, over seeds or points;
-        `margin`, how much counts as nothing, in the same unit; `n` (seeds used; over points their number); `criterion`, a
-        sentence; `test`, `verdict`; `same_test_as`, an earlier claim whose test this row repeats; `source`, the tables;
-        `cited`, where the claim stands.
-
-        And a row per contrast that the verdicts rest on: `id`, `reading`, `dataset`, `model`, and the columns
-        that `judging.row_of` gives.
+        A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to
+        mean where it may mean several things, such as "own masks" or "masks of k" for rewinding to 0;
+        `dataset`, `model`; `statement`, with the k and density measured; `paper`, with its own; `measured`, the
+        name of what is reported, and `ours`, it with its unit: a difference is ticket minus reference, so
+        negative is worse; `interval`, two-sided 95 %; `margin`, how much counts as nothing, in the same unit;
+        `n`, seeds, or points; `criterion`, a sentence; `test`, `verdict`; `same_test_as`, an earlier claim whose
+        test this row repeats; `source`, the tables; `cited`, where the claim stands. And a row per contrast
+        that the verdicts rest on: `id`, `reading`, `dataset`, `model`, and the columns of `judging.row_of`.
     """
     known = claims(study.get("claims"))
     rows, contrasts = [], []

@@ -2,17 +2,16 @@
 
 A claim is a function with the decorator `@claim(...)`, which says
 
-    statement   the claim, in our words; {k}, {density:.1%} and the like are what was measured, or the claim's numbers
+    statement   the claim, in our words; {k}, {density:.1%} and the like are what was measured, or its numbers
     paper       what the paper found; says where that is recollected, not checked against the text
     criterion   when the claim holds, in a sentence
     source      where it stands
     reads       the tables that it reads
 
-and, where they are of use: `places`, what the statement names where nothing was measured: the paper's; `unit` of
-what is measured (points); `readings`, what the claim may be taken to mean,
-each judged in a row of its own; `readings_of`, what these tell apart, which a network may lack; `networks`, the
-only functions whose networks it is about, or `not_networks`; `same_as`, a claim, or (claim, reading), whose test it
-repeats.
+and, where they are of use: `places`, what the statement names where nothing was measured: the paper's;
+`unit` of what is measured (points); `readings`, what the claim may be taken to mean, each judged in a row of
+its own; `readings_of`, what these tell apart, which a network may lack; `networks`, the only functions whose
+networks it is about, or `not_networks`; `same_as`, a claim, or (claim, reading), whose test it repeats.
 
 The function takes a `Network` and, after the `*`, the claim's numbers, which a configuration may change
 (`claims: {R1: {margin: 0.3}}`), and `reading`, where there are several. It returns what it `Measured`.
@@ -81,7 +80,7 @@ class Claim:
     same_as: str | tuple[str, str] = ""
 
     def stated(self, places: Mapping[str, object] | None = None) -> str:
-        """The statement, with the k, density and the like that were measured; with the paper's where none were."""
+        """The statement, with what was measured in the place of the paper's numbers."""
         return self.statement.format_map({**self.numbers, **self.places, **(places or {})})
 
     def judged_by(self) -> str:
@@ -90,14 +89,12 @@ class Claim:
 
     def is_about(self, network: str | None) -> bool:
         """Whether it is about networks made by this function; about one that is not known it is."""
-        return (
-            network is None
-            or (not self.networks or network in self.networks)
-            and network not in self.not_networks
+        return network is None or (
+            (not self.networks or network in self.networks) and network not in self.not_networks
         )
 
     def read_as(self, lacks: Sequence[str]) -> tuple[str, ...]:
-        """Its readings for a network, of which it may lack what they tell apart: then the first stands for all."""
+        """Its readings; the first stands for all where a network lacks what they tell apart."""
         return ("",) if self.readings_of in lacks else self.readings
 
 

@@ -67,11 +67,12 @@ def split(parts: DataFrame) -> dict[str, float]:
 
 
 @claim(
-    statement="Own finding, not of the paper: how much of what rewinding gains is due to the masks found from k, and how much "
-    "to the weights of k",
+    statement="Own finding, not of the paper: how much of what rewinding gains is due to the masks found "
+    "from k, and how much to the weights of k",
     paper="",
-    criterion="measured, paired within seeds, ± sample standard deviations, at the sparsest density at which every k has it; "
-    "mask: from 0 under the masks of k minus from 0 under own masks; weights: from k minus from 0 under the masks of k",
+    criterion="measured, paired within seeds, ± sample standard deviations, at the sparsest density at "
+    "which every k has it; mask: from 0 under the masks of k minus from 0 under own masks; weights: from k "
+    "minus from 0 under the masks of k",
     source="",
     reads=("perturbed", "imp"),
 )

@@ -1,15 +1,16 @@
 """Tests of one measured quantity against what a claim says of it.
 
-Each kind of quantity has a method `evidence`, which gives two p-values, one for each verdict: `p_for` is small
-if the quantity lies where the claim has it, `p_against` if it lies elsewhere. Where the truth lies on the edge
-between the two, either is below `ERROR` in at most that share of studies; tests/test_error_rates.py simulates it.
-How the evidence on several quantities becomes a verdict, `judging` says.
+Each kind of quantity has a method `evidence`, which gives two p-values, one for each verdict: `p_for` is
+small if the quantity lies where the claim has it, `p_against` if it lies elsewhere. Where the truth lies on
+the edge between the two, either is below `ERROR` in at most that share of studies; tests/test_error_rates.py
+simulates it. How the evidence on several quantities becomes a verdict, `judging` says.
 
-**Intervals** are two-sided 95 % ones, everywhere. `ERROR` is what they leave on either side, so that a verdict on
-a single quantity is what its interval shows: all of it lies where the claim has it, or all of it elsewhere.
+**Intervals** are two-sided 95 % ones, everywhere. `ERROR` is what they leave on either side, so that a
+verdict on a single quantity is what its interval shows: all of it lies where the claim has it, or all of it
+elsewhere.
 
-**Same or different.** A difference has a sign, and "better", "worse", "below" ask for that alone, or for so many
-points. "As good", "no better" and "without harm" ask how much counts as nothing: a `Margin`.
+**Same or different.** A difference has a sign, and "better", "worse", "below" ask for that alone, or for so
+many points. "As good", "no better" and "without harm" ask how much counts as nothing: a `Margin`.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,8 @@ POINTS = 100  # percentage points in an accuracy of 1
 INFINITY = float("inf")
 NAN = float("nan")
 ERROR = 0.025  # of each verdict, where the truth lies on the edge: what a 95 % interval leaves on a side
-SHARE = 0.25  # of a gain that counts as nothing
+SHARE = 0.25  # of a gain that counts as nothing; of the paper's gain its tolerance is a sixth to a third
+LEAST = 0.5  # points that count as nothing whatever is gained: the paper's tolerance
 
 Target = tuple[float, float]
 Lies = Literal["above", "below", "within", "apart", "not worse", "worse", "not better", "better", "as good"]
@@ -73,23 +75,27 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Margin:
-    """Points that count as nothing: a share of a gain, but no less than `least` and no more than `most`.
+    """Points that count as nothing: a share of a gain, but no less than `LEAST`, the paper's tolerance.
 
-    A tolerance in points alone would be all of the effect in one network and none of it in another; a share of
-    the effect alone calls a ticket unharmed that is surely worse, wherever rewinding to 0 does badly.
+    A tolerance in points alone would be all of the effect in one network and none of it in another; a share
+    of the effect alone calls a ticket unharmed that is surely worse, wherever rewinding to 0 does badly. So
+    where nobody may be harmed, it is no more than 1 point: twice the paper's tolerance, and about what the
+    seeds of one network differ by, so that a reader of the two accuracies would call them the same.
 
     Attributes:
-        least: the paper's tolerance where it is 0.5 points.
-        most: 1 point where nobody may be harmed: twice the paper's tolerance, and about what seeds of one
-            network differ by, so that a reader of two accuracies would call them the same.
         gain: seed -> what rewinding gains, in points; None where that is not known.
-        share: of the gain; of the paper's gain its tolerance of 0.5 points is a sixth to a third.
+        most: points; infinite where the claim itself is about a share of the gain.
+        share: of the gain.
     """
 
-    least: float
-    most: float = INFINITY
     gain: Series | None = None
+    most: float = INFINITY
     share: float = SHARE
+
+    @property
+    def least(self) -> float:
+        """No less than this, nor more than the most."""
+        return min(LEAST, self.most)
 
 
 def tail_ps(
@@ -124,31 +130,24 @@ def t_ps(values: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray]:
     return tail_ps((mean - target[0]) / error, (target[1] - mean) / error, lambda t: stdtr(seeds - 1, t))
 
 
-def margin_ps(
-    values: np.ndarray, gain: np.ndarray, least: float, most: float, share: float = SHARE
-) -> tuple[np.ndarray, np.ndarray]:
+def margin_ps(values: np.ndarray, gain: np.ndarray, margin: Margin) -> tuple[np.ndarray, np.ndarray]:
     """p-values of a mean that lies above minus the margin, and of one that lies below it.
 
-    The margin is measured itself. What lies above minus `least` is above for every margin, and what lies below minus
-    `most` is below for every one; between them the share of the gain decides, where it surely lies between, too.
+    The margin is measured itself. What lies above minus the least margin is above for every one, and what
+    lies below minus the most is below for every one; between them the share of the gain decides, where it
+    surely lies between.
 
     Args:
         values: (seeds, ...), at least two seeds, which must differ.
         gain: likewise; zeros where there is none.
-        least: of the margin.
-        most: of the margin; may be infinite.
-        share: of the gain.
+        margin: of which the gain is not looked at.
     """
-    part = share * gain
+    least, most, part = margin.least, margin.most, margin.share * gain
     by_share, over_least = p_above(values + part, 0.0), p_above(part, least)
-    above = np.maximum(
-        p_above(values, -most), np.minimum(p_above(values, -least), np.maximum(by_share, over_least))
-    )
+    lenient = np.minimum(p_above(values, -least), np.maximum(by_share, over_least))
     under_share, under_most = p_above(-values - part, 0.0), p_above(-part, -most)
-    below = np.maximum(
-        p_above(-values, least), np.minimum(p_above(-values, most), np.maximum(under_share, under_most))
-    )
-    return above, below
+    strict = np.minimum(p_above(-values, most), np.maximum(under_share, under_most))
+    return np.maximum(p_above(values, -most), lenient), np.maximum(p_above(-values, least), strict)
 
 
 def p_above(values: np.ndarray, edge: float) -> np.ndarray:
@@ -172,8 +171,8 @@ class Contrast:
         name: of the difference: "k = 100 minus dense".
         values: seed -> difference, NaN where a run diverged, died or is missing.
         lies: above or below `edge`, within `span`, or apart from 0 by more than `edge` on either side; beside
-            a margin m: not worse (above -m), worse (below -m), not better (below m), better (above m), as good
-            (both not worse and not better).
+            a margin m: not worse (above -m), worse (below -m), not better (below m), better (above m), as
+            good (both not worse and not better).
         edge: in `unit`.
         span: lower and upper edge.
         margin: of what counts as nothing.
@@ -187,37 +186,33 @@ class Contrast:
     lies: Lies = "above"
     edge: float = 0.0
     span: Target = (NAN, NAN)
-    margin: Margin = Margin(0.0)
+    margin: Margin | None = None
     given: "tuple[Contrast, ...]" = ()
     unit: str | None = None
     sides: tuple[str, str, str] = ("", "", "")
 
     def evidence(self, unit: str) -> Evidence:
         """Test the mean over seeds."""
-        gain = self.margin.gain
-        known = (
-            self.values.notna()
-            if gain is None
-            else self.values.notna() & gain.reindex_like(self.values).notna()
-        )
-        values = self.values[known].astype(float)
-        gained = values * 0.0 if gain is None else gain.reindex_like(values)
-        left_out = len(self.values) - len(values)
-        note = f"{left_out} of {len(self.values)} seeds left out, whose run diverged, died or is missing"
+        values = self.values.astype(float)
+        gain = values * 0 if self.margin is None or self.margin.gain is None else self.margin.gain
+        both = DataFrame({"values": values, "gain": gain}).reindex(values.index)
+        known = both.dropna()
+        values, left_out = known["values"], len(both) - len(known)
+        note = f"{left_out} of {len(both)} seeds left out, whose run diverged, died or is missing"
         found = Evidence(
             self.name, self.unit or unit, values.mean(), values.std(), len(values), *t_interval(values),
             note=note if left_out else "",
         )  # fmt: skip
         if missing := no_interval(values):
             return replace(found, note="; ".join(filter(None, [missing, found.note])))
-        size = float(np.clip(self.margin.share * gained.mean(), self.margin.least, self.margin.most))
-        p_for, p_against = self.ps(values.to_numpy(), gained.to_numpy())
+        m = self.margin
+        size = NAN if m is None else float(np.clip(m.share * known["gain"].mean(), m.least, m.most))
+        p_for, p_against = self.ps(*known.to_numpy().T)
         target = self.target(size)
-        inside = target[0] < found.mean < target[1]
+        inside = bool(target[0] < found.mean < target[1]) != (self.lies == "apart")
         found = replace(
-            found, target=target, inside=inside != (self.lies == "apart"), tested=True,
-            margin=size if self.margin.least else NAN, p_for=p_for, p_against=p_against,
-        )  # fmt: skip
+            found, target=target, inside=inside, tested=True, margin=size, p_for=p_for, p_against=p_against
+        )
         for condition in self.given:
             found = conditional(found, condition.evidence(unit))
         return found
@@ -237,23 +232,18 @@ class Contrast:
 
     def ps(self, values: np.ndarray, gain: np.ndarray) -> tuple[float, float]:
         """p-values for and against, by the tests of `t_ps` and `margin_ps`."""
-        bounds = self.margin.least, self.margin.most, self.margin.share
         match self.lies:
             case "above" | "below" | "within":
-                found = t_ps(values, self.target(0.0))
+                found = t_ps(values, self.target(NAN))
             case "apart":  # not 0 (two-sided, of which each side has half the error), against equivalence
-                found = min(t_ps(values, (0.0, INFINITY))), t_ps(values, self.target(0.0))[0]
-            case "not worse":
-                found = margin_ps(values, gain, *bounds)
-            case "worse":
-                found = margin_ps(values, gain, *bounds)[::-1]
-            case "not better":
-                found = margin_ps(-values, gain, *bounds)
-            case "better":
-                found = margin_ps(-values, gain, *bounds)[::-1]
-            case "as good":
-                worse, better = (margin_ps(signed, gain, *bounds) for signed in (values, -values))
-                found = max(worse[0], better[0]), 2 * min(worse[1], better[1])  # it may fail on either side
+                found = min(t_ps(values, (0.0, INFINITY))), t_ps(values, self.target(NAN))[0]
+            case _:
+                assert self.margin is not None
+                worse, better = (margin_ps(signed, gain, self.margin) for signed in (values, -values))
+                found = {
+                    "not worse": worse, "worse": worse[::-1], "not better": better, "better": better[::-1],
+                    "as good": (max(worse[0], better[0]), 2 * min(worse[1], better[1])),  # on either side
+                }[self.lies]  # fmt: skip
         return float(found[0]), min(1.0, float(found[1]))
 
 
@@ -355,7 +345,8 @@ class Correlation:
     """Pearson's r over the perturbations of one k, which is to be negative.
 
     Several perturbations may be levels of one random draw: they make a line, but not as many independent
-    points. So `r` is over all points, as in the paper, and interval and test are over one point for each draw.
+    points. So `r` is over all points, as in the paper, and interval and test are over one point for each
+    draw.
 
     Attributes:
         r: over all `n` points.
@@ -380,15 +371,16 @@ class Correlation:
         p_for, p_against = (lower, upper) if self.draws_r < 0 else (upper, lower)
         note = f"{self.draws_r:+.2f} over {self.draws} independent draws; {self.note}"
         return Evidence(
-            self.name, unit, self.r, n=self.n, low=float(np.tanh(centre - half)), high=float(np.tanh(centre + half)),
-            target=(-1.0, 0.0), inside=self.r < 0, p_for=p_for if self.r < 0 else 1.0,
-            p_against=p_against if self.r > 0 else 1.0, tested=True, note=note,
+            self.name, unit, self.r, n=self.n,
+            low=float(np.tanh(centre - half)), high=float(np.tanh(centre + half)), target=(-1.0, 0.0),
+            inside=self.r < 0, p_for=p_for if self.r < 0 else 1.0, p_against=p_against if self.r > 0 else 1.0,
+            tested=True, note=note,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How much farther from a line some points lie than the rest: the rank-biserial correlation, to be above 0.
+    """How much farther from a line some points lie than the rest, by the rank-biserial correlation.
 
     Attributes:
         value: 1 if each of them has a larger residual in modulus than every other point, 0 if alike.

@@ -1,7 +1,7 @@
 """Claims on the state of the network, the paper's Figures 2 and 3, and on the Hessian's subspace.
 
-The paper's numbers are of ResNet-20 in its first 4,000 iterations: they are asked of a training that is the same up to
-the iteration that a number is of, however it goes on. What has no number is asked of any network.
+The paper's numbers are of ResNet-20 in its first 4,000 iterations: they are asked of a training that is the
+same up to the iteration that a number is of, however it goes on. What has no number is asked of any network.
 """
 
 from itertools import pairwise
@@ -12,8 +12,7 @@ from pandas import DataFrame, Series
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import NOT_AT_SCALE, Measured, NotRun
 from earlyphase.results.claims.evidence import POINTS, Contrast, Quantity
-from earlyphase.results.claims.network import Network, at_scale
-from earlyphase.results.claims.numbers import Share
+from earlyphase.results.claims.network import Network, Share, at_scale
 from earlyphase.results.timeline import (
     before_decay,
     boundaries,
@@ -47,7 +46,8 @@ def at_iteration(values: DataFrame, iteration: float) -> Series:
     row = values.iloc[int(distance.argmin())]
     if distance.min() > NEAR * iteration:
         raise NotRun(
-            f"nothing was measured within {NEAR:.0%} of iteration {iteration:,.0f}; the nearest is {row.name:,}"
+            f"nothing was measured within {NEAR:.0%} of iteration {iteration:,.0f}; the nearest is "
+            f"{row.name:,}"
         )
     return row
 
@@ -82,10 +82,12 @@ def S1(network: Network, *, percent: float = 91.5, within: float = 0.4, iteratio
 
 
 @claim(
-    statement="Accuracy climbs fast: it is over half way to its final value after one epoch, at iteration {iteration:,}",
+    statement="Accuracy climbs fast: it is over half way to its final value after one epoch, at iteration "
+    "{iteration:,}",
     paper="55 % at about iteration 400 (from the paper)",
-    criterion="in the paper's network accuracy at iteration {iteration:,} lies within {percent} ± {within} %; in another one, of "
-    "which an epoch is less than {epoch:.0%} of training, it is above half of the final one",
+    criterion="in the paper's network accuracy at iteration {iteration:,} lies within {percent} ± {within} "
+    "%; in another one, of which an epoch is less than {epoch:.0%} of training, it is above half of the "
+    "final one",
     source="Figure 3",
     reads=("evaluations", "dense"),
 )
@@ -136,10 +138,10 @@ def rate(values: DataFrame, start: float, stop: float) -> Series:
 
 
 def motions(table: DataFrame) -> dict[str, DataFrame]:
-    """What tells how fast weights move, (iterations, seeds): squares, so that a mere random walk has one speed.
+    """What tells how fast weights move, (iterations, seeds): squares, so that a random walk has one speed.
 
-    The distance of a random walk from its start grows as the root of time: its rate always falls, fast at first.
-    So does the share of signs that differ from the initial ones.
+    The distance of a random walk from its start grows as the root of time: its rate always falls, fast at
+    first. So does the share of signs that differ from the initial ones.
     """
     columns = {
         "squared distance from the start": "distance_initial",
@@ -157,11 +159,12 @@ def means_in_time(values: DataFrame) -> Series:
 
 
 @claim(
-    statement="The first {first} iterations have the largest gradients, the fastest motion and a burst of sign changes",
+    statement="The first {first} iterations have the largest gradients, the fastest motion and a burst of "
+    "sign changes",
     paper="about 3 % of signs changed by iteration 10 (recollected)",
-    criterion="in the first {first} iterations gradients are larger than in the rest of the window, and the squares of the "
-    "distance from the start and of the share of signs changed grow faster; in the paper's network {least} to {most} % of "
-    "signs have changed by then",
+    criterion="in the first {first} iterations gradients are larger than in the rest of the window, and "
+    "the squares of the distance from the start and of the share of signs changed grow faster; in the "
+    "paper's network {least} to {most} % of signs have changed by then",
     source="Figures 2 and 3",
     reads=("telemetry",),
     unit="%",
@@ -187,8 +190,8 @@ def S4(network: Network, *, first: int = 10, least: float = 1.0, most: float = 6
 @claim(
     statement="The gradient falls to a minimum, then rises to a plateau",
     paper="minimum near iteration 200; plateau by about 500, about 10 % above it (recollected)",
-    criterion="the smoothed gradient falls to its minimum and rises from it, whose place is taken from the other seeds; in the "
-    "paper's network it lies between iterations {least} and {most}",
+    criterion="the smoothed gradient falls to its minimum and rises from it, whose place is taken from the "
+    "other seeds; in the paper's network it lies between iterations {least} and {most}",
     source="Figure 3",
     reads=("telemetry",),
     unit="%",
@@ -196,7 +199,8 @@ def S4(network: Network, *, first: int = 10, least: float = 1.0, most: float = 6
 def S5(network: Network, *, least: int = 100, most: int = 350, plateau: int = 500) -> Measured:
     """Start and plateau over the minimum, less 1; and where it is.
 
-    A seed's own minimum lies below its plateau in any noise, so the mean curve of the others says where to look.
+    A seed's own minimum lies below its plateau in any noise, so the mean curve of the others says where to
+    look.
     """
     table = telemetry_of(network)
     gradient = by_seed(table, "gradient_norm").dropna(axis="columns")
@@ -227,8 +231,9 @@ def S5(network: Network, *, least: int = 100, most: int = 350, plateau: int = 50
 @claim(
     statement="After a violent start and a rapid gain, to iteration {rapid:,}, everything slows down",
     paper="boundaries at about 10, 500 and 2,000 (recollected)",
-    criterion="the squared distance from the start, the squared share of signs changed and accuracy grow more slowly in each "
-    "span than in the one before; spans as in the paper's 4,000 iterations, or in its proportions of the window",
+    criterion="the squared distance from the start, the squared share of signs changed and accuracy grow "
+    "more slowly in each span than in the one before; spans as in the paper's 4,000 iterations, or in its "
+    "proportions of the window",
     source="Figure 2",
     reads=("telemetry", "evaluations"),
     unit="% of its mean speed",
@@ -314,11 +319,11 @@ OTHER_IMAGES = "gradient of other mini-batches"
 
 
 @claim(
-    statement="After a short time, from iteration {after:,} on, the gradient has moved into the span of as many top eigenvectors "
-    "of the Hessian as there are classes: most of it lies there",
+    statement="After a short time, from iteration {after:,} on, the gradient has moved into the span of as "
+    "many top eigenvectors of the Hessian as there are classes: most of it lies there",
     paper="most of it, from about 700 iterations on (Gur-Ari et al. 2018, recollected)",
-    criterion="more than {percent} % of its squared length at every measured time from then on, and more, on average over these, "
-    "than at iteration 0",
+    criterion="more than {percent} % of its squared length at every measured time from then on, and more, "
+    "on average over these, than at iteration 0",
     source="Gur-Ari et al. 2018",
     reads=("curvature",),
     unit="%",
@@ -327,10 +332,11 @@ OTHER_IMAGES = "gradient of other mini-batches"
 def C1(
     network: Network, *, reading: str, percent: float = 50.0, after: int = 700, after_share: Share = 0.1
 ) -> Measured:
-    """Share of the squared gradient in the top subspace; under the sample's statistics of batch norm, where there are several.
+    """Share of the squared gradient in the top subspace.
 
-    Running statistics belong to no network that trains. The gradient of the images that made the Hessian shares
-    their noise with it; that of a mini-batch does not.
+    Under the sample's statistics of batch norm, where there are several: running ones belong to no network
+    that trains. The gradient of the images that made the Hessian shares their noise with it; that of a
+    mini-batch does not.
     """
     measured = of_best_statistics(network.table("curvature", "the Hessian's top subspace was not computed"))
     column = "minibatch_share" if reading == OTHER_IMAGES else "gradient_share"

@@ -1,15 +1,15 @@
 """From what a claim measured to its verdict.
 
-* `reproduced`: *every* quantity lies where the claim has it. A claim that holds only if all its parts hold needs
-  no correction for their number (an intersection-union test).
-* `not reproduced`: *some* quantity lies elsewhere. The more there are, the likelier one of them does so by chance;
-  so their p-values are corrected by Holm's method, within the claim.
+* `reproduced`: *every* quantity lies where the claim has it. A claim that holds only if all its parts hold
+  needs no correction for their number (an intersection-union test).
+* `not reproduced`: *some* quantity lies elsewhere. The more there are, the likelier one of them does so by
+  chance; so their p-values are corrected by Holm's method, within the claim.
 * `inconclusive`: neither is shown.
 * `not run`, `not judged`: why, `claim` says.
 
-Each of the first two is false in at most `ERROR` of studies whose truth lies on the edge. Identical values in all
-seeds give no interval, hence no verdict: an interval of zero width passes nothing. Only an exact test, which counts
-orders and needs no interval (`evidence.Order`), may decide there.
+Each of the first two is false in at most `ERROR` of studies whose truth lies on the edge. Identical values
+in all seeds give no interval, hence no verdict: an interval of zero width passes nothing. Only an exact test,
+which counts orders and needs no interval (`evidence.Order`), may decide there.
 
 **The quantity reported** is the one nearest to failing, see `nearest_to_failing`.
 """
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from earlyphase.results.claims.claim import DIED, Claim, Measured, NotRun
+from earlyphase.results.claims.claim import DIED, Claim, NotRun
 from earlyphase.results.claims.evidence import ERROR, Evidence, written
 from earlyphase.results.claims.network import Network
 
@@ -28,19 +28,19 @@ FINDING = "M1"  # the claim that is none: a finding of our own, which is reporte
 
 ACROSS_CLAIMS = (
     "Verdicts are not corrected across claims: each claim, in each of its readings, is a test of its own. "
-    "Of N tests whose truth lies on the edge of what is claimed, 0.025 N are expected to be falsely `reproduced` "
-    "and at most as many falsely `not reproduced`: one in twenty of both together, fewer where the truth is clear "
-    "of the edge. A row whose `same_test_as` names another claim repeats that claim's test: it is not "
-    "counted in N and is no further evidence."
+    "Of N tests whose truth lies on the edge of what is claimed, 0.025 N are expected to be falsely "
+    "`reproduced` and at most as many falsely `not reproduced`: one in twenty of both together, fewer where "
+    "the truth is clear of the edge. A row whose `same_test_as` names another claim repeats that claim's "
+    "test: it is not counted in N and is no further evidence."
 )
 
 
 def assess(network: Network, claim: Claim, reading: str = "") -> tuple[dict, list[dict]]:
     """Judge one claim, in one reading, in one network.
 
-    Returns:
-        `statement`; `measured`, the name of the quantity reported; `ours` with its unit; `interval`, two-sided
-        95 %; `margin`; `n`; `test`, `verdict`. And a row for each quantity behind the verdict: see `row_of`.
+    Returns: `statement`; `measured`, the name of the quantity reported; `ours` with its unit; `interval`,
+        two-sided 95 %; `margin`; `n`; `test`, `verdict`. And a row for each quantity behind the verdict: see
+        `row_of`.
     """
     numbers = dict(claim.numbers) | ({"reading": reading} if reading else {})
     network.died.clear()
@@ -86,10 +86,9 @@ def refuse_dead(network: Network, found: Sequence[Evidence]) -> None:
 def row_of(found: Evidence) -> dict:
     """What is known of one quantity.
 
-    Returns:
-        `contrast`, its name; `ours`, a number, or words; `unit`; `std`, of seeds; `n`; `low` and `high`, of the two-sided
-        95 % interval; `margin`; `target_low` and `target_high`, where the claim has it; `p_for` and `p_against`, not
-        corrected; `note`. Numbers that there are not are left out.
+    Returns: `contrast`, its name; `ours`, a number, or words; `unit`; `std`, of seeds; `n`; `low` and `high`,
+        of the two-sided 95 % interval; `margin`; `target_low` and `target_high`, where the claim has it;
+        `p_for` and `p_against`, not corrected; `note`. Numbers that there are not are left out.
     """
     numbers = {
         "std": found.std, "low": found.low, "high": found.high, "margin": found.margin,
@@ -131,9 +130,9 @@ def nearest_to_failing(found: Sequence[Evidence]) -> int:
     """Position of the quantity that is reported, whatever the verdict.
 
     One whose estimate lies elsewhere than claimed is nearer to failing than one that has no test, and that
-    nearer than one whose estimate lies where it is claimed. Of the first it is the one with the smallest p against
-    the claim, so the one that has failed if any has; of the last the one with the largest p for it, so the one that
-    has not passed if any has not.
+    nearer than one whose estimate lies where it is claimed. Of the first it is the one with the smallest p
+    against the claim, so the one that has failed if any has; of the last the one with the largest p for it,
+    so the one that has not passed if any has not.
     """
 
     def key(evidence: Evidence) -> tuple[int, float]:

@@ -1,8 +1,8 @@
-"""The tables of one network, as claims ask for them: accuracies in points by seed, and the numbers of the study."""
+"""The tables of one network, as claims ask for them: accuracies in points, by seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pandas import DataFrame, Series
@@ -18,6 +18,8 @@ BASELINES = (OWN_MASKS, "masks of k")  # the paper may mean either by "rewinding
 PAPER_KS = (500, 2000)  # of its Figures 4 to 8
 PAPER_DENSITY = 0.262  # of the same
 Tables = Mapping[str, DataFrame]
+Share = Annotated[float, {"minimum": 0, "maximum": 1}]  # of weights, of training, of a gradient
+Points = Annotated[float, {"minimum": 0}]  # percentage points of accuracy
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Branches:
 
     @property
     def place(self) -> str:
-        """k and density in words."""
+        """K and density in words."""
         return f"k = {self.k:,} at {self.density:.1%}"
 
     def of(self, name: str) -> Series:
@@ -89,8 +91,8 @@ class Network:
 
     Attributes:
         tables: name -> rows of this network, one per evaluation.
-        others: deficits in the other models on its data set.
-        facts: of its study: `paper_until`, the iterations for which its training is that of the paper's ResNet-20;
+        others: deficits in the other models on its data set. facts: of its study: `paper_until`, the
+        iterations for which its training is that of the paper's ResNet-20;
             `full`, whether it is trained on CIFAR-10 for as long as the paper's networks; `first_decay`, the
             iteration at which the learning rate first falls; `classes`. What is missing is not known.
         died: runs that were read and are dead: table and seed.
@@ -122,7 +124,8 @@ class Network:
         """Results of the runs in the table `name`, a row per run, which the columns `run` name.
 
         `accuracy` is in points, and NaN where the run diverged or died: a network that answers alike to every
-        image, or the features of whose last layer are nearly all zero, is no evidence of what its weights learn.
+        image, or the features of whose last layer are nearly all zero, is no evidence of what its weights
+        learn.
         """
         last = last_evaluations(self.table(name, missing), [*NETWORK, *run])
         dead = last["dead_features"] >= NEARLY_ALL if "dead_features" in last else Series(False, last.index)
@@ -148,8 +151,9 @@ class Network:
             imp_round = round_near(runs, density)
         if below is not None:
             if densities.min() >= below:
+                sparsest = f"{densities.min():.1%}"
                 raise NotRun(
-                    f"no round is below {100 * below:g} % of the weights; the sparsest has {densities.min():.1%}"
+                    f"no round is below {100 * below:g} % of the weights; the sparsest has {sparsest}"
                 )
             imp_round = densities[densities < below].index.min()
         if imp_round not in densities:
@@ -163,16 +167,16 @@ class Network:
         """The paper's k = 500 at its scale; else the largest, which stands for it."""
         return PAPER_KS[0] if self.full else tickets.latest
 
-    def matching(self, tickets: Tickets, margin: float, most: float) -> Margin:
+    def matching(self, tickets: Tickets, margin: float) -> Margin:
         """What counts as nothing between a ticket and the dense network, or another ticket."""
-        return Margin(margin, most, tickets.gain())
+        return Margin(tickets.gain(), margin)
 
     def branches(self, ks: str = "both") -> list[Branches]:
         """Perturbed tickets of the paper's ks or, in a short study, of those in their roles.
 
         There it is the sparsest round that was perturbed at every k: how many weights a network can spare
-        differs, and a perturbation is seen to do harm where there are none to spare. A single k plays the early
-        role, and not the late one.
+        differs, and a perturbation is seen to do harm where there are none to spare. A single k plays the
+        early role, and not the late one.
 
         Args:
             ks: "early", "late", or "both": then the one there is does, if there is only one.
@@ -185,7 +189,7 @@ class Network:
             raise NotRun("no k above 0 was perturbed")
         if ks == "late" and len(there) == 1:
             raise NotRun(
-                f"k = {there[0]:,} alone was perturbed; it stands for the paper's early k, none for its late one"
+                f"k = {there[0]:,} alone was perturbed; it stands for the paper's early k, not its late"
             )
         imp_round = round_near(runs, PAPER_DENSITY) if self.full else sparsest_of_all(runs)
         chosen = {"early": there[:1], "late": there[-1:], "both": sorted({there[0], there[-1]})}[ks]
@@ -240,6 +244,6 @@ def at_scale(network: Network, iteration: int, what: str) -> None:
     if not network.paper_until(iteration):
         until = network.facts.get("paper_until")
         raise NotRun(
-            f"{what} is of the first {iteration:,} iterations of the paper's ResNet-20; this training is the same "
-            f"for {until or 0:,}", ANOTHER_NETWORK if until == 0 else NOT_AT_SCALE,
+            f"{what} is of the first {iteration:,} iterations of the paper's ResNet-20; this training is the "
+            f"same for {until or 0:,}", ANOTHER_NETWORK if until == 0 else NOT_AT_SCALE,
         )  # fmt: skip

@@ -7,25 +7,25 @@ from pandas import DataFrame, Series
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import NOT_MEASURABLE, Measured, NotRun
 from earlyphase.results.claims.evidence import POINTS, Contrast
-from earlyphase.results.claims.network import Network
-from earlyphase.results.claims.numbers import Points, Share
+from earlyphase.results.claims.network import Network, Points, Share
 from earlyphase.results.claims.rewinding import R6
 from earlyphase.results.sparsity import PRUNED, dense_networks
 
 
 @claim(
-    statement="A sparse network, of {density:.1%} of the weights rewound to k = {k}, is as accurate as the dense one",
+    statement="A sparse network, of {density:.1%} of the weights rewound to k = {k}, is as accurate as the "
+    "dense one",
     paper="over 90 % fewer parameters without harm (Frankle & Carbin 2019, abstract; recollected)",
-    criterion="in the first round below {below:.0%} of the weights the ticket is less than the margin below the dense "
-    "network; the largest k stands for late rewinding",
+    criterion="in the first round below {below:.0%} of the weights the ticket is less than the margin "
+    "below the dense network; the largest k stands for late rewinding",
     source="Frankle & Carbin 2019, abstract",
     reads=("imp", "dense"),
     places={"k": "500", "density": 0.086},
     same_as=("R6", "rewound late"),
 )
-def L1(network: Network, *, below: Share = 0.1, margin: Points = 0.5, most: Points = 1.0) -> Measured:
+def L1(network: Network, *, below: Share = 0.1, margin: Points = 1.0) -> Measured:
     """The same question as R6."""
-    return R6(network, reading="rewound late", below=below, margin=margin, most=most)
+    return R6(network, reading="rewound late", below=below, margin=margin)
 
 
 def sparsest_and_dense(network: Network, below: float) -> tuple[DataFrame, DataFrame]:
@@ -43,8 +43,8 @@ def sparsest_and_dense(network: Network, below: float) -> tuple[DataFrame, DataF
 @claim(
     statement="A sparse network, of {density:.1%} of the weights, needs less storage",
     paper="decreasing storage requirements (Frankle & Carbin 2019, abstract; recollected)",
-    criterion="in the smallest of its files, the sparsest network measured, of less than {below:.0%} of the weights, has fewer "
-    "bytes than the dense one in the smallest of its own",
+    criterion="in the smallest of its files, the sparsest network measured, of less than {below:.0%} of "
+    "the weights, has fewer bytes than the dense one in the smallest of its own",
     source="Frankle & Carbin 2019, abstract",
     reads=("inference",),
     unit="% of the dense network's bytes",
@@ -66,9 +66,9 @@ def L2(network: Network, *, below: Share = 0.1) -> Measured:
 def saved_in_inference(network: Network, value: Literal["seconds", "joules"], below: float) -> Measured:
     """Share of time or energy that a ticket saves at each batch size, in %.
 
-    Dense network and ticket have the same candidates, the runtimes in which both were measured, and each counts in
-    the best of them. A ticket is taken in one form: without its emptied channels where these could be taken out,
-    so that it has no second draw that the dense network has not.
+    Dense network and ticket have the same candidates, the runtimes in which both were measured, and each
+    counts in the best of them. A ticket is taken in one form: without its emptied channels where these could
+    be taken out, so that it has no second draw that the dense network has not.
 
     Args:
         value: the column.
@@ -86,8 +86,8 @@ def saved_in_inference(network: Network, value: Literal["seconds", "joules"], be
         rows, whole = (table[table["runtime"].isin(shared)] for table in (rows, whole))
         means = rows.groupby("runtime")[value].mean()
         best, least = (table.groupby("seed")[value].min() for table in (rows, whole))
-        found.append(Contrast(f"saved at batch {batch}, of {', '.join(sorted(shared))} on average best {means.idxmin()}",
-                              saved(best, least)))  # fmt: skip
+        name = f"saved at batch {batch}, of {', '.join(sorted(shared))} on average best {means.idxmin()}"
+        found.append(Contrast(name, saved(best, least)))
     return Measured(found, density=tickets["density"].mean())
 
 
@@ -99,8 +99,8 @@ def saved(ticket: Series, dense: Series) -> Series:
 @claim(
     statement="A sparse network, of {density:.1%} of the weights, answers faster",
     paper="improving computational performance of inference (Frankle & Carbin 2019, abstract; recollected)",
-    criterion="on one thread, in the fastest runtime of each, time is saved at every batch size in the sparsest network "
-    "measured, of less than {below:.0%} of the weights",
+    criterion="on one thread, in the fastest runtime of each, time is saved at every batch size in the "
+    "sparsest network measured, of less than {below:.0%} of the weights",
     source="Frankle & Carbin 2019, abstract",
     reads=("inference",),
     unit="% of the dense network's time",
@@ -114,8 +114,8 @@ def L3(network: Network, *, below: Share = 0.1) -> Measured:
 @claim(
     statement="A sparse network, of {density:.1%} of the weights, needs less energy to answer",
     paper="smaller energy consumption (Frankle & Carbin 2019, introduction; recollected)",
-    criterion="on one thread, in the most frugal runtime of each, energy is saved at every batch size in the sparsest network "
-    "measured, of less than {below:.0%} of the weights",
+    criterion="on one thread, in the most frugal runtime of each, energy is saved at every batch size in "
+    "the sparsest network measured, of less than {below:.0%} of the weights",
     source="Frankle & Carbin 2019, introduction",
     reads=("inference",),
     unit="% of the dense network's energy",

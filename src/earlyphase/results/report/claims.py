@@ -15,8 +15,8 @@ from earlyphase.runtime.storage import read_bytes
 LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open"} | dict.fromkeys(UNDECIDABLE, "none")
 ORDER = list(LOOKS)  # in which verdicts are sorted; to each the class of its look
 VERDICTS = (
-    "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n", "criterion", "test",
-    "verdict", "same_test_as", "source", "cited",
+    "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",
+    "criterion", "test", "verdict", "same_test_as", "source", "cited",
 )  # fmt: skip
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
 
@@ -110,7 +110,7 @@ def counts_of(rows: list[dict]) -> list[dict]:
 
 
 def names_in(own: Mapping[str, dict | None]) -> dict[str, set[str]]:
-    """Names that each claim is about: of perturbations, pretrainings, regimes, ...; they are among its numbers.
+    """Names among the numbers of each claim: of perturbations, pretrainings, regimes, ...
 
     Args:
         own: numbers of claims that the study changes; None removes a claim.

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from earlyphase.results.claims.catalogue import packaged
 from pandas import DataFrame, concat, isna, read_csv
 
 from earlyphase.__main__ import main
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import expected_false, judge_with_contrasts
+from earlyphase.results.claims import claims, expected_false, judge_with_contrasts
 from earlyphase.results.report import figures as shown_figures
 from earlyphase.results.report import findings
 from earlyphase.results.report.claims import names_in, read_contrasts, read_verdicts, rows_of
@@ -32,7 +31,7 @@ from earlyphase.study.fingerprints import definitions
 from earlyphase.study.jobs import inputs, job, jobs, spec
 from earlyphase.study.signatures import registered
 from earlyphase.study.study import Study, read_study
-from test_claims import SHORT, make_tables
+from test_claims import make_tables
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "src/earlyphase/results/report"
@@ -110,7 +109,7 @@ def written(folder):
             }
         )
     tables = make_tables({0: 87.0, 100: 88.0, 500: 90.0})
-    verdicts, contrasts = judge_with_contrasts(tables, SHORT)
+    verdicts, contrasts = judge_with_contrasts(tables, {})
     verdicts.loc[verdicts["id"] == "L1", "verdict"] = "inconclusive"
     last = verdicts.iloc[-1].to_dict() | {
         "verdict": "not reproduced",
@@ -216,7 +215,8 @@ def test_every_claim_has_a_row_with_its_verdict_and_the_papers_number_beside_our
             "reading",
             "paper",
             "ours",
-            "error",
+            "interval",
+            "criterion",
             "test",
             "verdict",
             "cited",
@@ -227,10 +227,10 @@ def test_every_claim_has_a_row_with_its_verdict_and_the_papers_number_beside_our
 
 
 def test_a_claim_that_was_not_run_says_why(small, page):
-    row = next(text for at, text in page.all("tbody") if "data-verdict" in at and text.startswith("R3"))
-    assert "Why it is not judged" in row and "lie past saturation" in row
+    row = next(text for at, text in page.all("tbody") if "data-verdict" in at and text.startswith("D8"))
+    assert "Why it is not judged" in row and "no ticket was pretrained" in row
     row = next(text for at, text in page.all("tbody") if "data-verdict" in at and text.startswith("R2"))
-    assert "Why it is not judged" not in row and "one-sided 95 % bounds" in row
+    assert "Why it is not judged" not in row and "p = " in row and "Counts as nothing" in row
 
 
 def test_every_contrast_stands_in_its_row_with_its_interval(small, page):
@@ -244,7 +244,7 @@ def test_every_contrast_stands_in_its_row_with_its_interval(small, page):
             if text.startswith(one["id"]) and (not one["reading"] or one["reading"] in text)
         )
         assert one["contrast"] in row
-        interval = "none" if isna(one["low"]) else f"{one['low']:+.2f} and {one['high']:+.2f}"
+        interval = "none" if isna(one["low"]) else f"{one['low']:+.2f} to {one['high']:+.2f}"
         assert f"{one['n']} {interval}" in row
 
 
@@ -403,10 +403,10 @@ def test_a_study_without_figures_records_or_citation_has_a_page(small):
 def test_every_registered_figure_has_an_entry_and_every_entry_a_figure():
     assert questions().keys() == registered("figures").keys()
     for name, entry in questions().items():
-        assert set(entry["claims"]) <= packaged()["claims"].keys(), name
+        assert set(entry["claims"]) <= claims().keys(), name
         assert entry["question"].endswith("?") and entry["look_for"].endswith("."), name
     spoken = {claim for entry in questions().values() for claim in entry["claims"]}
-    assert packaged()["claims"].keys() - spoken == {"M1"}  # a finding, no claim
+    assert claims().keys() - spoken == {"M1"}  # a finding, no claim
 
 
 def test_no_entry_says_what_was_found():
@@ -805,9 +805,9 @@ def test_rows_are_filtered_by_verdict(seen, small):
     assert (
         one.page.locator("[role=status]").inner_text() == f"{len(verdicts)} of {len(verdicts)} rows are shown"
     )
-    box = one.page.get_by_role("checkbox", name="not run at this scale")
+    box = one.page.get_by_role("checkbox", name="not run: not configured")
     box.press("Space")
-    wanted = [number for number, verdict in enumerate(verdicts) if verdict != "not run at this scale"]
+    wanted = [number for number, verdict in enumerate(verdicts) if verdict != "not run: not configured"]
     assert 0 < len(wanted) < len(verdicts) and one.shown() == wanted
     assert one.page.locator("[role=status]").inner_text().startswith(f"{len(wanted)} of ")
     box.press("Space")
@@ -821,7 +821,7 @@ def test_a_row_opens_and_closes(seen, small, width):
     assert opener.get_attribute("aria-expanded") == "false" and not more.is_visible()
     opener.press("Enter")
     assert opener.get_attribute("aria-expanded") == "true" and more.is_visible()
-    assert "one-sided 95" in more.inner_text() and "Figure 1" in more.inner_text()
+    assert "95 % interval" in more.inner_text() and "Figure 1" in more.inner_text()
     assert one.page.locator("tr.more:visible").count() == 1
     opener.click()
     assert not more.is_visible()
@@ -833,7 +833,7 @@ def test_a_row_opens_and_closes(seen, small, width):
 
 def test_a_link_to_a_claim_opens_its_row_even_where_it_is_filtered_out(seen, small):
     one = seen(small[0] / "report.html")
-    one.page.get_by_role("checkbox", name="not run at this scale").uncheck()
+    one.page.get_by_role("checkbox", name="not run: not configured").uncheck()
     assert not one.page.locator("#claim-2").is_visible()
     one.page.locator("a[href='#claim-2']").first.click()
     one.page.wait_for_function(

@@ -60,7 +60,7 @@ def claims_in(path: str) -> Path:
 
 def read_claims(path: Path) -> DataFrame:
     """Read a table of claims."""
-    table = pd.read_csv(path)
+    table = pd.read_csv(path, keep_default_na=False)
     missing = {"id", "reading", "verdict", "ours", "interval", "same_test_as"} - set(table)
     if missing:
         raise InvalidInput(f"{path} is no table of claims: it has no column {', '.join(sorted(missing))}")

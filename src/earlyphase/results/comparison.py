@@ -29,9 +29,7 @@ def side_by_side(judged: Mapping[str, DataFrame]) -> DataFrame:
     """
     if len(judged) < 2:
         raise InvalidInput(f"two or more studies can be compared, not {len(judged)}")
-    verdicts = {
-        name: table[table["id"] != FINDING].fillna("").set_index(ROW) for name, table in judged.items()
-    }
+    verdicts = {name: table[table["id"] != FINDING].set_index(ROW) for name, table in judged.items()}
     rows = concat([table.index.to_frame(index=False) for table in verdicts.values()]).drop_duplicates()
     found = rows.reset_index(drop=True)
     for name, table in verdicts.items():
@@ -49,7 +47,7 @@ def by_claim(judged: DataFrame) -> dict[tuple[str, ...], str]:
 
     A claim that repeats the test of another is left out.
     """
-    own = judged[(judged["id"] != FINDING) & (judged["same_test_as"].fillna("") == "")]
+    own = judged[(judged["id"] != FINDING) & (judged["same_test_as"] == "")]
     rows = own.groupby([*NETWORK, "id"], sort=False)["verdict"]
     return {claim: of.iloc[0] if of.nunique() == 1 else INCONCLUSIVE for claim, of in rows}
 

@@ -35,21 +35,12 @@ def numbers_of_claims(own: Mapping[str, dict | None]) -> dict[str, dict | None]:
     return found
 
 
-def facts_of(config: dict, run: Run, network: str, lacks: tuple[str, ...]) -> dict:
-    """What claims are told of a run: see `results.claims.network.Network`.
-
-    Args:
-        network: the function that makes its network.
-        lacks: what that has not.
-    """
+def facts_of(config: dict, run: Run) -> dict:
+    """What claims are told of a run: see `results.claims.network.Network`."""
     dataset = config["datasets"][run.dataset]["function"]
     long = dataset == "cifar10" and run.iterations * run.training["batch_size"] >= EPOCHS * IMAGES
-    facts = {
-        "function": network,
-        "lacks": sorted(lacks),
-        "full": long,
-        "paper_until": paper_until(config, run),
-    }
+    network = config["models"][run.model]["function"]
+    facts = {"function": network, "full": long, "paper_until": paper_until(config, run)}
     return facts | ({"classes": CLASSES[dataset]} if dataset in CLASSES else {})
 
 

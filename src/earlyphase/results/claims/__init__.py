@@ -69,19 +69,18 @@ def judge_with_contrasts(tables: Tables, study: Mapping) -> tuple[DataFrame, Dat
     Args:
         tables: name -> collected table, a row per evaluation.
         study: all optional: `claims`, see `claims`; `sources`, table name -> the file it came from, with
-            {dataset} and {model} in it; `networks`, "dataset/model" -> `function`, the registered function that
-            makes the network; `lacks`, what it has not: "batch norm", "convolutions"; and the facts of
-            `network.Network`.
+            {dataset} and {model} in it; `networks`, "dataset/model" -> `function`, the function that makes
+            the network, and the facts of `network.Network`.
 
     Returns:
         A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to
         mean where it may mean several things, such as "own masks" or "masks of k" for rewinding to 0;
-        `dataset`, `model`; `statement`, with the k and density measured; `paper`, with its own; `measured`, the
-        name of what is reported, and `ours`, it with its unit: a difference is ticket minus reference, so
+        `dataset`, `model`; `statement`, with the k and density measured; `paper`, with its own; `measured`,
+        the name of what is reported, and `ours`, it with its unit: a difference is ticket minus reference, so
         negative is worse; `interval`, two-sided 95 %; `margin`, how much counts as nothing, in the same unit;
-        `n`, seeds, or points; `criterion`, a sentence; `test`, `verdict`; `same_test_as`, an earlier claim whose
-        test this row repeats; `source`, the tables; `cited`, where the claim stands. And a row per contrast
-        that the verdicts rest on: `id`, `reading`, `dataset`, `model`, and the columns of `judging.row_of`.
+        `n`, seeds, or points; `criterion`, a sentence; `test`, `verdict`; `same_test_as`, an earlier claim
+        whose test this row repeats; `source`, the tables; `cited`, where the claim stands. And a row for a
+        contrast that a verdict rests on: `id`, `reading`, `dataset`, `model`, and those of `judging.row_of`.
     """
     known = claims(study.get("claims"))
     rows, contrasts = [], []
@@ -91,10 +90,10 @@ def judge_with_contrasts(tables: Tables, study: Mapping) -> tuple[DataFrame, Dat
         for claim in known.values():
             sources = [study.get("sources", {}).get(name, name) for name in claim.reads]
             source = ", ".join(sources).format(dataset=pair[0], model=pair[1])
-            for reading in claim.read_as(facts.get("lacks", ())):
+            for reading in claim.readings:
                 about = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, pair, strict=True))
                 if claim.is_about(facts.get("function")):
-                    found, behind = assess(network, claim, reading or claim.readings[0])
+                    found, behind = assess(network, claim, reading)
                 else:
                     reason = f"it is no claim on networks of {facts['function']}"
                     found, behind = (

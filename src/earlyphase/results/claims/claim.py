@@ -9,12 +9,12 @@ A claim is a function with the decorator `@claim(...)`, which says
     reads       the tables that it reads
 
 and, where they are of use: `places`, what the statement names where nothing was measured: the paper's;
-`unit` of what is measured (points); `readings`, what the claim may be taken to mean, each judged in a row of
-its own; `readings_of`, what these tell apart, which a network may lack; `networks`, the only functions whose
-networks it is about, or `not_networks`; `same_as`, a claim, or (claim, reading), whose test it repeats.
+`unit` of what is measured (points); `readings`, what the claim may be taken to mean, each with its own row;
+`networks`, the only functions whose networks it is about, or `not_networks`; `same_as`, a claim, or (claim,
+reading), whose test it repeats.
 
-The function takes a `Network` and, after the `*`, the claim's numbers, which a configuration may change
-(`claims: {R1: {margin: 0.3}}`), and `reading`, where there are several. It returns what it `Measured`.
+The function takes a `Network`, the reading where there are several and, after the `*`, the claim's numbers, which a
+configuration may change: `claims: {R1: {margin: 0.3}}`. It returns what it `Measured`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +74,6 @@ class Claim:
     places: Mapping[str, object] = field(default_factory=dict)
     unit: str = "points"
     readings: tuple[str, ...] = ("",)
-    readings_of: str = ""
     networks: tuple[str, ...] = ()
     not_networks: tuple[str, ...] = ()
     same_as: str | tuple[str, str] = ""
@@ -93,15 +92,9 @@ class Claim:
             (not self.networks or network in self.networks) and network not in self.not_networks
         )
 
-    def read_as(self, lacks: Sequence[str]) -> tuple[str, ...]:
-        """Its readings; the first stands for all where a network lacks what they tell apart."""
-        return ("",) if self.readings_of in lacks else self.readings
-
 
 def claim_of(function: Callable[..., Measured], changed: Mapping[str, Any] | None = None) -> Claim:
     """The claim that a decorated function makes, with some of its numbers changed."""
     name, arguments = function.__name__, signature(function).parameters.values()
-    numbers = {
-        one.name: one.default for one in arguments if one.kind is one.KEYWORD_ONLY and one.name != "reading"
-    }
+    numbers = {one.name: one.default for one in arguments if one.kind is one.KEYWORD_ONLY}
     return Claim(name, function, numbers | dict(changed or {}), **registry.claim.facts[name])  # type: ignore[arg-type]

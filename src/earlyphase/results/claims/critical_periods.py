@@ -130,7 +130,7 @@ def time_of_loss(network: Network, deficit: str, regime: str, ends: list[Window]
     readings=("schedule restarted", "weight decay", "augmentation", "architecture"),
 )
 def C3(
-    network: Network, *, reading: str, deficit: str = "blur", least: Share = 0.1,
+    network: Network, reading: str, *, deficit: str = "blur", least: Share = 0.1,
     weight_decay: Names = ("no_weight_decay",), augmentation: Names = AUGMENTATION,
 ) -> Measured:  # fmt: skip
     """A factor: a regime, or each of the other networks on the data set."""
@@ -177,7 +177,7 @@ def first_there(regimes: Names, runs: DataFrame) -> str:
     readings=("weight decay", "augmentation"),
 )
 def C4(
-    network: Network, *, reading: str, weight_decay: Names = ("no_weight_decay",),
+    network: Network, reading: str, *, weight_decay: Names = ("no_weight_decay",),
     augmentation: Names = AUGMENTATION, without: Names = ("no_weight_decay", "not_augmented"),
     least: Points = 0.5, share: Share = 0.25, margin: Points = 1.0,
 ) -> Measured:  # fmt: skip

@@ -125,7 +125,7 @@ def must_have_learned(network: Network, name: str) -> None:
     places=PLACES | {"duration": "up to 10 epochs"},
 )
 def D1(
-    network: Network, *, reading: str, pretraining: str = "random_labels",
+    network: Network, reading: str, *, pretraining: str = "random_labels",
     at_lower_rate: str = "random_labels_slow", up_to: Annotated[float, {"minimum": 0}] = 10,
     margin: Points = 1.0,
 ) -> Measured:  # fmt: skip
@@ -166,7 +166,7 @@ def as_good(network: Network, name: str, reading: str, margin: Points) -> Measur
     readings=BESIDE,
     places=PLACES,
 )
-def D2(network: Network, *, reading: str, pretraining: str = "rotation", margin: Points = 1.0) -> Measured:
+def D2(network: Network, reading: str, *, pretraining: str = "rotation", margin: Points = 1.0) -> Measured:
     """Rotation beside what it is to replace, and beside longer training."""
     return as_good(network, pretraining, reading, margin)
 
@@ -218,7 +218,7 @@ def D3(
     readings=BESIDE,
     places=PLACES,
 )
-def D4(network: Network, *, reading: str, pretraining: str = "blur", margin: Points = 1.0) -> Measured:
+def D4(network: Network, reading: str, *, pretraining: str = "blur", margin: Points = 1.0) -> Measured:
     """Blur beside what it is to replace, and beside longer training."""
     return as_good(network, pretraining, reading, margin)
 
@@ -312,7 +312,7 @@ def pretrained_while_sparse(network: Network, name: str) -> Sparse:
     places=PLACES,
 )
 def D7(
-    network: Network, *, reading: str, pretraining: str = "rotation", share: Share = 0.25,
+    network: Network, reading: str, *, pretraining: str = "rotation", share: Share = 0.25,
     tickets: tuple[str, ...] = (
         "rewind", "reinitialised", "random_mask", "rewind_to_0", "reinitialised_from_0", "random_mask_from_0",
     ),

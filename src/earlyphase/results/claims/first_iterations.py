@@ -330,7 +330,7 @@ OTHER_IMAGES = "gradient of other mini-batches"
     readings=("gradient of the Hessian's images", "gradient of other mini-batches"),
 )
 def C1(
-    network: Network, *, reading: str, percent: float = 50.0, after: int = 700, after_share: Share = 0.1
+    network: Network, reading: str, *, percent: float = 50.0, after: int = 700, after_share: Share = 0.1
 ) -> Measured:
     """Share of the squared gradient in the top subspace.
 

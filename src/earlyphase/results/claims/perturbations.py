@@ -76,7 +76,7 @@ def measured(found: list[Quantity], every: list[Branches]) -> Measured:
     readings=BASELINES,
     places=EARLY,
 )
-def P1(network: Network, *, reading: str, perturbations: Names = MIXES[:2], share: Share = 0.25) -> Measured:
+def P1(network: Network, reading: str, *, perturbations: Names = MIXES[:2], share: Share = 0.25) -> Measured:
     """Signs alone beside rewinding to 0."""
     return beside_0(network.branches("early"), perturbations, network, reading, share, "not better")
 
@@ -92,7 +92,7 @@ def P1(network: Network, *, reading: str, perturbations: Names = MIXES[:2], shar
     readings=BASELINES,
     places=EARLY,
 )
-def P2(network: Network, *, reading: str, perturbations: Names = MIXES[2:], share: Share = 0.25) -> Measured:
+def P2(network: Network, reading: str, *, perturbations: Names = MIXES[2:], share: Share = 0.25) -> Measured:
     """Magnitudes alone beside rewinding to 0."""
     return beside_0(network.branches("early"), perturbations, network, reading, share, "better")
 
@@ -146,7 +146,7 @@ def P4(network: Network, *, perturbations: Names = MIXES[1:2]) -> Measured:
     places=BOTH,
 )
 def P5(
-    network: Network, *, reading: str, perturbations: Names = SHUFFLES[:2], share: Share = 0.25
+    network: Network, reading: str, *, perturbations: Names = SHUFFLES[:2], share: Share = 0.25
 ) -> Measured:
     """Two shuffles beside rewinding to 0."""
     return beside_0(network.branches(), perturbations, network, reading, share, "not better")
@@ -215,7 +215,7 @@ def P8(network: Network, *, perturbations: Names = ("shuffle_layers_signs_k", "s
     places=BOTH,
 )
 def P9(
-    network: Network, *, reading: str, perturbations: Names = SHUFFLES[6:], share: Share = 0.25
+    network: Network, reading: str, *, perturbations: Names = SHUFFLES[6:], share: Share = 0.25
 ) -> Measured:
     """That shuffle beside rewinding to 0."""
     return beside_0(network.branches(), perturbations, network, reading, share, "not better")
@@ -234,7 +234,7 @@ def P9(
     places=EARLY,
 )
 def P10(
-    network: Network, *, reading: str, perturbations: Names = NOISE[:2], beyond: Names = NOISE[2:],
+    network: Network, reading: str, *, perturbations: Names = NOISE[:2], beyond: Names = NOISE[2:],
     share: Share = 0.25, margin: Points = 1.0,
 ) -> Measured:  # fmt: skip
     """Little noise beside the ticket, much noise beside rewinding to 0."""
@@ -258,7 +258,7 @@ def P10(
     places=LATE,
 )
 def P11(
-    network: Network, *, reading: str, perturbations: Names = NOISE[1:2], beyond: Names = NOISE[2:3],
+    network: Network, reading: str, *, perturbations: Names = NOISE[1:2], beyond: Names = NOISE[2:3],
     margin: Points = 1.0,
 ) -> Measured:  # fmt: skip
     """Less noise beside the ticket, more noise beside rewinding to 0."""
@@ -374,7 +374,7 @@ def rank_biserial(values: Series, chosen: list[str]) -> tuple[float, float, floa
     places=BOTH,
 )
 def P14(
-    network: Network, *, reading: str, perturbations: Names = SHUFFLES[:2], share: Share = 0.25
+    network: Network, reading: str, *, perturbations: Names = SHUFFLES[:2], share: Share = 0.25
 ) -> Measured:
     """The same question as P5."""
     return P5(network, reading=reading, perturbations=perturbations, share=share)

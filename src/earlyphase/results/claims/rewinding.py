@@ -152,7 +152,7 @@ def R5(network: Network, *, below: Share = 0.1, least: Points = 1.0) -> Measured
     readings=REWOUND,
     places=SPARSE,
 )
-def R6(network: Network, *, reading: str, below: Share = 0.1, margin: Points = 1.0) -> Measured:
+def R6(network: Network, reading: str, *, below: Share = 0.1, margin: Points = 1.0) -> Measured:
     """The same question as `R1` where few weights are left."""
     tickets = network.tickets(below=below)
     k = 0 if reading == REWOUND[0] else tickets.latest
@@ -187,7 +187,7 @@ def minus_control(network: Network, control: str, reading: str) -> Measured:
     readings=REWOUND,
     places=SPARSE,
 )
-def R7(network: Network, *, reading: str, control: str = "reinitialised") -> Measured:
+def R7(network: Network, reading: str, *, control: str = "reinitialised") -> Measured:
     """The ticket minus the same mask with weights drawn anew."""
     return minus_control(network, control, reading)
 
@@ -203,7 +203,7 @@ def R7(network: Network, *, reading: str, control: str = "reinitialised") -> Mea
     readings=REWOUND,
     places=SPARSE,
 )
-def R8(network: Network, *, reading: str, control: str = "one_shot") -> Measured:
+def R8(network: Network, reading: str, *, control: str = "one_shot") -> Measured:
     """The ticket minus as many weights pruned at once."""
     return minus_control(network, control, reading)
 
@@ -221,7 +221,7 @@ def R8(network: Network, *, reading: str, control: str = "one_shot") -> Measured
     places={"k": "from 500 on, or before"},
 )
 def C6(
-    network: Network, *, reading: str, density: Share = 0.168, threshold: Points = 2.0, margin: Points = 1.0
+    network: Network, reading: str, *, density: Share = 0.168, threshold: Points = 2.0, margin: Points = 1.0
 ) -> Measured:
     """Tickets of every k that is stable, or of every other one."""
     stable, instability = reading == STABLE, instability_of(network, density)

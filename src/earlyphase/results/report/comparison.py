@@ -46,7 +46,7 @@ def rows_of(judged: Mapping[str, DataFrame]) -> list[dict]:
     statements: dict[tuple, str] = {}
     for table in judged.values():
         if "statement" in table:
-            keys = table[ROW].fillna("").itertuples(index=False, name=None)
+            keys = table[ROW].itertuples(index=False, name=None)
             statements |= dict(zip(keys, table["statement"], strict=True)) | statements
     found = side_by_side(judged)
     columns = [f"{name}: verdict" for name in judged]

@@ -37,7 +37,7 @@ of a study, `results/claims.csv`, has its own. This page is made from the claims
   lies on the edge, in less than 6 % beside a margin, which is measured itself (`tests/test_error_rates.py`); so a verdict on
   one part is what its interval shows. t tests need normal differences: three seeds alone cannot reject without.
 * **Not run** says why: *not at this scale*, *not configured*, *not measurable here*, *another network*. **Not judged**: *networks
-  died*, so that they answer alike to every image, or did *not learn* what they were to learn first.
+  died*, so that they are as good as guessing, or did *not learn* what they were to learn first.
 * **Readings** are what a claim may be taken to mean, each with a verdict of its own.
 * A **number** may be changed, and a claim removed: `claims: {R2: {least: 1.0}, R3: null}`.
 """

@@ -288,10 +288,16 @@ def test_diverged_or_missing_seed_is_left_out_and_said(column):
 
 
 @pytest.mark.parametrize(
-    "dead", [{"loss": 2.31}, {"dead_features": 0.95}, {"loss": 2.31, "dead_features": 1.0}], ids=str
+    "dead",
+    [
+        {"loss": 2.31, "accuracy": 0.1},
+        {"dead_features": 0.95},
+        {"loss": 2.31, "accuracy": 0.19, "dead_features": 1.0},
+    ],
+    ids=str,
 )
 def test_a_dead_network_is_no_evidence(dead):
-    """It answers alike to every image: its loss is that of guessing, or nearly all features of its last layer are 0."""
+    """It is as good as guessing, or nearly all features of its last layer are 0 for every image."""
     tables = make_tables(RISING)
     tables["imp"]["dead_features"] = 0.3
     one = (tables["imp"]["k"] == 500) & (tables["imp"]["seed"] == 0)
@@ -301,16 +307,16 @@ def test_a_dead_network_is_no_evidence(dead):
     tables["imp"].loc[tables["imp"]["k"] == 500, list(dead)] = list(dead.values())
     row = judged("R5", tables)
     assert (row["verdict"], row["ours"]) == (DIED, "")
-    assert (
-        row["test"]
-        == "networks that answer alike to every image, in imp of seed 0, 1, 2, 3, 4, are no evidence"
-    )
+    assert row["test"] == "networks died, in imp of seed 0, 1, 2, 3, 4: they are as good as guessing"
 
 
-def test_without_the_number_of_classes_or_of_features_a_loss_kills_nobody():
+def test_a_loss_above_that_of_guessing_alone_kills_nobody():
+    """Nor is a network dead whose data set has who knows how many classes."""
     tables = make_tables(RISING)
     tables["imp"]["loss"] = 2.31
-    assert verdict("R5", tables, {}) == GOOD
+    assert verdict("R5", tables) == GOOD
+    tables["imp"]["accuracy"] /= 10
+    assert (verdict("R5", tables), verdict("R5", tables, {})) == (DIED, BAD)
 
 
 # The table

@@ -37,7 +37,7 @@ def test_every_sentence_can_be_written_and_says_its_numbers(name):
     claim = KNOWN[name]
     said = claim.stated(), claim.judged_by(), claim.paper
     assert not any(re.search(r"[{}]", text) for text in said)
-    assert name == "M1" or all(said) and claim.source
+    assert name == "M1" or (all(said) and claim.source)
     for number in ("share", "least", "threshold", "below", "times", "percent"):
         if number in claim.numbers:
             twice = claims({name: {number: claim.numbers[number] * 1.5}})[name]
@@ -143,6 +143,17 @@ def test_the_fingerprint_of_the_claims_follows_each_of_them_and_the_figures_foll
     assert written_out <= set(reached)
     assert {"results.claims.evidence.margin_ps", "results.claims.judging.decide"} <= set(reached)
     assert not any(name.startswith("results.claims") for name in definitions("commands.figure.run"))
+
+
+def test_a_sentence_that_names_what_is_not_there_is_refused():
+    with patch.dict(registry.claim), patch.dict(registry.claim.facts):
+
+        @registry.claim(statement="At k = {k}", paper="", criterion="", source="", reads=())
+        def X1(network):  # noqa: N802
+            """Measure nothing."""
+
+        with pytest.raises(InvalidInput, match="claim X1 names 'k', which is none of its numbers or places"):
+            claims()
 
 
 def test_a_fact_that_no_claim_has_is_refused():

@@ -13,8 +13,8 @@ and, where they are of use: `places`, what the statement names where nothing was
 `networks`, the only functions whose networks it is about, or `not_networks`; `same_as`, a claim, or (claim,
 reading), whose test it repeats.
 
-The function takes a `Network`, the reading where there are several and, after the `*`, the claim's numbers, which a
-configuration may change: `claims: {R1: {margin: 0.3}}`. It returns what it `Measured`.
+The function takes a `Network`, the reading where there are several and, after the `*`, the claim's numbers,
+which a configuration may change: `claims: {R1: {margin: 0.3}}`. It returns what it `Measured`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from inspect import signature
 from typing import Any
 
 from earlyphase import registry
+from earlyphase.errors import InvalidInput
 from earlyphase.results.claims.evidence import Quantity
 
 NOT_CONFIGURED, NOT_AT_SCALE = "not run: not configured", "not run: not at this scale"
@@ -94,7 +95,17 @@ class Claim:
 
 
 def claim_of(function: Callable[..., Measured], changed: Mapping[str, Any] | None = None) -> Claim:
-    """The claim that a decorated function makes, with some of its numbers changed."""
+    """The claim that a decorated function makes, with some of its numbers changed.
+
+    Raises:
+        InvalidInput: a sentence names what is neither a number of it nor one of its places.
+    """
     name, arguments = function.__name__, signature(function).parameters.values()
     numbers = {one.name: one.default for one in arguments if one.kind is one.KEYWORD_ONLY}
-    return Claim(name, function, numbers | dict(changed or {}), **registry.claim.facts[name])  # type: ignore[arg-type]
+    facts: dict[str, Any] = registry.claim.facts[name]
+    claim = Claim(name, function, numbers | dict(changed or {}), **facts)
+    try:
+        claim.stated(), claim.judged_by()
+    except KeyError as unknown:
+        raise InvalidInput(f"claim {name} names {unknown}, which is none of its numbers or places") from None
+    return claim

@@ -78,9 +78,7 @@ def refuse_dead(network: Network, found: Sequence[Evidence]) -> None:
     if network.died and any(one.n < 2 for one in found):
         tables = ", ".join(sorted({table for table, _ in network.died}))
         seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in network.died}))
-        raise NotRun(
-            f"networks that answer alike to every image, in {tables} of seed {seeds}, are no evidence", DIED
-        )
+        raise NotRun(f"networks died, in {tables} of seed {seeds}: they are as good as guessing", DIED)
 
 
 def row_of(found: Evidence) -> dict:

@@ -15,16 +15,17 @@ from earlyphase.results.claims.claim import Claim, Measured
 from earlyphase.results.claims.evidence import (
     ERROR,
     Contrast,
-    Correlation,
     Margin,
-    Order,
+    correlation,
     margin_ps,
+    order,
     page_ps,
     t_ps,
 )
 from earlyphase.results.claims.judging import NOT_REPRODUCED, REPRODUCED, assess, decide
 from earlyphase.results.claims.network import Network
 from earlyphase.results.claims.perturbations import rank_biserial
+from earlyphase.results.summaries import Line
 
 STUDIES = 6000
 ALLOWED, BESIDE_A_MARGIN = 0.035, 0.06
@@ -187,7 +188,7 @@ def test_accuracies_without_order_over_k_err_in_as_few(ks, seeds, decimals):
 
 def test_an_order_is_judged_by_those_p_values():
     accuracy = DataFrame(np.random.default_rng(0).standard_normal((3, 4)), columns=[0, 20, 80, 160])
-    found = Order(accuracy).evidence("")
+    found = order(accuracy)
     assert (found.p_for, found.p_against) == pytest.approx(page_ps(accuracy.rank(axis=1).to_numpy()))
 
 
@@ -207,7 +208,10 @@ def correlations(r, studies=4000):
 def test_sizes_that_explain_nothing_err_in_as_few():
     points, draws = correlations(0.0)
     numbers = zip(points.statistic, draws.statistic, draws.pvalue, strict=True)
-    found = [Correlation("k", r, 14, 11, over_draws, p, "").evidence("") for r, over_draws, p in numbers]
+    found = [
+        correlation("k", Line(0, 0, r, 0), 14, Line(0, 0, over_draws, p), 11, "")
+        for r, over_draws, p in numbers
+    ]
     assert max(rates([[one.p_for] for one in found], [[one.p_against] for one in found])) <= ALLOWED
 
 

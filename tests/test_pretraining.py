@@ -23,7 +23,7 @@ from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.training import Run, Training, TrainingSettings, pruned_weights_are_zero
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import judge
-from earlyphase.results.claims.claim import ANOTHER_NETWORK, NOT_CONFIGURED, NOT_LEARNED, NOT_MEASURABLE
+from earlyphase.results.claims.claim import ANOTHER_NETWORK, DIED, NOT_CONFIGURED, NOT_LEARNED, NOT_MEASURABLE
 from earlyphase.results.claims.evidence import SHARE
 from earlyphase.results.figures import figure
 from earlyphase.results.pretraining import LOST, matching_durations
@@ -589,6 +589,9 @@ def test_random_labels_that_were_not_learned_have_no_effect_to_judge(loss, expec
         assert row["verdict"] == expected
     if expected == NOT_LEARNED:
         assert row["test"] == "the loss on the random labels ends at 2.310, guessing has 2.303"
+    dead = learned(found)["pretraining"].assign(dead_features=0.8125)
+    row = judged("D1", found | {"pretraining": dead}, SHORT)
+    assert (row["verdict"], row["test"]) == (DIED, "5 of 5 networks died in the first phase")
     unknown = learned(found)["pretraining"].drop(columns="training_loss")
     assert judged("D1", found | {"pretraining": unknown}, SHORT)["verdict"] == NOT_MEASURABLE
 

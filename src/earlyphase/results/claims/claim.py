@@ -24,7 +24,7 @@ from typing import Any
 
 from earlyphase import registry
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims.evidence import Quantity
+from earlyphase.results.claims.evidence import Contrast, Evidence
 
 NOT_CONFIGURED, NOT_AT_SCALE = "not run: not configured", "not run: not at this scale"
 NOT_MEASURABLE, ANOTHER_NETWORK = "not run: not measurable here", "not run: another network"
@@ -49,7 +49,7 @@ class Measured:
         places: what the statement names: the k, the density, ... that were measured.
     """
 
-    def __init__(self, quantities: Sequence[Quantity], **places: object) -> None:
+    def __init__(self, quantities: Sequence[Contrast | Evidence], **places: object) -> None:
         """Hold both."""
         self.quantities, self.places = list(quantities), places
 

@@ -11,10 +11,11 @@ from typing import Annotated
 from pandas import DataFrame, Series
 
 from earlyphase.registry import claim
-from earlyphase.results.claims.claim import NOT_LEARNED, NOT_MEASURABLE, Measured, NotRun
-from earlyphase.results.claims.evidence import Contrast, Lies, Margin, Quantity
+from earlyphase.results.claims.claim import DIED, NOT_LEARNED, NOT_MEASURABLE, Measured, NotRun
+from earlyphase.results.claims.evidence import Contrast, Lies, Margin
 from earlyphase.results.claims.network import (
     BASELINES,
+    NEARLY_ALL,
     PAPER_DENSITY,
     Network,
     Points,
@@ -69,7 +70,7 @@ class Pretrained:
         place = f"{self.name} for {duration:,} at {self.tickets.density:.1%}"
         return f"{place} minus rewinding to 0", self.of(duration) - self.tickets.of(0)
 
-    def measured(self, found: list[Quantity], duration: int, k: int = 0) -> Measured:
+    def measured(self, found: list[Contrast], duration: int, k: int = 0) -> Measured:
         """Quantities, with what a statement names."""
         return Measured(found, duration=f"{duration:,} iterations", k=k, density=self.tickets.density)
 
@@ -99,9 +100,14 @@ def compared_round(network: Network, runs: DataFrame, by: list[str]) -> int:
 
 
 def must_have_learned(network: Network, name: str) -> None:
-    """Raise `NotRun` unless every seed's loss on the random labels themselves fell below that of guessing."""
+    """Raise `NotRun` where half of the networks died, or one has no lower loss on the labels than guessing.
+
+    The labels of the test set are the true ones, so its loss tells nothing of what was learned.
+    """
     runs = network.table("pretraining", "the first phase was not evaluated")
     last = last_evaluations(runs[runs["pretraining"] == name], [*NETWORK, *FIRST, "seed"])
+    if "dead_features" in last and (dead := last["dead_features"] >= NEARLY_ALL).mean() >= 0.5:
+        raise NotRun(f"{dead.sum()} of {len(dead)} networks died in the first phase", DIED)
     if "training_loss" not in last or "classes" not in network.facts:
         raise NotRun("whether the random labels were learned was not measured", NOT_MEASURABLE)
     guessing = log(network.facts["classes"])
@@ -280,7 +286,7 @@ class Sparse:
             raise NotRun(f"the ticket {name} was not pretrained")
         return self.accuracy[name]
 
-    def measured(self, found: list[Quantity]) -> Measured:
+    def measured(self, found: list[Contrast]) -> Measured:
         """Quantities, with what a statement names."""
         return Measured(
             found, duration=f"{self.duration:,} iterations", k=self.k, density=self.tickets.density

@@ -12,7 +12,7 @@ from pandas import DataFrame, Series
 
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import Measured, NotRun
-from earlyphase.results.claims.evidence import Finding
+from earlyphase.results.claims.evidence import Evidence
 from earlyphase.results.claims.network import REWIND_TO_0, Network, sparsest_of_all
 from earlyphase.results.summaries import t_interval
 
@@ -81,7 +81,7 @@ def M1(network: Network) -> Measured:
     parts = parts_of_gain(network)
     parts = parts[parts["round"] == sparsest_of_all(parts)]
     words = "; ".join(in_words(row) for _, row in parts.iterrows())
-    return Measured([Finding("parts of what rewinding gains", words, int(parts["n"].min()))])
+    return Measured([Evidence("parts of what rewinding gains", "", n=int(parts["n"].min()), words=words)])
 
 
 def in_words(row: Series) -> str:

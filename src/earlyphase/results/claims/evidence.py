@@ -1,6 +1,6 @@
 """Tests of one measured quantity against what a claim says of it.
 
-Each kind of quantity has a method `evidence`, which gives two p-values, one for each verdict: `p_for` is
+A quantity has a method `evidence`, which gives two p-values, one for each verdict: `p_for` is
 small if the quantity lies where the claim has it, `p_against` if it lies elsewhere. Where the truth lies on
 the edge between the two, either is below `ERROR` in at most that share of studies; tests/test_error_rates.py
 simulates it. How the evidence on several quantities becomes a verdict, `judging` says.
@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.results.summaries import t_interval
+from earlyphase.results.summaries import Line, t_interval
 
 POINTS = 100  # percentage points in an accuracy of 1
 INFINITY = float("inf")
@@ -36,7 +36,7 @@ Lies = Literal["above", "below", "within", "apart", "not worse", "worse", "not b
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a test says of one quantity.
+    """What a test says of one quantity; where a claim itself tests one, it gives this.
 
     Attributes:
         name: of the quantity.
@@ -71,6 +71,10 @@ class Evidence:
     tested: bool = False
     note: str = ""
     words: str = ""
+
+    def evidence(self, unit: str) -> "Evidence":
+        """Itself: it is tested already."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -271,35 +275,29 @@ def written(found: Evidence) -> str:
     return found.words or ("" if np.isnan(found.mean) else f"{found.mean:+.2f} {found.unit}")
 
 
-@dataclass(frozen=True)
-class Order:
+def order(accuracy: DataFrame) -> Evidence:
     """How accuracy is ordered over k, by the mean over seeds of Spearman's rank correlation; it is to rise.
 
     The test is exact: under the null hypothesis every order of the ks is equally likely within each seed,
     independently between seeds (Page 1963, "Ordered hypotheses for multiple treatments"). With few ks the
     correlation takes few values, for which no interval is of use.
 
-    Attributes:
+    Args:
         accuracy: (seeds, ks), ks rising; NaN where a run diverged or is missing.
     """
-
-    accuracy: DataFrame
-
-    def evidence(self, unit: str) -> Evidence:
-        """Test whether the order rises."""
-        complete = self.accuracy.dropna()
-        left_out = len(self.accuracy) - len(complete)
-        order = Series(range(complete.shape[1]), index=complete.columns, dtype=float)
-        correlations = complete.rank(axis=1).corrwith(order, axis=1).fillna(0.0)
-        found = Evidence(
-            f"Spearman over k = {', '.join(map(str, self.accuracy.columns))}", "(rank correlation)",
-            correlations.mean(), correlations.std(), len(complete), target=(0.0, INFINITY),
-            note=f"{left_out} of {len(self.accuracy)} seeds left out" if left_out else "",
-        )  # fmt: skip
-        if len(complete) < 2:
-            return replace(found, note="no test from fewer than two seeds")
-        rises, falls = page_ps(complete.rank(axis=1).to_numpy())
-        return replace(found, inside=bool(found.mean > 0), p_for=rises, p_against=falls, tested=True)
+    complete = accuracy.dropna()
+    left_out = len(accuracy) - len(complete)
+    places = Series(range(complete.shape[1]), index=complete.columns, dtype=float)
+    correlations = complete.rank(axis=1).corrwith(places, axis=1).fillna(0.0)
+    found = Evidence(
+        f"Spearman over k = {', '.join(map(str, accuracy.columns))}", "(rank correlation)",
+        correlations.mean(), correlations.std(), len(complete), target=(0.0, INFINITY),
+        note=f"{left_out} of {len(accuracy)} seeds left out" if left_out else "",
+    )  # fmt: skip
+    if len(complete) < 2:
+        return replace(found, note="no test from fewer than two seeds")
+    rises, falls = page_ps(complete.rank(axis=1).to_numpy())
+    return replace(found, inside=bool(found.mean > 0), p_for=rises, p_against=falls, tested=True)
 
 
 def page_ps(ranks: np.ndarray) -> tuple[float, float]:
@@ -340,79 +338,23 @@ def sum_law(ranks: tuple[int, ...]) -> np.ndarray:
     return counts / counts.sum()
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Pearson's r over the perturbations of one k, which is to be negative.
+def correlation(name: str, points: Line, n: int, draws: Line, of_draws: int, note: str) -> Evidence:
+    """Pearson's r over the perturbations of one k, which is to be negative; the interval is Fisher's.
 
     Several perturbations may be levels of one random draw: they make a line, but not as many independent
-    points. So `r` is over all points, as in the paper, and interval and test are over one point for each
-    draw.
+    points. So r is over all points, as in the paper, and interval and test are over one point for each draw.
 
-    Attributes:
-        r: over all `n` points.
-        draws: independent points.
-        draws_r: over those.
-        draws_p: two-sided, of `draws_r`.
+    Args:
+        points: the line through all `n` points.
+        draws: that through the independent ones, of which there are `of_draws`.
     """
-
-    name: str
-    r: float
-    n: int
-    draws: int
-    draws_r: float
-    draws_p: float
-    note: str
-
-    def evidence(self, unit: str) -> Evidence:
-        """Test its sign; the interval is Fisher's."""
-        nearly = 1 - 1e-12  # a perfect line has no finite transform
-        centre, half = np.arctanh(np.clip(self.draws_r, -nearly, nearly)), 1.959964 / np.sqrt(self.draws - 3)
-        lower, upper = self.draws_p / 2, 1 - self.draws_p / 2
-        p_for, p_against = (lower, upper) if self.draws_r < 0 else (upper, lower)
-        note = f"{self.draws_r:+.2f} over {self.draws} independent draws; {self.note}"
-        return Evidence(
-            self.name, unit, self.r, n=self.n,
-            low=float(np.tanh(centre - half)), high=float(np.tanh(centre + half)), target=(-1.0, 0.0),
-            inside=self.r < 0, p_for=p_for if self.r < 0 else 1.0, p_against=p_against if self.r > 0 else 1.0,
-            tested=True, note=note,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How much farther from a line some points lie than the rest, by the rank-biserial correlation.
-
-    Attributes:
-        value: 1 if each of them has a larger residual in modulus than every other point, 0 if alike.
-        n: points.
-        ps: exact one-sided p-values of lying farther and of lying nearer.
-    """
-
-    name: str
-    value: float
-    n: int
-    ps: tuple[float, float]
-    note: str
-
-    def evidence(self, unit: str) -> Evidence:
-        """Both p-values are given."""
-        return Evidence(
-            self.name, unit, self.value, n=self.n, target=(0.0, INFINITY), inside=self.value > 0,
-            p_for=self.ps[0], p_against=self.ps[1], tested=True, note=self.note,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Numbers that are reported and not judged, in words."""
-
-    name: str
-    words: str
-    n: int
-
-    def evidence(self, unit: str) -> Evidence:
-        """There is no test."""
-        return Evidence(self.name, unit, n=self.n, words=self.words)
-
-
-Quantity = Contrast | Order | Correlation | Ranking | Finding
+    nearly = 1 - 1e-12  # a perfect line has no finite transform
+    centre, half = np.arctanh(np.clip(draws.r, -nearly, nearly)), 1.959964 / np.sqrt(of_draws - 3)
+    negative, positive = (draws.p / 2, 1 - draws.p / 2)[:: -1 if draws.r > 0 else 1]
+    return Evidence(
+        name, "(Pearson r)", points.r, n=n,
+        low=float(np.tanh(centre - half)), high=float(np.tanh(centre + half)), target=(-1.0, 0.0),
+        inside=points.r < 0, p_for=negative if points.r < 0 else 1.0,
+        p_against=positive if points.r > 0 else 1.0, tested=True,
+        note=f"{draws.r:+.2f} over {of_draws} independent draws; {note}",
+    )  # fmt: skip

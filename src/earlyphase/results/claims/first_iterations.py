@@ -11,7 +11,7 @@ from pandas import DataFrame, Series
 
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import NOT_AT_SCALE, Measured, NotRun
-from earlyphase.results.claims.evidence import POINTS, Contrast, Quantity
+from earlyphase.results.claims.evidence import POINTS, Contrast
 from earlyphase.results.claims.network import Network, Share, at_scale
 from earlyphase.results.timeline import (
     before_decay,
@@ -156,12 +156,12 @@ def means_in_time(values: DataFrame) -> Series:
 
 
 @claim(
-    statement="In the first {first} iterations gradients are largest, and the distance from the start and the share of "
-    "signs changed grow fastest",
+    statement="In the first {first} iterations gradients are largest, and the distance from the start and "
+    "the share of signs changed grow fastest",
     paper="about 3 % of signs changed by iteration 10 (recollected)",
-    criterion="the first {first} iterations have larger gradients than the rest of the window, and both grow faster in "
-    "them, as they do for any path that wanders; in the paper's network {least} to {most} % of signs have changed by "
-    "then",
+    criterion="the first {first} iterations have larger gradients than the rest of the window, and both "
+    "grow faster in them, as they do for any path that wanders; in the paper's network {least} to {most} % "
+    "of signs have changed by then",
     source="Figures 2 and 3",
     reads=("telemetry",),
     unit="%",
@@ -174,7 +174,7 @@ def S4(network: Network, *, first: int = 10, least: float = 1.0, most: float = 6
     ratios = {"gradient norm": means_in_time(early) / means_in_time(later)}
     for name, values in motions(table).items():
         ratios[f"growth of the {name}"] = rate(values, 0, first) / rate(values, first, values.index.max())
-    found: list[Quantity] = [
+    found: list[Contrast] = [
         Contrast(f"{name}, first {first} iterations over the rest, less 1", POINTS * (ratio - 1))
         for name, ratio in ratios.items()
     ]
@@ -211,7 +211,7 @@ def S5(network: Network, *, least: int = 100, most: int = 350, plateau: int = 50
         lowest = own[int(others.argmin())]
         fall[seed] = POINTS * (own[0] / lowest - 1)
         rise[seed] = POINTS * (plateau_level(times, gradient[seed].to_numpy()) / lowest - 1)
-    found: list[Quantity] = [
+    found: list[Contrast] = [
         Contrast("start over the minimum, less 1", fall),
         Contrast("plateau over the minimum, less 1", rise),
     ]
@@ -228,8 +228,9 @@ def S5(network: Network, *, least: int = 100, most: int = 350, plateau: int = 50
 @claim(
     statement="After a violent start and a rapid gain, to iteration {rapid:,}, everything slows down",
     paper="boundaries at about 10, 500 and 2,000 (recollected)",
-    criterion="the distance from the start, the share of signs changed and accuracy grow more slowly in each span than in "
-    "the one before; spans as in the paper's 4,000 iterations, or in its proportions of the window",
+    criterion="the distance from the start, the share of signs changed and accuracy grow more slowly in "
+    "each span than in the one before; spans as in the paper's 4,000 iterations, or in its proportions of "
+    "the window",
     source="Figure 2",
     reads=("telemetry", "evaluations"),
     unit="% of its mean speed",
@@ -247,7 +248,7 @@ def S6(
     chosen = (
         list(edges) if network.paper_until(edges[-1]) else proportional_edges(list(curves.values()), shares)
     )
-    found: list[Quantity] = []
+    found: list[Contrast] = []
     for name, values in curves.items():
         nearest = [at_iteration(values, edge).name for edge in chosen]
         speeds = [rate(values, start, stop) for start, stop in pairwise(nearest)]
@@ -341,7 +342,7 @@ def C1(
     later = shares[shares.index >= least]
     if later.empty or 0 not in shares.index:
         raise NotRun(f"the subspace was not computed at iteration 0 and from {least:,.0f} on")
-    found: list[Quantity] = [
+    found: list[Contrast] = [
         Contrast(f"share at iteration {time:,}", later.loc[time], edge=percent) for time in later.index
     ]
     moved = later.mean(axis=0, skipna=False) - shares.loc[0]

@@ -12,7 +12,7 @@ from earlyphase.results.claims.evidence import POINTS, Margin
 from earlyphase.results.summaries import NETWORK, last_evaluations, nearest_round
 
 REWIND_TO_0 = "rewind_to_0"  # a perturbation by its name in config.yaml: iteration 0 under the mask of k
-NEARLY_ALL = 0.9  # of the last layer's input features that are zero for every image: the network is dead
+NEARLY_ALL = 0.8  # of the last layer's input features that are zero for every image: the network is dead
 OWN_MASKS = "own masks"  # of rewinding to 0: the tickets of k = 0; else 0 under the masks of k
 BASELINES = (OWN_MASKS, "masks of k")  # the paper may mean either by "rewinding to 0"
 PAPER_KS = (500, 2000)  # of its Figures 4 to 8

@@ -4,6 +4,7 @@ In a short study the smallest and the largest perturbed k stand for the paper's 
 sparsest density at which every k was perturbed for its 26.2 %.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from pandas import DataFrame, Series
 
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import Measured, NotRun
-from earlyphase.results.claims.evidence import Contrast, Correlation, Lies, Margin, Quantity, Ranking
+from earlyphase.results.claims.evidence import INFINITY, Contrast, Evidence, Lies, Margin, correlation
 from earlyphase.results.claims.network import BASELINES, Branches, Network, Points, Share, listed
 from earlyphase.results.summaries import fit_line, perturbation_means
 
@@ -45,7 +46,7 @@ def beside_0(
 
 def below_k(
     branches: Branches, names: Names, lies: Lies = "below", margin: Margin | None = None
-) -> list[Quantity]:
+) -> list[Contrast]:
     """What each perturbation gains over the ticket of k itself: a loss, where it is negative."""
     label = f"{branches.place}: {{}} minus rewinding to k"
     return [
@@ -61,7 +62,7 @@ def one_minus_other(every: list[Branches], one: str, other: str, edge: float = 0
     return measured(found, every)
 
 
-def measured(found: list[Quantity], every: list[Branches]) -> Measured:
+def measured(found: Sequence[Contrast | Evidence], every: list[Branches]) -> Measured:
     """Quantities, with the k and the density that a statement names."""
     return Measured(found, k=listed([each.k for each in every]), density=every[0].density)
 
@@ -291,7 +292,6 @@ def figure_8_points(branches: Branches, perturbations: Names) -> tuple[DataFrame
     "one draw, count as one",
     source="Figure 8",
     reads=READS,
-    unit="(Pearson r)",
     places=BOTH,
 )
 def P12(
@@ -310,7 +310,7 @@ def P12(
         line, honest = (fit_line(table["effective_std"], table["mean"]) for table in (points, draws))
         if np.isnan([line.r, honest.r]).any():
             raise NotRun("sizes or accuracies of all perturbations are equal")
-        found.append(Correlation(branches.place, line.r, len(points), len(draws), honest.r, honest.p, note))
+        found.append(correlation(branches.place, line, len(points), honest, len(draws), note))
     return measured(found, every)
 
 
@@ -321,7 +321,6 @@ def P12(
     "perturbations, by an exact test; of the levels of noise, which scale one draw, one counts",
     source="Figure 8",
     reads=READS,
-    unit="(rank-biserial correlation)",
     places=BOTH,
 )
 def P13(
@@ -338,10 +337,13 @@ def P13(
         line = fit_line(points["effective_std"], points["mean"])
         points["off"] = (points["mean"] - line.slope * points["effective_std"] - line.intercept).abs()
         off = points.set_index("perturbation")["off"]
-        value, *ps = rank_biserial(off, list(mixes))
+        value, larger, smaller = rank_biserial(off, list(mixes))
         places = ", ".join(f"{place:g}" for place in off.rank(ascending=False)[list(mixes)].sort_values())
         note = f"places of the mixes by residual, 1 the largest: {places}; {note}"
-        found.append(Ranking(branches.place, value, len(points), tuple(ps), note))
+        found.append(Evidence(
+            branches.place, "(rank-biserial correlation)", value, n=len(points), target=(0.0, INFINITY),
+            inside=value > 0, p_for=larger, p_against=smaller, tested=True, note=note,
+        ))  # fmt: skip
     return measured(found, every)
 
 

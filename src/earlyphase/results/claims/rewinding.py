@@ -6,7 +6,7 @@ from pandas import DataFrame
 
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import Measured, NotRun
-from earlyphase.results.claims.evidence import POINTS, Contrast, Order
+from earlyphase.results.claims.evidence import POINTS, Contrast, order
 from earlyphase.results.claims.network import Network, Points, Share, Tickets, listed, round_near
 
 SPARSE = {"k": "0 or late", "density": 0.086}  # where nothing was measured
@@ -120,7 +120,7 @@ def R4(network: Network, *, density: Share = 0.168, margin: Points = 1.0) -> Mea
         )
         for before, after in pairwise(ks)
     ]
-    return Measured([Order(tickets.accuracy[ks]), *steps], ks=listed(ks), density=tickets.density)
+    return Measured([order(tickets.accuracy[ks]), *steps], ks=listed(ks), density=tickets.density)
 
 
 @claim(

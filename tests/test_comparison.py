@@ -1,13 +1,16 @@
 """Verdicts of several studies side by side."""
 
+import math
+
 import pytest
 from pandas import DataFrame
 
 from earlyphase.__main__ import main
 from earlyphase.errors import InvalidInput
+from earlyphase.results.claims.claim import NOT_CONFIGURED
 from earlyphase.results.comparison import agreement, by_claim, side_by_side
 
-YES, NO, UNSURE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
+YES, NO, UNSURE, NOT_RUN = "reproduced", "not reproduced", "inconclusive", NOT_CONFIGURED
 
 
 def judged(**verdicts):
@@ -17,7 +20,8 @@ def judged(**verdicts):
         claim, _, reading = name.partition("_")
         rows.append({
             "id": claim, "reading": reading, "dataset": "digits", "model": "resnet8",
-            "ours": "1.0 points", "error": "± 0.5", "verdict": verdict,
+            "ours": "1.0 points", "interval": "0.5 to 1.5", "verdict": verdict,
+            "same_test_as": "R1" if claim == "L1" else "",
         })  # fmt: skip
     rows.append(rows[0] | {"id": "M1", "verdict": "", "reading": ""})
     return DataFrame(rows)
@@ -30,16 +34,31 @@ def test_studies_that_say_the_same_agree_in_all():
     found = side_by_side({"a": FIRST, "b": FIRST})
     assert list(found["id"]) == ["R1", "R2", "R3", "R4", "P1", "P1"]  # M1 is a finding without a verdict
     assert found["same"].all()
-    assert found["b: ours"].iloc[0] == "1.0 points ± 0.5"
-    assert agreement({"a": FIRST, "b": FIRST}) == {"claims": 5, "same": 1, "opposite": 0, "undecided": 0.2}
+    assert found["b: ours"].iloc[0] == "1.0 points (0.5 to 1.5)"
+    assert agreement({"a": FIRST, "b": FIRST}) == {"claims": 5, "decided": 4, "same": 1, "opposite": 0}
 
 
 def test_each_way_to_differ_is_counted():
     second = judged(R1=NO, R2=UNSURE, R3=UNSURE, R4=NO, P1_own=YES, P1_k=YES)
-    shares = agreement({"a": FIRST, "b": second})
-    assert shares["same"] == 3 / 5  # not run and inconclusive are the same: nothing is decided
-    assert shares["opposite"] == 1 / 5
+    assert agreement({"a": FIRST, "b": second}) == {
+        "claims": 5,
+        "decided": 4,
+        "same": 2 / 4,
+        "opposite": 1 / 4,
+    }
     assert list(side_by_side({"a": FIRST, "b": second})["same"]) == [False, False, False, True, True, True]
+
+
+def test_what_no_study_decides_is_no_agreement_and_a_repeated_test_counts_once():
+    nothing = judged(R1=UNSURE, R2=NOT_RUN)
+    assert math.isnan(agreement({"a": nothing, "b": nothing})["same"])
+    first, second = judged(R1=YES, L1=YES, R2=YES), judged(R1=YES, L1=YES, R2=NO)
+    assert agreement({"a": first, "b": second}) == {
+        "claims": 2,
+        "decided": 2,
+        "same": 1 / 2,
+        "opposite": 1 / 2,
+    }
 
 
 def test_a_claim_whose_readings_differ_is_undecided():
@@ -65,7 +84,9 @@ def test_the_command_prints_a_table_of_folders_and_says_what_is_missing(tmp_path
     assert main(["compare", str(tmp_path / "here"), str(tmp_path / "there/results")]) == 0
     printed = capsys.readouterr().out
     assert "| dataset | model | id | reading | same | here: ours | here: verdict | there: ours |" in printed
-    assert "Of 5 claims 100% have the same verdict in all, 0% opposite ones; 20% are undecided" in printed
+    assert (
+        "Of 5 claims at least one study decides 4: 100% of these have the same verdict in all, 0%" in printed
+    )
     assert main(["compare", str(tmp_path / "here"), str(tmp_path / "nowhere")]) == 1
     assert "nowhere is neither a table of claims nor a folder" in capsys.readouterr().err
     FIRST.drop(columns="verdict").to_csv(tmp_path / "bad.csv", index=False)

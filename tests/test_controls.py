@@ -18,11 +18,9 @@ from earlyphase.results.figures.perturbed import perturbed
 from earlyphase.results.summaries import early_stopping
 from earlyphase.runtime.storage import load_mask, load_weights
 from earlyphase.study.jobs import all_jobs, job_of, names_of, tables_of
-from test_claims import FULL, SHARED, SHORT, jitter
-from test_claims import verdict as assessed
+from test_claims import ABSENT, BAD, FULL, GOOD, SHARED, SHORT, UNSURE, jitter, verdict
 from test_workflow import NONE_PRETRAINED, SMOKE, Project
 
-GOOD, BAD, UNSURE, ABSENT = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
 AT_0, LATE = "rewound to 0", "rewound late"
 
 
@@ -238,45 +236,37 @@ def claim_tables(levels, seeds=5, spread=1.0, rounds=(8, 11), at=(11,), ks=(0, 1
     }  # fmt: skip
 
 
-def verdict(claim, tables, study, reading):
-    return assessed(claim, tables, study, reading)["verdict"]
-
-
 @pytest.mark.parametrize(
-    ("claim", "levels", "full", "short"),
+    ("claim", "levels", "expected"),
     [
-        ("R6", TRUE | {0: 87.0, "one_shot": 85.0}, {AT_0: BAD, LATE: GOOD}, {AT_0: BAD, LATE: GOOD}),
-        ("R6", TRUE | {0: 80.0, "one_shot": 95.0}, {AT_0: BAD, LATE: BAD}, {AT_0: BAD, LATE: BAD}),
-        ("R6", TRUE | {0: 80.0, 100: 95.0, "one_shot": 70.0}, {LATE: GOOD}, {LATE: GOOD}),  # exceeds it
-        ("R6", TRUE, {AT_0: GOOD, LATE: GOOD}, {LATE: UNSURE}),  # in a short study nothing was gained
-        ("R7", TRUE, {AT_0: GOOD, LATE: GOOD}, {AT_0: GOOD, LATE: GOOD}),
-        ("R7", TRUE | {0: 80.0}, {AT_0: BAD, LATE: GOOD}, {AT_0: BAD, LATE: GOOD}),
+        ("R6", TRUE | {0: 87.0}, {AT_0: BAD, LATE: GOOD}),
+        ("R6", TRUE | {0: 80.0, 100: 95.0}, {AT_0: BAD, LATE: GOOD}),  # it exceeds the dense network
+        (
+            "R6",
+            TRUE,
+            {AT_0: GOOD, LATE: GOOD},
+        ),  # where nothing is gained, a ticket may be unharmed all the same
+        (
+            "R6",
+            TRUE | {0: 60.0, 100: 88.5},
+            {AT_0: BAD, LATE: BAD},
+        ),  # whatever is gained, 1.5 points are harm
+        ("R7", TRUE, {AT_0: GOOD, LATE: GOOD}),
+        ("R7", TRUE | {0: 80.0}, {AT_0: BAD, LATE: GOOD}),
+        ("R8", TRUE, {AT_0: GOOD, LATE: GOOD}),
+        ("R8", TRUE | {"one_shot": 95.0}, {AT_0: BAD, LATE: BAD}),
     ],
 )
-def test_verdicts_where_the_truth_is_known(claim, levels, full, short):
-    tables = claim_tables(levels)
-    for study, expected in ((FULL, full), (SHORT, short)):
+def test_verdicts_where_the_truth_is_known(claim, levels, expected):
+    for study in (FULL, SHORT):
         for reading, said in expected.items():
-            assert verdict(claim, tables, study, reading) == said, (study, reading)
+            assert verdict(claim, claim_tables(levels), study, reading) == said, (study, reading)
 
 
 def test_noise_decides_nothing():
     noisy = claim_tables(TRUE | {"one_shot": 90.0, "reinitialised": 90.0}, spread=30)
-    for claim in ("R6", "R7"):
+    for claim in ("R6", "R7", "R8"):
         assert verdict(claim, noisy, FULL, LATE) == UNSURE
-
-
-@pytest.mark.parametrize(("gap", "said"), [(-0.48, GOOD), (-0.52, BAD)])
-def test_unharmed_ends_at_half_a_point_in_the_full_study(gap, said):
-    levels = TRUE | {0: 80.0, 100: 90.0 + gap, "one_shot": 70.0}
-    assert verdict("R6", claim_tables(levels, spread=0.1), FULL, LATE) == said
-
-
-@pytest.mark.parametrize(("share", "said"), [(0.24, GOOD), (0.26, BAD)])
-def test_unharmed_ends_at_a_quarter_of_what_rewinding_gains_in_a_short_one(share, said):
-    late = 90.0 - 10 * share
-    levels = TRUE | {0: late - 10, 100: late, "one_shot": 70.0}
-    assert verdict("R6", claim_tables(levels, spread=0.05), SHORT, LATE) == said
 
 
 def test_what_was_not_run_is_not_judged():
@@ -287,7 +277,7 @@ def test_what_was_not_run_is_not_judged():
     assert verdict("R7", late_only, FULL, AT_0) == ABSENT
     assert verdict("R7", late_only, FULL, LATE) == GOOD
     without = {name: table for name, table in late_only.items() if name != "perturbed"}
-    for claim in ("R6", "R7"):
+    for claim in ("R7", "R8"):
         assert verdict(claim, without, SHORT, LATE) == ABSENT
 
 

@@ -1,6 +1,7 @@
-"""How often a verdict is false, simulated: studies whose truth lies exactly on the edge of the target.
+"""How often a verdict is false, simulated: studies whose truth lies exactly on the edge of what is claimed.
 
-Each verdict may occur in 5 % of them; 6 % is allowed, as so many studies tell no finer. Seeds are fixed.
+Each verdict may occur in 2.5 % of them; 3.5 % is allowed, as so many studies tell no finer, and 6 % beside a margin,
+which is measured itself. Seeds are fixed.
 """
 
 import math
@@ -10,12 +11,24 @@ import pytest
 from pandas import DataFrame, Series
 from scipy import stats
 
-from earlyphase.results.claims.evidence import LEAST_GAIN, Contrast, Correlation, Order, Where, page_ps, t_ps
-from earlyphase.results.claims.judging import NOT_REPRODUCED, REPRODUCED, Criterion, assess, decide
+from earlyphase.results.claims.claim import Claim, Measured
+from earlyphase.results.claims.evidence import (
+    ERROR,
+    Contrast,
+    Margin,
+    correlation,
+    margin_ps,
+    order,
+    page_ps,
+    t_ps,
+)
+from earlyphase.results.claims.judging import NOT_REPRODUCED, REPRODUCED, assess, decide
+from earlyphase.results.claims.network import Network
 from earlyphase.results.claims.perturbations import rank_biserial
+from earlyphase.results.summaries import Line
 
 STUDIES = 6000
-ALLOWED = 0.06
+ALLOWED, BESIDE_A_MARGIN = 0.035, 0.06
 TARGETS = {"one edge": (0.0, math.inf), "wide": (0.0, 20.0), "as wide as the noise": (0.0, 1.0)}
 
 
@@ -35,7 +48,7 @@ def normal_studies(rng, seeds, contrasts, correlation=0.0, studies=STUDIES):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("seeds", [3, 5, 8])
-def test_contrasts_on_the_edge_err_in_5_percent(target, correlation, seeds):
+def test_contrasts_on_the_edge_err_in_no_more_than_they_say(target, correlation, seeds):
     rng = np.random.default_rng([seeds, int(100 * correlation)])
     values = normal_studies(rng, seeds, 8, correlation)
     inside, outside = t_ps(values, TARGETS[target])
@@ -44,86 +57,128 @@ def test_contrasts_on_the_edge_err_in_5_percent(target, correlation, seeds):
         assert good <= ALLOWED
         assert bad <= ALLOWED
         if target == "one edge" and contrasts == 1:  # no more cautious than it says
-            assert min(good, bad) > 0.04
+            assert min(good, bad) > 0.018
 
 
 def test_without_correction_eight_contrasts_would_err_in_many_studies():
     """What the correction is for, and that the simulation sees it."""
     _, outside = t_ps(normal_studies(np.random.default_rng(1), 5, 8), TARGETS["one edge"])
-    assert np.mean(outside.min(axis=1) < 0.05) > 0.2
+    assert np.mean(outside.min(axis=1) < ERROR) > 0.12
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 8])
 def test_one_true_contrast_among_false_ones_does_not_reproduce_a_claim(seeds):
-    """Others lie far inside: the one on the edge decides alone, at 5 %."""
+    """Others lie far inside: the one on the edge decides alone."""
     values = normal_studies(np.random.default_rng(seeds), seeds, 4) + np.array([0.0, 50, 50, 50])
     good, bad = rates(*t_ps(values, TARGETS["one edge"]))
     assert good <= ALLOWED
-    assert bad <= 0.05 / 4 + 0.01
+    assert bad <= ERROR / 4 + 0.01
+
+
+def claim_on(*quantities):
+    """A claim that rests on these."""
+    return Claim("X1", lambda network: Measured(quantities), {}, "", "", "", "", ())
 
 
 def test_a_whole_assessment_is_what_was_simulated():
-    """Of tables, by `assess`: the same verdicts as by p-values alone."""
+    """By `assess`: the same verdicts as by p-values alone."""
     values = normal_studies(np.random.default_rng(2), 5, 4, studies=60) + 0.5
     inside, outside = t_ps(values, (0.0, math.inf))
     for study in range(60):
-        table = DataFrame(values[:, study], columns=list("abcd"))
-        criterion = Criterion(lambda tables, table=table: table, (0.0, math.inf), "positive")
-        judged, _ = assess({}, criterion, "points")
+        found = [Contrast(str(each), Series(values[:, study, each])) for each in range(4)]
+        judged, _ = assess(Network({}), claim_on(*found))
         assert judged["verdict"] == decide(inside[study], outside[study])
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 8])
-@pytest.mark.parametrize("gain", [0.8, 5.0])
-def test_a_share_of_the_gain_on_the_edge_errs_in_5_percent(seeds, gain):
-    """A quarter of a gain is kept, whether the gain itself is clear or hardly to be seen."""
-    rng = np.random.default_rng([seeds, int(gain)])
-    late, early, perturbed = (
-        level + rng.standard_normal((seeds, STUDIES)) for level in (gain, 0.0, 0.25 * gain)
-    )
-    gained, kept = late - early, perturbed - early - 0.25 * (late - early)
-    inside, outside = t_ps(kept, (0.0, math.inf))
-    surely, _ = t_ps(gained, (LEAST_GAIN, math.inf))
-    inside, outside = (np.where(surely < 0.05, p_values, 1.0) for p_values in (inside, outside))
-    good, bad = rates(inside[:, None], outside[:, None])
-    assert max(good, bad) <= ALLOWED
-    assert gain < 5 or min(good, bad) > 0.04 * np.mean(surely < 0.05)
-    for study in range(40):
-        contrast = Contrast(Series(kept[:, study], name="kept"), Series(gained[:, study]))
-        found = contrast.evidence((0, math.inf), "points")
-        assert (found.p_inside, found.p_outside) == pytest.approx((inside[study], outside[study]))
+NOISES = [
+    (1, 1, 1),
+    (1, 0.5, 6),
+    (0.3, 0.1, 2),
+    (2, 2, 2),
+]  # of ticket, other network and rewinding to 0, in points
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("noises", NOISES)
+@pytest.mark.parametrize("most", [1.0, math.inf])
+@pytest.mark.parametrize("lies", ["not worse", "worse", "not better", "better", "as good"])
+def test_beside_a_margin_each_verdict_errs_in_less_than_6_percent(seeds, noises, most, lies):
+    """Of gains below, between and above those where the least and the most margin meet a quarter of them."""
+    rng = np.random.default_rng([seeds, NOISES.index(noises), most < 2, len(lies)])
+    for gain in (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 15.0):
+        margin = Margin(most=most)
+        edge = float(np.clip(0.25 * gain, margin.least, most))
+        ticket, other, zero = (noise * rng.standard_normal((seeds, 4000)) for noise in noises)
+        gained = ticket - zero + gain
+        if lies in ("not better", "better"):  # a perturbation beside rewinding to 0
+            ps = margin_ps(-(other - zero + edge), gained, margin)
+        else:
+            ps = margin_ps(ticket - other - edge, gained, margin)
+        if lies == "as good":
+            more = margin_ps(-(ticket - other - edge), gained, margin)
+            ps = np.maximum(ps[0], more[0]), np.minimum(1, 2 * np.minimum(ps[1], more[1]))
+        ps = ps[::-1] if lies in ("worse", "better") else ps
+        assert max(rates(*(one[:, None] for one in ps))) <= BESIDE_A_MARGIN, gain
+
+
+def test_those_are_the_p_values_of_a_contrast():
+    rng = np.random.default_rng(3)
+    values, gain = rng.normal(-0.6, 0.4, (2, 5)) * np.array([[1], [-5]])
+    for lies in ("not worse", "worse", "not better", "better", "as good"):
+        found = Contrast("x", Series(values), lies, margin=Margin(Series(gain), 1.0)).evidence("points")
+        signed = [margin_ps(sign * values, gain, Margin(most=1.0)) for sign in (1, -1)]
+        expected = signed["better" in lies][:: 1 if "not" in lies else -1]
+        if lies == "as good":
+            expected = max(signed[0][0], signed[1][0]), min(1, 2 * min(signed[0][1], signed[1][1]))
+        assert (found.p_for, found.p_against) == pytest.approx(expected), lies
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 8])
 @pytest.mark.parametrize(("room", "gap"), [(0, 50), (0, -50), (50, 0), (-50, 0), (0, 0)])
-def test_what_holds_where_something_else_does_errs_in_5_percent_on_either_edge(seeds, room, gap):
-    """Tickets of three ks: stable where `room` is above 0, to lie above the edge then, and below it elsewhere."""
+def test_what_holds_where_something_else_does_errs_as_seldom_on_either_edge(seeds, room, gap):
+    """Three ks that are stable where `room` is above 0: above the edge then, in the other reading below it elsewhere."""
     rng = np.random.default_rng([seeds, room + 50, gap + 50])
     rooms, gaps = (level + rng.standard_normal((seeds, STUDIES, 3)) for level in (room, gap))
-    stable = rooms.mean(axis=0) > 0
-    p_room = np.where(stable, t_ps(rooms, (0.0, math.inf))[0], t_ps(-rooms, (0.0, math.inf))[0])
-    above, below = t_ps(gaps, (0.0, math.inf))
-    inside = np.maximum(np.where(stable, above, below), p_room)
-    outside = np.maximum(np.where(stable, below, above), p_room)
-    good, bad = rates(inside, outside)
-    assert max(good, bad) <= ALLOWED
-    if abs(room) == 50:
-        assert bad > 0.03  # no more cautious than it says
-    for study in range(20):
-        for k in range(3):
-            sign = 1 if stable[study, k] else -1
-            contrast = Contrast(Series(gaps[:, study, k], name="gap"))
-            found = Where(contrast, Series(sign * rooms[:, study, k], name="stable"))
-            target = (0.0, math.inf) if sign > 0 else (-math.inf, 0.0)
-            evidence = found.evidence(target, "points")
-            expected = inside[study, k], outside[study, k]
-            assert (evidence.p_inside, evidence.p_outside) == pytest.approx(expected)
+    for sign in (1, -1):
+        of_those = sign * rooms.mean(axis=0) > 0
+        p_room = t_ps(sign * rooms, (0.0, math.inf))[0]
+        p_for, p_against = (np.maximum(p, p_room) for p in t_ps(sign * gaps, (0.0, math.inf)))
+        inside, outside = np.where(of_those, p_for, 0.0), np.where(of_those, p_against, 1.0)
+        any_such = of_those.any(axis=1)
+        good, bad = rates(inside[any_such], outside[any_such]) if any_such.any() else (0, 0)
+        assert max(good, bad) * any_such.mean() <= ALLOWED
+        for study in range(20):
+            given = Contrast("stable", Series(sign * rooms[:, study, 0]))
+            found = Contrast("gap", Series(sign * gaps[:, study, 0]), given=(given,)).evidence("points")
+            assert (found.p_for, found.p_against) == pytest.approx((p_for[study, 0], p_against[study, 0]))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_when_a_loss_arises_errs_in_as_few_studies(seeds):
+    """Of two regimes whose losses arise at the same time, found apart; and as far apart as counts, found equal."""
+    rng = np.random.default_rng(seeds)
+    first, second, ends = 3.0, 5.0, np.array([100.0, 200.0])
+    for apart, kind in ((0.0, 0), (40.0, 1)):
+        found = []
+        for _ in range(800):
+            times = []
+            for shift in (0.0, apart):
+                last = second + 0.5 * rng.standard_normal(seeds)
+                early = (first - shift * second / ends[0]) + 0.5 * rng.standard_normal(seeds)
+                moment = early * 50 + (last - early) * 150
+                time = moment.mean() / last.mean()
+                times.append(time + (moment - time * last) / last.mean())
+            found.append(
+                Contrast("x", Series(times[1] - times[0]), "apart", edge=40.0).evidence("iterations")
+            )
+        share = rates([[one.p_for] for one in found], [[one.p_against] for one in found])[kind]
+        assert share <= (0.065 if kind == 0 else ALLOWED)  # two sides, of which each has its error
 
 
 @pytest.mark.parametrize("ks", [3, 5])
 @pytest.mark.parametrize("seeds", [2, 3, 5, 8])
 @pytest.mark.parametrize("decimals", [8, 0])  # without ties and with many
-def test_accuracies_without_order_over_k_err_in_5_percent(ks, seeds, decimals):
+def test_accuracies_without_order_over_k_err_in_as_few(ks, seeds, decimals):
     rng = np.random.default_rng([ks, seeds, decimals])
     accuracy = rng.standard_normal((2000, seeds, ks)).round(decimals)
     rises, falls = np.array([page_ps(study) for study in stats.rankdata(accuracy, axis=2)]).T
@@ -133,9 +188,8 @@ def test_accuracies_without_order_over_k_err_in_5_percent(ks, seeds, decimals):
 
 def test_an_order_is_judged_by_those_p_values():
     accuracy = DataFrame(np.random.default_rng(0).standard_normal((3, 4)), columns=[0, 20, 80, 160])
-    found = Order(accuracy).evidence((0, math.inf), "(rank correlation)")
-    expected = page_ps(accuracy.rank(axis=1).to_numpy())
-    assert (found.p_inside, found.p_outside) == pytest.approx(expected)
+    found = order(accuracy)
+    assert (found.p_for, found.p_against) == pytest.approx(page_ps(accuracy.rank(axis=1).to_numpy()))
 
 
 LADDER = np.linspace(-1, 1, 4)  # four levels of one draw of noise
@@ -151,42 +205,28 @@ def correlations(r, studies=4000):
     return stats.pearsonr(x, y, axis=1), stats.pearsonr(size, accuracy, axis=1)
 
 
-def correlation_rates(r, target):
-    points, draws = correlations(r)
-    numbers = zip(points.statistic, points.pvalue, draws.statistic, draws.pvalue, strict=True)
+def test_sizes_that_explain_nothing_err_in_as_few():
+    points, draws = correlations(0.0)
+    numbers = zip(points.statistic, draws.statistic, draws.pvalue, strict=True)
     found = [
-        Correlation("k", over_points, 14, p, 11, over_draws, draws_p, "").evidence(target, "()")
-        for over_points, p, over_draws, draws_p in numbers
+        correlation("k", Line(0, 0, r, 0), 14, Line(0, 0, over_draws, p), 11, "")
+        for r, over_draws, p in numbers
     ]
-    return rates([[one.p_inside] for one in found], [[one.p_outside] for one in found])
-
-
-def test_sizes_that_explain_nothing_err_in_5_percent():
-    assert max(correlation_rates(0.0, (-1, 0))) <= ALLOWED
-    good, _ = correlation_rates(0.0, (-0.9, -0.45))
-    assert good <= ALLOWED
-
-
-@pytest.mark.parametrize("r", [-0.45, -0.9])
-def test_a_correlation_on_the_edge_of_the_papers_range_is_hardly_rejected(r):
-    _, bad = correlation_rates(r, (-0.9, -0.45))
-    assert bad <= ALLOWED
+    assert max(rates([[one.p_for] for one in found], [[one.p_against] for one in found])) <= ALLOWED
 
 
 def test_four_levels_of_one_noise_counted_as_four_points_would_err_more():
     """What one point for each draw is for, and that the simulation sees it."""
     points, draws = correlations(0.0)
     assert np.mean(points.pvalue < 0.05) > 0.1
-    assert np.mean(draws.pvalue < 0.05) <= ALLOWED
+    assert np.mean(draws.pvalue < 0.05) <= 2 * ALLOWED
 
 
-def test_residuals_of_mixes_like_others_err_in_5_percent():
+def test_residuals_of_mixes_like_others_err_in_as_few():
     rng = np.random.default_rng(7)
-    sizes = np.array([42.0, 55, 33, 144, 143, 92, 85, 80, 49, 87, 147])
+    sizes = np.array([42.0, 55, 33, 144, 143, 92, 85, 80, 49, 87, 91])
     design = np.stack([np.ones_like(sizes), sizes], axis=1)
     off_line = np.eye(11) - design @ np.linalg.pinv(design)
     residuals = np.abs(rng.standard_normal((2000, 11)) @ off_line)
-    found = [rank_biserial(Series(row, index=list("abcdefghijk")), list("abc")) for row in residuals]
-    inside = [[p if value > 0 else 1.0] for value, p in found]
-    outside = [[1.0 if value > 0 else p] for value, p in found]
-    assert max(rates(inside, outside)) <= ALLOWED
+    found = [rank_biserial(Series(row, index=list("abcdefghijk")), list("abc"))[1:] for row in residuals]
+    assert max(rates(*([[p] for p in side] for side in zip(*found, strict=True)))) <= 0.04  # leverages differ

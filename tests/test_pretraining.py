@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pandas import DataFrame, read_csv
+from pandas import DataFrame, concat, read_csv
 
 from assigned import CONFIG, carry_out, read_study
 from earlyphase.core.branches import Ticket, branch
@@ -19,8 +19,9 @@ from earlyphase.core.pretraining import NEW_OUTPUT, fitting, moved, output_names
 from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.training import Run, Training
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import judge, networks
-from earlyphase.results.claims.catalogue import packaged
+from earlyphase.results.claims import judge
+from earlyphase.results.claims.claim import ANOTHER_NETWORK, DIED, NOT_CONFIGURED, NOT_LEARNED, NOT_MEASURABLE
+from earlyphase.results.claims.evidence import SHARE
 from earlyphase.results.figures import figure
 from earlyphase.results.pretraining import LOST, matching_durations
 from earlyphase.runtime.resume import ResumeFile
@@ -36,7 +37,8 @@ from earlyphase.runtime.trajectory import kept_before, kept_states
 from earlyphase.stages import dense
 from earlyphase.stages.figure import left_out
 from earlyphase.study.jobs import all_jobs, job_of, names_of
-from test_claims import verdict as judged
+from test_claims import FULL, KNOWN, SHORT, judged
+from test_claims import verdict as assessed
 from test_training import pruned_weights_are_zero
 
 OUTPUT = {"fc.weight", "fc.bias"}
@@ -472,7 +474,8 @@ def tables(first, sparse=None, to_0=90.0, masks_of_k=90.0, duration=480, gain=GA
     }
     found |= {"pretrained_imp": [], "pretrained_dense": []}
     for number, ((name, iterations), gained) in enumerate(first.items()):
-        began = {"pretraining": name, "pretraining_task": name, "pretraining_iterations": iterations}
+        task = name.removesuffix("_slow")
+        began = {"pretraining": name, "pretraining_task": task, "pretraining_iterations": iterations}
         began |= {"total_iterations": iterations + T}
         found["pretrained_imp"] += rows(to_0 + gained, 2 + number, k=0, **at, **began)
         found["pretrained_dense"] += rows(94 + gained, 30 + number, density=1.0, **began)
@@ -495,16 +498,20 @@ def tables(first, sparse=None, to_0=90.0, masks_of_k=90.0, duration=480, gain=GA
 
 SIX = ("rewind", "reinitialised", "random_mask", "rewind_to_0", "reinitialised_from_0", "random_mask_from_0")
 NO_USE = dict.fromkeys(SIX, 0.0)
-YES, NO, OPEN, NOT_RUN = "reproduced", "not reproduced", "inconclusive", "not run at this scale"
+YES, NO, OPEN, NOT_RUN = "reproduced", "not reproduced", "inconclusive", NOT_CONFIGURED
 
 
-def assessed(claim, found, full, reading=None):
-    """The verdict on one claim, without judging the others."""
-    return judged(claim, found, {"full_scale": full}, reading)["verdict"]
+def learned(found, loss=1.5):
+    """With the first phases evaluated: the loss on the training images of their own task."""
+    first = found["pretrained_imp"].drop_duplicates(["pretraining", "pretraining_iterations", "seed"])
+    return found | {"pretraining": first.assign(training_loss=loss)}
 
 
-def verdict(claim, reading=None, **of):
-    return assessed(claim, tables(**of), full=False, reading=reading)
+def verdict(claim, reading="", facts=SHORT, **of):
+    return assessed(claim, learned(tables(**of)), facts, reading)
+
+
+CONTROL = ("supervised", 480)
 
 
 @pytest.mark.parametrize(
@@ -512,10 +519,12 @@ def verdict(claim, reading=None, **of):
     [
         ("D1", {("random_labels", 480): 0.0}, YES),
         ("D1", {("random_labels", 480): 2.0}, NO),
-        ("D1", {("random_labels", 480): 0.5}, OPEN),  # a quarter of what rewinding gains: on the edge
-        ("D1", {("random_labels", 480): -5.0, ("random_labels", 960): 2.0}, NO),  # every length counts
+        ("D1", {("random_labels", 480): 0.5}, OPEN),  # half a point: a quarter of what rewinding gains
+        ("D1", {("random_labels", 480): -2.0}, NO),  # harm is not "no effect"
+        ("D1", {("random_labels", 480): 0.0, ("random_labels", 960): -2.0}, NO),  # every length counts
         ("D1", {("rotation", 480): 0.0}, NOT_RUN),
         ("D2", {("rotation", 480): 2.0}, YES),
+        ("D2", {("rotation", 480): 5.0}, YES),
         ("D2", {("rotation", 480): 0.5}, NO),
         ("D2", {("rotation", 48): 0.0, ("rotation", 480): 2.0}, YES),  # the longest counts
         ("D2", {("rotation", 48): 2.0, ("rotation", 480): 0.0}, NO),
@@ -531,8 +540,47 @@ def verdict(claim, reading=None, **of):
         ("D6", {("blur_rotation", 480): -2.0}, NO),
     ],
 )
-def test_short_study_verdicts_where_the_truth_is_known(claim, first, expected):
+def test_verdicts_where_the_truth_is_known(claim, first, expected):
     assert verdict(claim, first=first) == expected
+
+
+def test_harm_is_said_to_be_harm():
+    harmful = learned(tables({("random_labels", 480): -30.0}))
+    assert "points (harmful)" in judged("D1", harmful, SHORT)["ours"]
+    assert "points (no effect)" in judged("D1", learned(tables({("random_labels", 480): 0.0})), SHORT)["ours"]
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(2.29, YES), (2.31, NOT_LEARNED)])
+def test_random_labels_that_were_not_learned_have_no_effect_to_judge(loss, expected):
+    found = tables({("random_labels", 480): 0.0, ("random_labels_slow", 480): 0.0})
+    for reading in KNOWN["D1"].readings:
+        row = judged("D1", learned(found, loss), SHORT, reading)
+        assert row["verdict"] == expected
+    if expected == NOT_LEARNED:
+        assert row["test"] == "the loss on the random labels ends at 2.310, guessing has 2.303"
+    dead = learned(found)["pretraining"].assign(dead_features=0.8125)
+    row = judged("D1", found | {"pretraining": dead}, SHORT)
+    assert (row["verdict"], row["test"]) == (DIED, "5 of 5 networks died in the first phase")
+    unknown = learned(found)["pretraining"].drop(columns="training_loss")
+    assert judged("D1", found | {"pretraining": unknown}, SHORT)["verdict"] == NOT_MEASURABLE
+
+
+def test_pretraining_is_set_beside_longer_training_too():
+    beside_k, beside_longer = KNOWN["D2"].readings
+    first = {("rotation", 480): 2.0, CONTROL: 6.0, ("supervised", 960): 9.0}
+    assert (verdict("D2", beside_k, first=first), verdict("D2", beside_longer, first=first)) == (YES, NO)
+    first = {("rotation", 480): 2.0, CONTROL: 1.0}
+    assert verdict("D2", beside_longer, first=first) == YES
+    assert verdict("D2", beside_longer, first={("rotation", 480): 2.0}) == NOT_RUN
+
+
+def test_labels_are_fast_by_the_first_k_that_suffices():
+    """Of 100 and 20, the latter: 480 iterations of rotation are then more than ten times that."""
+    found = learned(tables({("rotation", 100): 0.0, ("rotation", 480): 2.0}))
+    assert judged("D3", found, SHORT)["verdict"] == NOT_RUN
+    early = DataFrame(rows(92.0, 7, k=20, round=3, density=0.64**3))
+    row = judged("D3", found | {"imp": concat([found["imp"], early])}, SHORT)
+    assert row["verdict"] == YES and "k = 20 suffices" in row["statement"]
 
 
 @pytest.mark.parametrize(
@@ -544,7 +592,7 @@ def test_short_study_verdicts_where_the_truth_is_known(claim, first, expected):
         ("D8", {"rewind": 0.5}, YES),  # 1.5 points below the ticket of k
         ("D8", {"rewind": 3.5}, NO),
         ("D9", {"rewind_to_0": 0.0}, YES),
-        ("D9", {"rewind_to_0": 3.5}, NO),
+        ("D9", {"rewind_to_0": 1.8}, NO),  # 0.2 points are none
     ],
 )
 def test_verdicts_on_sparse_tickets_where_the_truth_is_known(claim, sparse, expected):
@@ -555,22 +603,8 @@ def test_a_missing_ticket_or_another_reading_is_told_apart():
     only = {name: 0.0 for name in SIX if name != "random_mask"}
     assert verdict("D7", first={("rotation", 480): 2.0}, sparse=only) == NOT_RUN
     both = {"first": {("rotation", 480): 2.0}, "sparse": dict.fromkeys(SIX, 1.0), "masks_of_k": 91.0}
-    assert verdict("D7", reading="own masks", **both) == NO
-    assert verdict("D7", reading="masks of k", **both) == YES
-
-
-@pytest.mark.parametrize(
-    ("claim", "name"),
-    [
-        ("D1", "random_labels"),
-        ("D2", "rotation"),
-        ("D4", "blur"),
-        ("D5", "blur_rotation"),
-        ("D7", "rotation"),
-    ],
-)
-def test_where_rewinding_gains_nothing_nothing_is_as_good_or_no_better(claim, name):
-    assert verdict(claim, first={(name, 480): 0.0}, sparse=NO_USE, gain=0.3) == OPEN
+    assert verdict("D7", "own masks", **both) == NO
+    assert verdict("D7", "masks of k", **both) == YES
 
 
 PAPER = {"random_labels": (0.0, 0.0, 0.0, -3.0), "rotation": (0.0, 0.5, 1.0, 2.0), "blur": (0.5, 1.0, 1.5, 2.0),
@@ -588,7 +622,7 @@ def paper_tables(**changed):
     found = tables(first, NO_USE, duration=15640)
     for name in ("imp", "perturbed", "pretrained_tickets"):
         found[name] = found[name].assign(k=found[name]["k"].replace(K, 500))
-    return found
+    return learned(found)
 
 
 @pytest.mark.parametrize(
@@ -603,19 +637,18 @@ def paper_tables(**changed):
         ({"blur_rotation": (0.0, 0.0, 0.0, 2.0)}, "D5", NO), ({"blur_rotation": (0.0, 0.0, 0.0, 2.0)}, "D6", YES),
     ],
 )  # fmt: skip
-def test_full_scale_verdicts_where_the_truth_is_known(changed, claim, expected):
-    assert assessed(claim, paper_tables(**changed), full=True) == expected
+def test_verdicts_in_the_papers_network_where_the_truth_is_known(changed, claim, expected):
+    assert judged(claim, paper_tables(**changed), FULL)["verdict"] == expected
 
 
 @pytest.mark.parametrize(("function", "on"), [("vgg", "D6"), ("resnet", "D5")])
 def test_a_claim_on_one_network_is_judged_on_no_other(function, on):
-    (network,) = networks(paper_tables())
-    study = {"full_scale": True, "functions": {network[1]: function}}
-    rows = judge(paper_tables(), study).drop_duplicates("id").set_index("id")
+    study = {"networks": {"d/m": FULL | {"function": function}}}
+    table = judge(paper_tables(), study).drop_duplicates("id").set_index("id")
     (other,) = {"D5", "D6"} - {on}
-    assert rows.loc[on, "verdict"] != NOT_RUN and rows.loc["D4", "verdict"] == YES
-    assert rows.loc[other, "verdict"] == NOT_RUN
-    assert rows.loc[other, "test"].endswith(f"it is no claim on networks of {function}")
+    assert table.loc[on, "verdict"] != NOT_RUN and table.loc["D4", "verdict"] == YES
+    assert table.loc[other, "verdict"] == ANOTHER_NETWORK
+    assert table.loc[other, "test"] == f"it is no claim on networks of {function}"
 
 
 def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():
@@ -625,7 +658,7 @@ def test_the_shortest_matching_pretraining_is_found_from_the_longest_down():
     assert found.keys() == {"rotation", "blur"}  # the control is no pretraining
     assert found["rotation"] == (20, 40) and np.isnan(found["blur"]).all()
     assert matching_durations(tables({("blur", 80): 1.6}))["blur"] == (0, 80)  # known to be as short as 80
-    assert packaged()["words"]["margin"] == LOST
+    assert SHARE == LOST
 
 
 def test_without_rewinding_to_0_or_a_shared_round_nothing_is_known_to_match():

@@ -27,7 +27,7 @@ from earlyphase.core.stability import (
 )
 from earlyphase.core.training import evaluate
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import judge
+from earlyphase.results.claims.claim import NOT_CONFIGURED
 from earlyphase.results.figures import figure, render
 from earlyphase.results.stability import stable_from, ticket_round
 from earlyphase.results.timeline import timeline
@@ -35,6 +35,8 @@ from earlyphase.runtime.resume import ResumeFile
 from earlyphase.runtime.storage import load_mask, save_mask, save_weights
 from earlyphase.runtime.trajectory import kept_states
 from earlyphase.stages._training import TrainingJob
+from test_claims import KNOWN, SHORT
+from test_claims import judged as assessed
 from test_figures import check_declaration
 from test_first_iterations import NAMES, folder, job, spec  # noqa: F401 - `folder` is a fixture
 from test_images import augmented
@@ -490,7 +492,7 @@ def test_the_timeline_tells_from_when_on_networks_are_stable(rng):
     assert "2 points" in events.loc["tickets_stable", "rule"]
 
 
-def judged(accuracies, instabilities, full=False, spread=0.0002):
+def judged(accuracies, instabilities, spread=0.0002):
     """C6 on five seeds; percent by k, of tickets of 16.8 % of the weights, and of the dense network at None."""
     rng = np.random.default_rng(1)
     common = {"dataset": "d", "model": "m", "task": "supervised", "iteration": 400, "loss": 0.3}
@@ -502,37 +504,39 @@ def judged(accuracies, instabilities, full=False, spread=0.0002):
     ]  # fmt: skip
     dense = [common | {"seed": seed, "accuracy": accuracies[None] / 100} for seed in range(5)]
     pairs = pairs_of(instabilities, round=4, density=0.168, spread=spread)
-    found = judge(
-        {"imp": DataFrame(imp), "dense": DataFrame(dense), "stability": pairs}, {"full_scale": full}
-    )
-    return found.set_index("id").loc["C6"]
+    found = {"imp": DataFrame(imp), "dense": DataFrame(dense), "stability": pairs}
+    return [assessed("C6", found, SHORT, reading) for reading in KNOWN["C6"].readings]
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_tickets_that_match_where_they_are_stable_and_only_there_reproduce_the_claim(full):
+YES, NO, OPEN = "reproduced", "not reproduced", "inconclusive"
+
+
+def test_that_stable_tickets_match_and_that_others_do_not_are_two_rows():
     unstable = {0: 0.3, 20: 0.1, 100: 0.005}
-    assert judged({None: 90, 0: 75, 20: 84, 100: 90}, unstable, full)["verdict"] == "reproduced"
-    assert judged({None: 90, 0: 75, 20: 84, 100: 82}, unstable, full)["verdict"] == "not reproduced"
-    unstable_but_matching = judged({None: 90, 0: 75, 20: 91, 100: 91}, unstable, full)
-    assert unstable_but_matching["verdict"] == "not reproduced"
-    assert "where instability 10.0 is above 2 points" in unstable_but_matching["test"]
+    for percents, expected in (
+        ({0: 75, 20: 84, 100: 90}, [YES, YES]), ({0: 75, 20: 84, 100: 82}, [NO, YES]), ({0: 75, 20: 91, 100: 91}, [YES, NO]),
+    ):  # fmt: skip
+        rows = judged({None: 90} | percents, unstable)
+        assert [row["verdict"] for row in rows] == expected
+    assert "given that instability at k = 20 is above 2 (+10.00 points), p = " in rows[1]["test"]
+    assert "k = 0 and 20" in rows[1]["statement"] and "k = 100" in rows[0]["statement"]
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_where_it_is_not_sure_that_tickets_are_stable_nothing_is_decided(full):
+def test_where_it_is_not_sure_that_tickets_are_stable_nothing_is_decided():
     """Of five seeds, about 2 points, with a spread of 1.5."""
-    for level in (0.017, 0.022):
+    for level, place in ((0.017, 0), (0.022, 1)):
         for percent in (90, 80):
-            row = judged(
-                {None: 90, 0: 75, 20: percent, 100: 90}, {0: 0.3, 20: level, 100: 0.002}, full, 0.015
-            )
-            assert row["verdict"] == "inconclusive"
-            assert re.search(r"where instability \d\.\d is (above|below) 2 points, p = 0\.\d", row["test"])
+            row = judged({None: 90, 0: 75, 20: percent, 100: 90}, {0: 0.3, 20: level, 100: 0.002}, 0.015)[
+                place
+            ]
+            assert row["verdict"] == OPEN and re.search(r"p = 0\.[0-9]+$", row["test"])
 
 
-def test_where_all_or_none_are_stable_the_claim_is_not_run():
-    none = judged({None: 90, 0: 75, 100: 90}, {0: 0.3, 100: 0.1})
-    assert none["verdict"] == "not run at this scale"
-    assert "tickets of no k are stable; instability in points is 30.0 at k = 0, 10" in none["test"]
-    both = judged({None: 90, 0: 90, 100: 90}, {0: 0.001, 100: 0.001})
-    assert "tickets of no k are unstable" in both["test"]
+def test_where_all_or_none_are_stable_one_of_the_rows_is_not_run():
+    stable, unstable = judged({None: 90, 0: 75, 100: 90}, {0: 0.3, 100: 0.1})
+    assert (stable["verdict"], unstable["verdict"]) == (NOT_CONFIGURED, NO)
+    assert "tickets of no k are stable; instability in points is 30.0 at k = 0, 10" in stable["test"]
+    assert (
+        "tickets of no k are unstable"
+        in judged({None: 90, 0: 90, 100: 90}, {0: 0.001, 100: 0.001})[1]["test"]
+    )

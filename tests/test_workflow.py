@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from earlyphase.results.claims.catalogue import catalogue
+from earlyphase.results.claims import claims as known_claims
 from earlyphase.runtime import calibration, machine
 
 ROOT = Path(__file__).parents[1]
@@ -225,7 +225,7 @@ def test_the_study_makes_every_promised_file(finished):
         assert path.with_suffix(".json").exists()
     claims = (results / "claims.csv").read_text()
     for section in "RPSCDL":
-        rows = sum(len(claim.readings) for claim in catalogue() if claim.id.startswith(section))
+        rows = sum(len(claim.readings) for claim in known_claims().values() if claim.id.startswith(section))
         assert claims.count(f"\n{section}") == rows > 0
     for seed in SMOKE["seeds"]:
         telemetry = results / f"telemetry/synthetic/tiny/seed{seed}/supervised"
@@ -317,7 +317,7 @@ def test_a_finished_study_plans_nothing(project):
             },
         ),
         ({"execution": {"device": "cpu", "precision": "bfloat16", "preload": False}}, {}),
-        ({"full_scale": True}, {"claims": 1, "figures": 1}),
+        ({"claims": {"R1": {"margin": 0.7}}}, {"claims": 1, "figures": 1}),
         (
             {"curvature": {"iterations": [0, 4, 8, 1.0], "sample": 64}},
             {"checkpoint": 2, "curvature": 2, "pairs": 2, **CURVED},
@@ -479,12 +479,11 @@ EDITS = [
     ("a deficit", "src/earlyphase/catalogue/tasks.yaml", "blur: {function: blurred, factor: 4}", "blur: {function: blurred, factor: 2}", {"deficit": 4, **after("deficits")}),
     ("a message of a rule", "rules/imp.smk", "Round {wildcards.round}", "Prune {wildcards.round}", {}),
     ("a figure", "src/earlyphase/results/figures/rewinding.py", "Rewound to iteration", "Rewound to", {"figure": 1, "figures": 1}),
-    ("a claim", "src/earlyphase/results/claims/claims.yaml", "above: 0.3", "above: 0.4", {"claims": 1, "figures": 1}),
-    ("the statement of a claim", "src/earlyphase/results/claims/claims.yaml", "helps a lot", "helps much", {"claims": 1, "figures": 1}),
-    ("a comment on claims", "src/earlyphase/results/claims/claims.yaml", "# The claims:", "# These are the claims:", {}),
-    ("a measure", "src/earlyphase/results/claims/rewinding.py", "rewound_to(accuracy, late) -", "1 * rewound_to(accuracy, late) -", {"claims": 1, "figures": 1}),
-    ("how sentences about claims are made", "src/earlyphase/sentences.py", 'SHORT = "short study: "', 'SHORT = "small study: "', {"claims": 1, "figures": 1}),
-    ("a check of claims", "src/earlyphase/study/claims.py", "but must rise", "but must increase", {}),
+    ("a number of a claim", "src/earlyphase/results/claims/rewinding.py", "least: Points = 1.0", "least: Points = 2.0", {"claims": 1, "figures": 1}),
+    ("the statement of a claim", "src/earlyphase/results/claims/rewinding.py", "trains far better", "trains much better", {"claims": 1, "figures": 1}),
+    ("a docstring of a claim", "src/earlyphase/results/claims/rewinding.py", "The order over all k, and each step.", "The order over all k.", {}),
+    ("what a claim measures", "src/earlyphase/results/claims/promises.py", "POINTS * (1 - ticket / dense)", "POINTS * (1.0 - ticket / dense)", {"claims": 1, "figures": 1}),
+    ("a check of claims", "src/earlyphase/study/claims.py", "which is no claim", "which is none", {}),
     ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 6, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/optimizer.py", "].mul_(momentum)", "].mul_(1 * momentum)", ALL_TRAINING | ALL_TABLES),
@@ -538,10 +537,10 @@ def test_an_edit_there_and_back_plans_nothing(project):
 def test_an_edit_names_itself_when_asked_why(project):
     assert "up to date" in project.command("explain", "results/claims.csv")
     project.edit("src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"')
-    project.edit("src/earlyphase/results/claims/claims.yaml", "above: 0.3", "above: 0.4")
+    project.edit("src/earlyphase/results/claims/rewinding.py", "least: Points = 1.0", "least: Points = 2.0")
     said = project.command("explain", "results/claims.csv")
     assert "code: core.masks.prune_smallest changed" in said
-    assert "code: claims.yaml: claims.P2 changed" in said
+    assert "code: results.claims.rewinding.R5 changed" in said
     dense = "results/dense/synthetic/tiny/seed0/supervised/metrics.csv"
     assert "up to date" in project.command("explain", dense)
     project.configure(training=SMOKE["training"] | {"learning_rate": 0.3})

@@ -1,9 +1,10 @@
 """The early phase of neural network training, as a graph of files.
 
-What a plugin needs is offered here: the decorators `augmentation`, `branch`, `criterion`, `dataset`,
-`figure`, `initialisation`, `network`, `optimizer`, `schedule`, `task`; what their functions take and return,
-`Ticket`, `Pruning`, `DataSet`, `Images`, `Law`, `Task`; `generator`, an independent random stream for each
-purpose; and `InvalidInput`, whose message is shown to the user.
+What a plugin needs is offered here: the decorators `augmentation`, `branch`, `claim`, `criterion`,
+`dataset`, `figure`, `initialisation`, `network`, `optimizer`, `schedule`, `task`; what their functions take
+and return, `Ticket`, `Measured`, `Contrast`, `Margin`, `Pruning`, `DataSet`, `Images`, `Law`, `Task`;
+`generator`, an independent random stream for each purpose; `NotRun`, the reason for which a claim is not
+judged; and `InvalidInput`, whose message is shown to the user.
 """
 
 from importlib import import_module
@@ -17,7 +18,7 @@ PUBLIC = {  # name -> module below this package
     "dataset": "registry",
     "figure": "registry",
     "initialisation": "registry",
-    "measure": "registry",
+    "claim": "registry",
     "network": "registry",
     "optimizer": "registry",
     "schedule": "registry",
@@ -29,7 +30,10 @@ PUBLIC = {  # name -> module below this package
     "Images": "core.images",
     "Task": "core.tasks",
     "generator": "core.streams",
-    "NotRun": "results.claims.judging",
+    "NotRun": "results.claims.claim",
+    "Measured": "results.claims.claim",
+    "Contrast": "results.claims.evidence",
+    "Margin": "results.claims.evidence",
     "InvalidInput": "errors",
 }
 

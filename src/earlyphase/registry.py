@@ -62,4 +62,4 @@ schedule = Registry("schedule")  # (iteration, length, **arguments) -> factor of
 initialisation = Registry("law of initialisation")  # (shape, **arguments) -> Law
 augmentation = Registry("augmentation")  # (pixels, seed, iteration, **arguments) -> pixels
 figure = Registry("figure")  # (tables, **arguments) -> matplotlib Figure, DataFrame
-measure = Registry("measure")  # (tables, **arguments) -> DataFrame of contrasts, or quantities
+claim = Registry("claim")  # (network, **numbers) -> what was measured

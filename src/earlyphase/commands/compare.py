@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> None:
     print(as_markdown(side_by_side(judged)))
     shares = agreement(judged)
     print(
-        f"\nOf {shares['claims']} claims {shares['same']:.0%} have the same verdict in all, "
-        f"{shares['opposite']:.0%} opposite ones; {shares['undecided']:.0%} are undecided in the first."
+        f"\nOf {shares['claims']} claims at least one study decides {shares['decided']}: "
+        f"{shares['same']:.0%} of these have the same verdict in all, {shares['opposite']:.0%} opposite ones."
     )
 
 
@@ -53,8 +53,8 @@ def claims_in(path: str) -> Path:
 
 def read_claims(path: Path) -> DataFrame:
     """Read a table of claims."""
-    table = pd.read_csv(path)
-    missing = {"id", "reading", "verdict", "ours", "error"} - set(table)
+    table = pd.read_csv(path, keep_default_na=False)
+    missing = {"id", "reading", "verdict", "ours", "interval", "same_test_as"} - set(table)
     if missing:
         raise InvalidInput(f"{path} is no table of claims: it has no column {', '.join(sorted(missing))}")
     return table

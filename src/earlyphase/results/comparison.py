@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pandas import DataFrame, concat
 
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims.judging import FINDING, INCONCLUSIVE, NOT_RUN
+from earlyphase.results.claims.claim import NOT_CONFIGURED
+from earlyphase.results.claims.judging import FINDING, INCONCLUSIVE, NOT_REPRODUCED, REPRODUCED
 from earlyphase.results.summaries import NETWORK
 
 ROW = [*NETWORK, "id", "reading"]  # what names a verdict
-UNDECIDED = (INCONCLUSIVE, NOT_RUN)
+DECIDED = {REPRODUCED, NOT_REPRODUCED}
 
 
 def side_by_side(judged: Mapping[str, DataFrame]) -> DataFrame:
@@ -20,7 +21,7 @@ def side_by_side(judged: Mapping[str, DataFrame]) -> DataFrame:
 
     Returns:
         The columns that name a verdict; `same`, whether all studies give it alike, one that has no such
-        row counting as not run; for each study `{name}: ours`, the number with its error, and
+        row counting as not run; for each study `{name}: ours`, the number with its interval, and
         `{name}: verdict`.
 
     Raises:
@@ -28,47 +29,49 @@ def side_by_side(judged: Mapping[str, DataFrame]) -> DataFrame:
     """
     if len(judged) < 2:
         raise InvalidInput(f"two or more studies can be compared, not {len(judged)}")
-    verdicts = {
-        name: table[table["id"] != FINDING].fillna("").set_index(ROW) for name, table in judged.items()
-    }
+    verdicts = {name: table[table["id"] != FINDING].set_index(ROW) for name, table in judged.items()}
     rows = concat([table.index.to_frame(index=False) for table in verdicts.values()]).drop_duplicates()
     found = rows.reset_index(drop=True)
     for name, table in verdicts.items():
         own = table.reindex(found.set_index(ROW).index)
-        ours = (own["ours"].fillna("").astype(str) + " " + own["error"].fillna("").astype(str)).str.strip()
-        found[f"{name}: ours"] = ours.to_numpy()
-        found[f"{name}: verdict"] = own["verdict"].fillna(NOT_RUN).to_numpy()
+        ours, interval = (own[column].fillna("").astype(str) for column in ("ours", "interval"))
+        found[f"{name}: ours"] = (ours + (" (" + interval + ")").where(interval != "", "")).to_numpy()
+        found[f"{name}: verdict"] = own["verdict"].fillna(NOT_CONFIGURED).to_numpy()
     columns = [f"{name}: verdict" for name in verdicts]
     found.insert(len(ROW), "same", found[columns].nunique(axis=1) == 1)
     return found
 
 
 def by_claim(judged: DataFrame) -> dict[tuple[str, ...], str]:
-    """One verdict for each claim and network: that of its rows if they agree, else `inconclusive`."""
-    rows = judged[judged["id"] != FINDING].groupby([*NETWORK, "id"], sort=False)["verdict"]
+    """One verdict for each claim and network: that of its rows if they agree, else `inconclusive`.
+
+    A claim that repeats the test of another is left out.
+    """
+    own = judged[(judged["id"] != FINDING) & (judged["same_test_as"] == "")]
+    rows = own.groupby([*NETWORK, "id"], sort=False)["verdict"]
     return {claim: of.iloc[0] if of.nunique() == 1 else INCONCLUSIVE for claim, of in rows}
 
 
 def agreement(judged: Mapping[str, DataFrame]) -> dict[str, float]:
-    """Shares that tell how far a study can be trusted.
+    """How far the verdicts of a study can be trusted, by those of others.
 
-    Claims are counted once, whatever their readings: see `by_claim`. One that was not run is undecided.
+    Claims are counted once, whatever their readings: see `by_claim`. That none of the studies decides a claim
+    is no agreement, so these are not counted.
 
-    Returns:
-        `claims`, their number in the first study; `same`, the share of them for which all studies give
-        the same verdict, not run and inconclusive being the same; `opposite`, the share for which one study
-        says "reproduced" and another "not reproduced"; `undecided`, the share of the first study.
+    Returns: `claims`, their number; `decided`, of how many of them at least one study does; and of these
+        `same`, the share for which all studies give the same verdict, and `opposite`, the share for which one
+        says "reproduced" and another "not reproduced". The shares are NaN where nothing is decided.
     """
-    first, *others = [by_claim(table) for table in judged.values()]
-    of_each = [
-        {INCONCLUSIVE if one[claim] in UNDECIDED else one[claim] for one in (first, *others) if claim in one}
-        for claim in first
-    ]
+    studies = [by_claim(table) for table in judged.values()]
+    claims = dict.fromkeys(claim for study in studies for claim in study)
+    verdicts = [{study.get(claim, NOT_CONFIGURED) for study in studies} for claim in claims]
+    decided = [found for found in verdicts if found & DECIDED]
+    share = (lambda count: count / len(decided)) if decided else (lambda count: float("nan"))
     return {
-        "claims": len(first),
-        "same": sum(len(found) == 1 for found in of_each) / len(first),
-        "opposite": sum(len(found - {INCONCLUSIVE}) == 2 for found in of_each) / len(first),
-        "undecided": sum(verdict in UNDECIDED for verdict in first.values()) / len(first),
+        "claims": len(claims),
+        "decided": len(decided),
+        "same": share(sum(len(found) == 1 for found in decided)),
+        "opposite": share(sum(found >= DECIDED for found in decided)),
     }
 
 

@@ -48,7 +48,7 @@ def losses(table: DataFrame) -> DataFrame:
 def period_end(table: DataFrame, deficit: str | None = None) -> dict[str, float]:
     """Find when the critical period ends: the first onset from which on no window costs anything.
 
-    A window costs nothing where the one-sided 95 % t bound of its loss within seeds, under `base`, lies
+    A window costs nothing where the 95 % t interval of its loss within seeds, under `base`, lies
     below `NEGLIGIBLE`.
 
     Args:

@@ -9,7 +9,7 @@ LOST = 0.25  # share of rewinding's gain; what loses less is as good, `margin` i
 
 RULE = (
     "the shortest pretraining from which on, in all longer ones too, tickets lose less than a quarter of "
-    "what rewinding to the largest k gains over rewinding to 0 (one-sided 95 % t bound within seeds), at the "
+    "what rewinding to the largest k gains over rewinding to 0 (95 % t interval within seeds), at the "
     "sparsest density that all have; in iterations of pretraining"
 )
 

@@ -14,7 +14,7 @@ def dense_networks(table: DataFrame) -> DataFrame:
 
 
 def surely_less(ratios: Series) -> bool:
-    """Tell whether ratios lie below 1: whether the one-sided 95 % bound on the mean of their logarithms does.
+    """Tell whether ratios over seeds lie below 1: whether the 95 % interval of their mean logarithm does.
 
     Ratios that are the same in all seeds, as counts of bytes are, have no interval and count by themselves.
     One seed shows nothing.

@@ -10,7 +10,7 @@ from earlyphase.results.summaries import nearest_round, onset, t_interval
 STABLE = 0.02  # instability, a fraction of the test set: the source's threshold
 RULE = (
     "from this k on, the error on the line between two copies that part at k is less than 2 points above "
-    "that of its ends (one-sided 95 % t bound over seeds)"
+    "that of its ends (95 % t interval over seeds)"
 )
 
 

@@ -125,7 +125,7 @@ def onset(holds: Mapping[float, bool]) -> tuple[float, float]:
 
 
 def t_interval(values: Series) -> tuple[float, float]:
-    """One-sided 95 % t bounds, lower and upper, of the mean.
+    """Two-sided 95 % t interval of the mean: lower and upper bound.
 
     NaN from fewer than two values, and from identical ones: an interval of zero width says that the measure
     is too coarse to show how seeds differ, not that they do not.
@@ -134,7 +134,7 @@ def t_interval(values: Series) -> tuple[float, float]:
 
     if len(values) < 2 or np.ptp(values) <= IDENTICAL:
         return float("nan"), float("nan")
-    half = stdtrit(len(values) - 1, 0.95) * values.std() / np.sqrt(len(values))
+    half = stdtrit(len(values) - 1, 0.975) * values.std() / np.sqrt(len(values))
     return values.mean() - half, values.mean() + half
 
 

@@ -34,9 +34,9 @@ EVENTS = RULES | {
     "subspace, and the subspace overlaps with that of the next measured iteration by a half. `low` and "
     "`high` are over all seeds, and `mean` is the mean of the first times at which it had formed",
     "rewinding_matches": "from this k on, tickets at 16.8 % of weights are less than 0.5 points below the "
-    "dense network (one-sided 95 % t bound of the difference within seeds)",
+    "dense network (95 % t interval of the difference within seeds)",
     "critical_period_over": "the first onset from which on a deficit in a window of fixed length costs less "
-    "than 0.5 points of final accuracy (one-sided 95 % t bound of the loss within seeds); the deficit is "
+    "than 0.5 points of final accuracy (95 % t interval of the loss within seeds); the deficit is "
     "blur where it was run",
     "dense_stable": STABILITY_RULE,
     "tickets_stable": f"{STABILITY_RULE}; of tickets at 16.8 % of weights, or the nearest density measured",

@@ -2,24 +2,21 @@
 
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import ROW
-from earlyphase.study.claims import measures_in
+from earlyphase.study.claims import facts_of
 from earlyphase.study.jobs import Inputs, Job, Stage, all_tables, functions_of, no_work, once, tables_of
+from earlyphase.study.signatures import registered
 
 CLAIMS = 50  # rows of the table, for each network
 
 
 def spec(job: Job) -> dict:
-    """Whether it is of the paper's scale, claims that are not the package's, tables and networks."""
+    """Numbers of claims that the study changes, tables, and what claims are told of each network."""
     study = job.study
     path = study.rules["collect"].outputs["table"]
     there = {table for run in study.runs for table in tables_of(study, run)}
-    lacks = {run.model: lacking for run in study.runs if (lacking := sorted(study.network(run)[1]))}
-    return {
-        "full_scale": study.config["full_scale"],
-        "claims": {name: study.claims.get(name) for name in study.config["claims"]},
-        "sources": {table: path.replace("{table}", table) for table in all_tables(study) if table in there},
-        "functions": {run.model: study.config["models"][run.model]["function"] for run in study.runs},
-    } | ({"lacks": lacks} if lacks else {})
+    sources = {table: path.replace("{table}", table) for table in all_tables(study) if table in there}
+    networks = {f"{run.dataset}/{run.model}": facts_of(study.config, run) for run in study.runs}
+    return {"claims": study.claims, "sources": sources, "networks": networks}
 
 
 def inputs(job: Job) -> Inputs:
@@ -33,8 +30,10 @@ def inputs(job: Job) -> Inputs:
 
 
 def roots(job: Job) -> list[str]:
-    """The measures of all claims, which are looked up by name."""
-    return functions_of("measures", list(measures_in(job.study.claims)))
+    """The claims of plugins, which are looked up by name."""
+    kept = [name for name in registered("claims") if job.study.claims.get(name, {}) is not None]
+    own = [name for name in kept if registered("claims")[name].module.startswith("plugins.")]
+    return functions_of("claims", [{"function": name} for name in own])
 
 
 def size(job: Job) -> float:

@@ -3,7 +3,8 @@
 An entry of `critical_periods` is one of three protocols, each under some regimes:
 
     removed_at     a deficit from iteration 0 on, then clean training of the run's length
-    onsets         a deficit of a fixed length from each onset, in a training of the run's length
+    onsets         a deficit of fixed length from each onset, in a training of the run's length; under a
+                   regime whose schedule begins anew after it, training of the run's length follows
     held           no deficit: the regime itself holds in a window, and the run's own training outside of it
 
 A job is named by its regime, the window of its deficit and the iteration at which it stops, so two protocols
@@ -38,7 +39,10 @@ def deficits_of(run: Run, regimes: dict[str, dict]) -> list[dict[str, list]]:
         for time in filter(None, removed_at):
             blocks.append(shared | {"first": [0], "end": [time], "stop": [time + end]})
         for _, first, last in windows["onsets"]:
-            blocks.append(shared | {"first": [first], "end": [last], "stop": [end]})
+            for regime in entry["regimes"]:
+                stop = last + end if regimes.get(regime, {}).get("schedule") == RESTARTED["schedule"] else end
+                window = {"first": [first], "end": [last], "stop": [stop]}
+                blocks.append(shared | {"regime": [regime]} | window)
         for _, first, last in windows["held"]:
             blocks.append(without_deficit(run, [f"{name}-{first}-{last}" for name in entry["regimes"]]))
     return blocks

@@ -111,7 +111,7 @@ def _entries(path: Path) -> dict[str, str]:
     """Hash of each entry of each section of a YAML file, and of their order.
 
     Returns:
-        "claims.yaml: claims.R1" -> 8 hex digits; "claims.yaml: claims" of the order.
+        "questions.yaml: figures.rewinding" -> 8 hex digits; "questions.yaml: figures" of the order.
     """
     import yaml
 

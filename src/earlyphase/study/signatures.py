@@ -24,6 +24,7 @@ class Section:
     decorator: str
     wildcard: str  # of a path, that holds the name of an entry
     besides: tuple[str, ...] = ()  # keys of an entry that are no arguments
+    planned: bool = True  # whether planning reads the facts of the decorator, which must then be constants
 
 
 SECTIONS = {
@@ -36,7 +37,7 @@ SECTIONS = {
 }
 PLACES = {
     **SECTIONS,
-    "measures": Section("results.claims", "measure", ""),  # which claims name
+    "claims": Section("results.claims", "claim", "", planned=False),
     "optimizer": Section("core.optimizer", "optimizer", ""),  # which settings of a training name, as the next
     "schedule": Section("core.schedules", "schedule", ""),
     "initialisation": Section("core.initial", "initialisation", ""),
@@ -70,14 +71,16 @@ def registered(section: str) -> dict[str, Registered]:
     Raises:
         InvalidInput: two have the same name, or a fact is no constant.
     """
-    place, decorator = PLACES[section].place, PLACES[section].decorator
+    place, decorator, planned = PLACES[section].place, PLACES[section].decorator, PLACES[section].planned
     found: dict[str, Registered] = {}
     for module in [*modules_of(place), *plugin_files()]:
         for name, statements in parse(module).definitions.items():
             function = statements[-1]
             if not isinstance(function, ast.FunctionDef):
                 continue
-            facts = next(filter(None, (_facts(node, decorator) for node in function.decorator_list)), None)
+            facts = next(
+                filter(None, (_facts(node, decorator, planned) for node in function.decorator_list)), None
+            )
             if facts is None:
                 continue
             if name in found:
@@ -86,7 +89,7 @@ def registered(section: str) -> dict[str, Registered]:
     return found
 
 
-def _facts(node: ast.expr, decorator: str) -> tuple[dict] | None:
+def _facts(node: ast.expr, decorator: str, planned: bool) -> tuple[dict] | None:
     """Facts in a decorator of the right name, in a tuple, because there may be none; None for any other."""
     keywords = []
     if isinstance(node, ast.Call):
@@ -94,7 +97,7 @@ def _facts(node: ast.expr, decorator: str) -> tuple[dict] | None:
     name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
     if name != decorator:
         return None
-    return ({keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords},)
+    return ({keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords if planned},)
 
 
 def _described(module: str, function: ast.FunctionDef, facts: dict) -> Registered:

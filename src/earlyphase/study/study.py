@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
 from earlyphase.study.choices import with_choices_read
-from earlyphase.study.claims import claims_of
+from earlyphase.study.claims import numbers_of_claims
 from earlyphase.study.configuration import (
     bound,
     bound_settings,
@@ -61,7 +61,6 @@ class Study:
         settings = {name: own for stage in stages.values() for name, own in stage.settings.items()}
         schema = whole_schema(schema | {"properties": schema["properties"] | settings})
         self.config = checked(config, schema)
-        self._definitions = schema["$defs"]
         self.rules, self.stages, self.citation = rules, stages, citation or {}
         self.left_out: list[str] = []
         self.runs: list[Run] = []
@@ -84,13 +83,13 @@ class Study:
         )
 
     @cached_property
-    def claims(self) -> dict[str, dict]:
-        """The claims that the study is judged by, checked when they are first asked for.
+    def claims(self) -> dict[str, dict | None]:
+        """Numbers of claims that the study changes, checked when first asked for; None removes a claim.
 
         Raises:
             InvalidInput: naming the claim, what is wrong and what would be right.
         """
-        return claims_of(self.config["claims"], self._definitions)
+        return numbers_of_claims(self.config["claims"])
 
     def run(self, names: dict[str, str]) -> Run:
         """Return the run that a job belongs to, by its wildcards.

@@ -1,88 +1,134 @@
 """Tables to verdicts on the paper's claims.
 
-`claims.yaml` has the claims, `catalogue` reads them, `judging` says what follows from the tests in
-`evidence`. Every other module has measures: registered functions, tables of one network ->
-quantities. Importing this package imports each of them.
+A claim is a function beside its statement and its criterion, see `claim`; the modules below have one for
+each section of the papers, and `CLAIMS` all of them in the order of the table. What they ask of tables is in
+`network`, the tests are in `evidence`, and what follows from these in `judging`.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
+from collections.abc import Mapping
 
 from pandas import DataFrame, concat
 
-from earlyphase.results.claims.catalogue import catalogue
-from earlyphase.results.claims.judging import ERROR, FINDING, NOT_RUN, OTHERS, Tables, assess, not_run
+from earlyphase import registry
+from earlyphase.results.claims import critical_periods as critical
+from earlyphase.results.claims import data_dependence as data
+from earlyphase.results.claims import decomposition, promises, rewinding
+from earlyphase.results.claims import first_iterations as first
+from earlyphase.results.claims import perturbations as perturbed
+from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
+from earlyphase.results.claims.evidence import ERROR
+from earlyphase.results.claims.judging import FINDING, assess
+from earlyphase.results.claims.network import Network, Tables
 from earlyphase.results.summaries import NETWORK
 
-for module in iter_modules(__path__):
-    import_module(f"{__name__}.{module.name}")
-
-
-CONTRASTS = [  # columns of the table of contrasts
-    "id", "reading", *NETWORK, "contrast", "ours", "error", "n", "low", "high", "target_low", "target_high",
-    "p_inside", "p_outside", "reported",
+CLAIMS = (  # written out, so that a fingerprint, which follows names, covers each
+    rewinding.R1, rewinding.R2, rewinding.R3, rewinding.R4,
+    rewinding.R5, rewinding.R6, rewinding.R7, rewinding.R8,
+    perturbed.P1, perturbed.P2, perturbed.P3, perturbed.P4, perturbed.P5, perturbed.P6, perturbed.P7,
+    perturbed.P8, perturbed.P9, perturbed.P10, perturbed.P11, perturbed.P12, perturbed.P13, perturbed.P14,
+    first.S1, first.S2, first.S3, first.S4, first.S5, first.S6, first.S7, first.S8, first.C1,
+    data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
+    critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
+    promises.L1, promises.L2, promises.L3, promises.L4,
+    decomposition.M1,
+)  # fmt: skip
+COLUMNS = [  # of the table of claims
+    "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",
+    "criterion", "test", "verdict", "same_test_as", "source", "cited",
+]  # fmt: skip
+CONTRASTS = [  # of the table of contrasts
+    "id", "reading", *NETWORK, "contrast", "ours", "unit", "std", "n", "low", "high", "margin",
+    "target_low", "target_high", "p_for", "p_against", "reported", "note",
 ]  # fmt: skip
 
 
-def judge(tables: Tables, study: dict) -> DataFrame:
+def claims(changed: Mapping[str, Mapping | None] | None = None) -> dict[str, Claim]:
+    """All claims by id, those of plugins last.
+
+    Args:
+        changed: numbers of claims that differ; None removes a claim.
+    """
+    changed = changed or {}
+    own = [function for function in registry.claim.values() if function not in CLAIMS]
+    found = {one.__name__: one for one in (*CLAIMS, *own)}
+    return {
+        name: claim_of(one, changed.get(name))
+        for name, one in found.items()
+        if changed.get(name, {}) is not None
+    }
+
+
+def judge(tables: Tables, study: Mapping) -> DataFrame:
     """Judge every claim in every network: the first table of `judge_with_contrasts`."""
     return judge_with_contrasts(tables, study)[0]
 
 
-def judge_with_contrasts(tables: Tables, study: dict) -> tuple[DataFrame, DataFrame]:
+def judge_with_contrasts(tables: Tables, study: Mapping) -> tuple[DataFrame, DataFrame]:
     """Judge every claim in every network.
 
     Args:
         tables: name -> collected table, a row per evaluation.
-        study: `full_scale`, whether network, data and length are the paper's; `sources`, optional,
-            table name -> the file it came from, with {dataset} and {model} in it; `claims`, optional, see
-            `catalogue`; `functions`, optional, model -> the registered function that makes its networks;
-            `lacks`, optional, model -> what these have not: "batch norm", "convolutions".
+        study: all optional: `claims`, see `claims`; `sources`, table name -> the file it came from, with
+            {dataset} and {model} in it; `networks`, "dataset/model" -> `function`, the function that makes
+            the network, and the facts of `network.Network`.
 
     Returns:
         A row per claim, reading and network, of text but for `n`: `id`; `reading`, what the claim is taken to
         mean where it may mean several things, such as "own masks" or "masks of k" for rewinding to 0;
-        `dataset`, `model`, `statement`, `paper`; `ours` with its unit; `error` (± sample standard
-        deviation over seeds; over points the one-sided 95 % bounds); `n` (seeds used; over points their
-        number); `test`, `verdict`; `same_test_as`, an earlier claim of which this row repeats the test;
-        `source`, the tables; `cited`, where the claim stands.
-
-        And a row per contrast that the verdicts rest on: `id`, `reading`, `dataset`, `model`, and the columns
-        that `assess` gives.
+        `dataset`, `model`; `statement`, with the k and density measured; `paper`, with its own; `measured`,
+        the name of what is reported, and `ours`, it with its unit: a difference is ticket minus reference, so
+        negative is worse; `interval`, two-sided 95 %; `margin`, how much counts as nothing, in the same unit;
+        `n`, seeds, or points; `criterion`, a sentence; `test`, `verdict`; `same_test_as`, an earlier claim
+        whose test this row repeats; `source`, the tables; `cited`, where the claim stands. And a row for a
+        contrast that a verdict rests on: `id`, `reading`, `dataset`, `model`, and those of `judging.row_of`.
     """
-    scale = "full" if study["full_scale"] else "short"
-    of_each = {network: of_network(tables, *network) for network in networks(tables)}
-    rows, contrasts, first = [], [], []
-    for claim in catalogue(study.get("claims")):
-        test = getattr(claim, f"{scale}_test")
-        same = next((earlier for earlier, other in first if test is not None and other == test), "")
-        first.append((claim.id, test))
-        for network, own in of_each.items():
-            source = source_of(claim.tables, study.get("sources", {}), network)
-            lacks = study.get("lacks", {}).get(network[1], ())
-            for reading, criterion in claim.criteria(scale, lacks).items():
-                name = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, network, strict=True))
-                said = {"statement": claim.statement, "paper": claim.paper}
-                function = study.get("functions", {}).get(network[1])
-                if claim.applies_to(function):
-                    found, behind = assess(own, criterion, claim.unit)
+    known = claims(study.get("claims"))
+    rows, contrasts = [], []
+    for pair in networks(tables):
+        facts = study.get("networks", {}).get("/".join(pair), {})
+        network = of_network(tables, *pair, facts)
+        for claim in known.values():
+            sources = [study.get("sources", {}).get(name, name) for name in claim.reads]
+            source = ", ".join(sources).format(dataset=pair[0], model=pair[1])
+            for reading in claim.readings:
+                about = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, pair, strict=True))
+                if claim.is_about(facts.get("function")):
+                    found, behind = assess(network, claim, reading)
                 else:
-                    found, behind = not_run(f"{criterion.rule}: it is no claim on networks of {function}"), []
-                last = {"same_test_as": same, "source": source, "cited": claim.cited}
-                rows.append(name | said | found | last)
-                contrasts += [name | one for one in behind]
-    return DataFrame(rows), DataFrame(contrasts, columns=CONTRASTS)
+                    reason = f"it is no claim on networks of {facts['function']}"
+                    found, behind = (
+                        {"statement": claim.stated(), "n": 0, "test": reason, "verdict": ANOTHER_NETWORK},
+                        [],
+                    )
+                same = same_test_as(claim, known)
+                said = {
+                    "paper": claim.paper,
+                    "criterion": claim.judged_by(),
+                    "same_test_as": same,
+                    "source": source,
+                }
+                rows.append(about | found | said | {"cited": claim.source})
+                contrasts += [about | one for one in behind]
+    order = {name: place for place, name in enumerate(known)}
+    table = (
+        DataFrame(rows, columns=COLUMNS)
+        .fillna("")
+        .sort_values("id", key=lambda ids: ids.map(order), kind="stable")
+    )
+    return table.reset_index(drop=True), DataFrame(contrasts, columns=CONTRASTS)
 
 
-def source_of(names: tuple[str, ...], sources: dict[str, str], network: tuple[str, str]) -> str:
-    """The files that the tables `names` of a network came from."""
-    files = ", ".join(sources.get(name, name) for name in names)
-    return files.format(dataset=network[0], model=network[1])
+def same_test_as(claim: Claim, known: Mapping[str, Claim]) -> str:
+    """The claim, with its reading, whose test a claim repeats; none where the numbers of one were changed."""
+    name, reading = claim.same_as if isinstance(claim.same_as, tuple) else (claim.same_as, "")
+    if name not in known or dict(known[name].numbers) != dict(claim.numbers):
+        return ""
+    return f"{name} ({reading})" if reading else name
 
 
 def expected_false(judged: DataFrame) -> float:
     """How many of the verdicts in `judged` may be falsely `reproduced`, on average: see `ACROSS_CLAIMS`."""
-    tests = (judged["verdict"] != NOT_RUN) & (judged["same_test_as"] == "") & (judged["id"] != FINDING)
+    tests = ~judged["verdict"].isin(UNDECIDABLE) & (judged["same_test_as"] == "") & (judged["id"] != FINDING)
     return ERROR * int(tests.sum())
 
 
@@ -93,13 +139,12 @@ def networks(tables: Tables) -> list[tuple[str, str]]:
     return list(found.itertuples(index=False, name=None)) or [("", "")]
 
 
-def of_network(tables: Tables, dataset: str, model: str) -> Tables:
-    """The rows of one network; as `OTHERS`, deficits in other models on its data set, where there are any."""
+def of_network(tables: Tables, dataset: str, model: str, facts: Mapping | None = None) -> Network:
+    """The rows of one network, and the deficits in the other models on its data set."""
     own = {
         name: table[(table["dataset"] == dataset) & (table["model"] == model)]
         for name, table in tables.items()
     }
-    if "deficits" in tables:
-        table = tables["deficits"]
-        own[OTHERS] = table[(table["dataset"] == dataset) & (table["model"] != model)]
-    return own
+    deficits = tables.get("deficits", DataFrame(columns=NETWORK))
+    others = deficits[(deficits["dataset"] == dataset) & (deficits["model"] != model)]
+    return Network(own, others, facts or {})

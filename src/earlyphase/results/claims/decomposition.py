@@ -7,24 +7,20 @@ found from the weights of k, and the weights that start under it. In between lie
     (k - 0 under own masks) = (0 under the masks of k - 0 under own masks) + (k - 0 under the masks of k)
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.registry import measure
-from earlyphase.results.claims.evidence import LEAST_GAIN, POINTS, Evidence
-from earlyphase.results.claims.judging import NotRun, Tables
-from earlyphase.results.claims.measures import REWIND_TO_0, final_results
-from earlyphase.results.claims.perturbations import sparsest_of_all
+from earlyphase.registry import claim
+from earlyphase.results.claims.claim import Measured, NotRun
+from earlyphase.results.claims.evidence import Evidence
+from earlyphase.results.claims.network import REWIND_TO_0, Network, sparsest_of_all
 from earlyphase.results.summaries import t_interval
 
+LEAST_GAIN = 0.5  # points that rewinding must surely gain for a share of it to mean anything
 
-def parts_of_gain(tables: Tables) -> DataFrame:
+
+def parts_of_gain(network: Network) -> DataFrame:
     """Split what rewinding gains at each k and round at which 0 was run under the masks of k as well.
-
-    Args:
-        tables: of one network; reads `imp` and `perturbed`.
 
     Returns:
         A row per `k` and `round`: `density`; `n`, the seeds that have all three runs; `gain`, `mask` and
@@ -32,17 +28,17 @@ def parts_of_gain(tables: Tables) -> DataFrame:
         `weights_share` of the gain with `mask_share_std`, ..., NaN where the gain is not surely above
         `LEAST_GAIN`, for a share of nothing has no meaning.
     """
-    imp = final_results(tables, "imp", ["seed", "k", "round"])
-    perturbed = final_results(tables, "perturbed", ["seed", "k", "round", "perturbation"])
+    imp = network.results("imp", ["seed", "k", "round"])
+    perturbed = network.results("perturbed", ["seed", "k", "round", "perturbation"])
     between = perturbed[(perturbed["perturbation"] == REWIND_TO_0) & (perturbed["k"] > 0)]
     if between.empty:
         raise NotRun(f"{REWIND_TO_0}, rewinding to 0 under the masks of k, was not run")
-    by_run = {name: POINTS * runs.set_index("seed")["accuracy"] for name, runs in imp.groupby(["k", "round"])}
+    by_run = {name: runs.set_index("seed")["accuracy"] for name, runs in imp.groupby(["k", "round"])}
     rows = []
     for (k, imp_round), runs in between.groupby(["k", "round"]):
         if not {(k, imp_round), (0, imp_round)} <= by_run.keys():
             continue
-        middle = POINTS * runs.set_index("seed")["accuracy"]
+        middle = runs.set_index("seed")["accuracy"]
         late, early = by_run[k, imp_round], by_run[0, imp_round]
         parts = DataFrame({"gain": late - early, "mask": middle - early, "weights": late - middle}).dropna()
         name = {"k": k, "round": imp_round, "density": runs["density"].mean(), "n": len(parts)}
@@ -70,24 +66,22 @@ def split(parts: DataFrame) -> dict[str, float]:
     return found
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Numbers that are reported and not judged: in words, and over how many seeds they are."""
-
-    ours: str
-    n: int
-
-    def evidence(self, target: object, unit: str) -> Evidence:
-        """There is no test."""
-        return Evidence(self.ours, "", self.n, "")
-
-
-@measure(reads=("perturbed", "imp"))
-def parts_of_rewinding(tables: Tables) -> list[Finding]:
+@claim(
+    statement="Own finding, not of the paper: how much of what rewinding gains is due to the masks found "
+    "from k, and how much to the weights of k",
+    paper="",
+    criterion="measured, paired within seeds, ± sample standard deviations, at the sparsest density at "
+    "which every k has it; mask: from 0 under the masks of k minus from 0 under own masks; weights: from k "
+    "minus from 0 under the masks of k",
+    source="",
+    reads=("perturbed", "imp"),
+)
+def M1(network: Network) -> Measured:
     """The parts of what rewinding gains at one density, for each k."""
-    parts = parts_of_gain(tables)
+    parts = parts_of_gain(network)
     parts = parts[parts["round"] == sparsest_of_all(parts)]
-    return [Finding("; ".join(in_words(row) for _, row in parts.iterrows()), int(parts["n"].min()))]
+    words = "; ".join(in_words(row) for _, row in parts.iterrows())
+    return Measured([Evidence("parts of what rewinding gains", "", n=int(parts["n"].min()), words=words)])
 
 
 def in_words(row: Series) -> str:

@@ -1,66 +1,115 @@
-"""Tests of one quantity against its target: a contrast within seeds, an order over k, a relation over points.
+"""Tests of one measured quantity against what a claim says of it.
 
-Each kind of quantity has a method `evidence(target, unit)`. It gives two p-values, one for each verdict:
-
-* `p_inside` is small if the quantity lies *inside* the target. It is the larger p of the one-sided tests
-  against the target's edges, so with two edges it is that of two one-sided tests (TOST, Schuirmann 1987).
-* `p_outside` is small if the quantity lies *outside* the target. With one edge it is the opposite one-sided
-  test. With two edges it adds the tail beyond the other edge, without which a target that is narrow
-  against the noise would be missed on either side by chance.
-
-Either is small, below 5 %, in at most 5 % of studies whose truth lies on an edge; tests/test_error_rates.py
+A quantity has a method `evidence`, which gives two p-values, one for each verdict: `p_for` is
+small if the quantity lies where the claim has it, `p_against` if it lies elsewhere. Where the truth lies on
+the edge between the two, either is below `ERROR` in at most that share of studies; tests/test_error_rates.py
 simulates it. How the evidence on several quantities becomes a verdict, `judging` says.
+
+**Intervals** are two-sided 95 % ones, everywhere. `ERROR` is what they leave on either side, so that a
+verdict on a single quantity is what its interval shows: all of it lies where the claim has it, or all of it
+elsewhere.
+
+**Same or different.** A difference has a sign, and "better", "worse", "below" ask for that alone, or for so
+many points. "As good", "no better" and "without harm" ask how much counts as nothing: a `Margin`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
+from typing import Literal
 
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.results.summaries import t_interval
+from earlyphase.results.summaries import Line, t_interval
 
 POINTS = 100  # percentage points in an accuracy of 1
 INFINITY = float("inf")
-LEAST_GAIN = 0.5  # points that rewinding to k must surely gain, or nothing can be said of keeping it
+NAN = float("nan")
+ERROR = 0.025  # of each verdict, where the truth lies on the edge: what a 95 % interval leaves on a side
+SHARE = 0.25  # of a gain that counts as nothing; of the paper's gain its tolerance is a sixth to a third
+LEAST = 0.5  # points that count as nothing whatever is gained: the paper's tolerance
 
 Target = tuple[float, float]
+Lies = Literal["above", "below", "within", "apart", "not worse", "worse", "not better", "better", "as good"]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a test says of one quantity.
+    """What a test says of one quantity; where a claim itself tests one, it gives this.
 
     Attributes:
-        ours: the quantity with its unit.
-        error: of it.
-        n: seeds it is over, or points.
-        words: the quantity's name and its test.
-        inside: whether the estimate lies in the target.
-        p_inside: of being inside; 1 where there is no test.
-        p_outside: of being outside; 1 where there is no test.
-        tested: whether there is a test.
-        bounds: one-sided 95 % bounds, lower and upper; NaN where there are none.
         name: of the quantity.
+        unit: of `mean` and of what follows it.
+        mean: what was measured.
+        std: sample standard deviation over seeds.
+        n: seeds it is over, or points.
+        low: lower bound of the two-sided 95 % interval; NaN where there is none.
+        high: upper bound.
+        margin: points that count as nothing; NaN where the claim asks for none.
+        target: where the claim has it.
+        inside: whether `mean` lies there.
+        p_for: of lying there; 1 where there is no test.
+        p_against: of lying elsewhere; 1 where there is no test.
+        tested: whether there is a test.
+        note: what else is to be known; why there is no test.
+        words: `mean` where it is no number.
     """
 
-    ours: str
-    error: str
-    n: int
-    words: str
+    name: str
+    unit: str
+    mean: float = NAN
+    std: float = NAN
+    n: int = 0
+    low: float = NAN
+    high: float = NAN
+    margin: float = NAN
+    target: Target = (NAN, NAN)
     inside: bool = False
-    p_inside: float = 1.0
-    p_outside: float = 1.0
+    p_for: float = 1.0
+    p_against: float = 1.0
     tested: bool = False
-    bounds: tuple[float, float] = (float("nan"), float("nan"))
-    name: str = ""
+    note: str = ""
+    words: str = ""
+
+    def evidence(self, unit: str) -> "Evidence":
+        """Itself: it is tested already."""
+        return self
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Points that count as nothing: a share of a gain, but no less than `LEAST`, the paper's tolerance.
+
+    A tolerance in points alone would be all of the effect in one network and none of it in another; a share
+    of the effect alone calls a ticket unharmed that is surely worse, wherever rewinding to 0 does badly. So
+    where nobody may be harmed, it is no more than 1 point: twice the paper's tolerance, and about what the
+    seeds of one network differ by, so that a reader of the two accuracies would call them the same.
+
+    Attributes:
+        gain: seed -> what rewinding gains, in points; None where that is not known.
+        most: points; infinite where the claim itself is about a share of the gain.
+        share: of the gain.
+    """
+
+    gain: Series | None = None
+    most: float = INFINITY
+    share: float = SHARE
+
+    @property
+    def least(self) -> float:
+        """No less than this, nor more than the most."""
+        return min(LEAST, self.most)
 
 
 def tail_ps(
     above_low: np.ndarray, below_high: np.ndarray, tail: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn the distances of an estimate from both edges into `p_inside` and `p_outside`.
+    """Turn the distances of an estimate from both edges of a target into p-values of inside and outside.
+
+    Inside is the larger p of the one-sided tests against the edges, so with two edges that of two one-sided
+    tests (TOST, Schuirmann 1987). Outside adds the tail beyond the other edge, without which a target that is
+    narrow against the noise would be missed on either side by chance.
 
     Args:
         above_low: estimate minus lower edge, in standard errors; infinite where there is no lower edge.
@@ -72,7 +121,7 @@ def tail_ps(
 
 
 def t_ps(values: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray]:
-    """`p_inside` and `p_outside` by t tests of the mean over seeds.
+    """p-values of the mean over seeds lying inside and outside a target, by t tests.
 
     Args:
         values: (seeds, ...), at least two seeds, which must differ.
@@ -85,159 +134,170 @@ def t_ps(values: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray]:
     return tail_ps((mean - target[0]) / error, (target[1] - mean) / error, lambda t: stdtr(seeds - 1, t))
 
 
+def margin_ps(values: np.ndarray, gain: np.ndarray, margin: Margin) -> tuple[np.ndarray, np.ndarray]:
+    """p-values of a mean that lies above minus the margin, and of one that lies below it.
+
+    The margin is measured itself. What lies above minus the least margin is above for every one, and what
+    lies below minus the most is below for every one; between them the share of the gain decides, where it
+    surely lies between.
+
+    Args:
+        values: (seeds, ...), at least two seeds, which must differ.
+        gain: likewise; zeros where there is none.
+        margin: of which the gain is not looked at.
+    """
+    least, most, part = margin.least, margin.most, margin.share * gain
+    by_share, over_least = p_above(values + part, 0.0), p_above(part, least)
+    lenient = np.minimum(p_above(values, -least), np.maximum(by_share, over_least))
+    under_share, under_most = p_above(-values - part, 0.0), p_above(-part, -most)
+    strict = np.minimum(p_above(-values, most), np.maximum(under_share, under_most))
+    return np.maximum(p_above(values, -most), lenient), np.maximum(p_above(-values, least), strict)
+
+
+def p_above(values: np.ndarray, edge: float) -> np.ndarray:
+    """p-value of a mean over seeds that lies above an edge, which may be infinite, by a one-sided t test.
+
+    Values that are the same in all seeds lie surely where they are; on the edge, on neither side.
+    """
+    from scipy.special import stdtr  # scipy.stats has the same and takes a second longer to import
+
+    seeds = len(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (values.mean(axis=0) - edge) / (values.std(axis=0, ddof=1) / np.sqrt(seeds))
+    return stdtr(seeds - 1, -np.nan_to_num(t))
+
+
 @dataclass(frozen=True)
 class Contrast:
-    """A difference within seeds.
+    """A difference within seeds, and where the claim has it.
 
     Attributes:
-        values: seed -> difference, named; NaN where a run diverged or is missing.
-        gain: seed -> what rewinding to k gains over rewinding to 0, in points, where the contrast asks how
-            much of it is kept. Where it is not surely above `LEAST_GAIN`, there is no test.
-        gained: what the gain is, where it is another one, in words: "weight decay itself gains".
+        name: of the difference: "k = 100 minus dense".
+        values: seed -> difference, NaN where a run diverged, died or is missing.
+        lies: above or below `edge`, within `span`, or apart from 0 by more than `edge` on either side; beside
+            a margin m: not worse (above -m), worse (below -m), not better (below m), better (above m), as
+            good (both not worse and not better).
+        edge: in `unit`.
+        span: lower and upper edge.
+        margin: of what counts as nothing.
+        given: other contrasts, which must lie where they are said to for this one to decide anything.
+        unit: of `values`, where it is not that of the claim.
+        sides: what to say of an interval below 0, where it is said to lie, and above 0.
     """
 
+    name: str
     values: Series
-    gain: Series | None = None
-    gained: str = "rewinding to k itself gains"
+    lies: Lies = "above"
+    edge: float = 0.0
+    span: Target = (NAN, NAN)
+    margin: Margin | None = None
+    given: "tuple[Contrast, ...]" = ()
+    unit: str | None = None
+    sides: tuple[str, str, str] = ("", "", "")
 
-    def evidence(self, target: Target, unit: str) -> Evidence:
+    def evidence(self, unit: str) -> Evidence:
         """Test the mean over seeds."""
-        values = self.values.dropna()
-        low, high = bounds = t_interval(values)
-        ours = f"{values.mean():+.2f} {unit}" if len(values) else ""
-        error = f"± {values.std():.2f}" if len(values) > 1 else ""
-        left_out = len(self.values) - len(values)
-        note = f"; {left_out} of {len(self.values)} seeds left out, a run diverged or is missing"
-        note = note if left_out else ""
-        missing = self.missing(values)
-        if missing:
-            words = f"{self.values.name}: {missing}{note}"
-            return Evidence(ours, error, len(values), words, name=str(self.values.name))
-        inside, outside = t_ps(values.to_numpy(float), target)
-        words = f"{self.values.name}: one-sided 95 % bounds {low:+.2f} and {high:+.2f}{note}"
-        within = target[0] < values.mean() < target[1]
-        return Evidence(
-            ours,
-            error,
-            len(values),
-            words,
-            bool(within),
-            float(inside),
-            float(outside),
-            True,
-            bounds,
-            str(self.values.name),
+        values = self.values.astype(float)
+        gain = values * 0 if self.margin is None or self.margin.gain is None else self.margin.gain
+        both = DataFrame({"values": values, "gain": gain}).reindex(values.index)
+        known = both.dropna()
+        values, left_out = known["values"], len(both) - len(known)
+        note = f"{left_out} of {len(both)} seeds left out, whose run diverged, died or is missing"
+        found = Evidence(
+            self.name, self.unit or unit, values.mean(), values.std(), len(values), *t_interval(values),
+            note=note if left_out else "",
+        )  # fmt: skip
+        if missing := no_interval(values):
+            return replace(found, note="; ".join(filter(None, [missing, found.note])))
+        m = self.margin
+        size = NAN if m is None else float(np.clip(m.share * known["gain"].mean(), m.least, m.most))
+        p_for, p_against = self.ps(*known.to_numpy().T)
+        target = self.target(size)
+        inside = bool(target[0] < found.mean < target[1]) != (self.lies == "apart")
+        found = replace(
+            found, target=target, inside=inside, tested=True, margin=size, p_for=p_for, p_against=p_against
         )
+        for condition in self.given:
+            found = conditional(found, condition.evidence(unit))
+        return found
 
-    def missing(self, values: Series) -> str:
-        """Say why there is no test; empty if there is one."""
-        if len(values) < 2:
-            return "no interval from fewer than two seeds"
-        if np.isnan(t_interval(values)[0]):
-            return "all seeds have the same value, which gives no interval"
-        if self.gain is None:
-            return ""
-        gain = self.gain.dropna()
-        lower = t_interval(gain)[0]
-        if lower > LEAST_GAIN:
-            return ""
-        bound = "no bound" if np.isnan(lower) else f"lower bound {lower:+.2f}"
-        return (
-            f"{self.gained} {gain.mean():+.2f} points here ({bound}, where above "
-            f"{LEAST_GAIN} is needed), so there is no gain to keep or to lose"
-        )
+    def target(self, margin: float) -> Target:
+        """Between which edges the claim has the difference; between which it has not, if `apart`."""
+        match self.lies:
+            case "above" | "better" | "not worse":
+                return {"above": self.edge, "better": margin, "not worse": -margin}[self.lies], INFINITY
+            case "below" | "worse" | "not better":
+                return -INFINITY, {"below": self.edge, "worse": -margin, "not better": margin}[self.lies]
+            case "apart":
+                return -self.edge, self.edge
+            case "as good":
+                return -margin, margin
+        return self.span
+
+    def ps(self, values: np.ndarray, gain: np.ndarray) -> tuple[float, float]:
+        """p-values for and against, by the tests of `t_ps` and `margin_ps`."""
+        match self.lies:
+            case "above" | "below" | "within":
+                found = t_ps(values, self.target(NAN))
+            case "apart":  # not 0 (two-sided, of which each side has half the error), against equivalence
+                found = min(t_ps(values, (0.0, INFINITY))), t_ps(values, self.target(NAN))[0]
+            case _:
+                assert self.margin is not None
+                worse, better = (margin_ps(signed, gain, self.margin) for signed in (values, -values))
+                found = {
+                    "not worse": worse, "worse": worse[::-1], "not better": better, "better": better[::-1],
+                    "as good": (max(worse[0], better[0]), 2 * min(worse[1], better[1])),  # on either side
+                }[self.lies]  # fmt: skip
+        return float(found[0]), min(1.0, float(found[1]))
 
 
-@dataclass(frozen=True)
-class Moved:
-    """A difference within seeds that is claimed to be there, on either side of 0.
+def no_interval(values: Series) -> str:
+    """Say why values have no interval; empty where they have one."""
+    if len(values) < 2:
+        return "no interval from fewer than two seeds"
+    return "all seeds have the same value, which gives no interval" if np.isnan(t_interval(values)[0]) else ""
 
-    Attributes:
-        values: seed -> difference, named; NaN where a run diverged or is missing.
+
+def conditional(found: Evidence, given: Evidence) -> Evidence:
+    """Evidence that counts only where other evidence holds, too: either p is the larger of the two.
+
+    So where it is not sure that the claim speaks of these runs, they decide nothing.
     """
-
-    values: Series
-
-    def evidence(self, target: Target, unit: str) -> Evidence:
-        """Test the mean over seeds, as a `Contrast`, but for what it is tested against.
-
-        Inside, the claim holds: the two-sided t test finds a difference. Outside, it fails: the difference
-        lies within `target` (TOST), so it is negligible.
-        """
-        found = Contrast(self.values).evidence(target, unit)
-        if not found.tested:
-            return found
-        one_sided = t_ps(self.values.dropna().to_numpy(float), (0, INFINITY))
-        p = min(1.0, 2 * float(min(one_sided)))
-        words = f"{found.words}; two-sided p = {p:.2g} of no difference"
-        return replace(found, words=words, inside=not found.inside, p_inside=p, p_outside=found.p_inside)
+    note = "; ".join(
+        filter(None, [found.note, f"given that {given.name} ({written(given)}), p = {given.p_for:.2g}"])
+    )
+    p_for, p_against = (max(p, given.p_for) for p in (found.p_for, found.p_against))
+    return replace(found, note=note, p_for=p_for, p_against=p_against, tested=found.tested and given.tested)
 
 
-@dataclass(frozen=True)
-class Where:
-    """A difference within seeds that is claimed where something else holds of the same runs.
-
-    Attributes:
-        contrast: the difference.
-        condition: seed -> what must be above 0 for the claim to speak of these runs, named; NaN where a run
-            diverged.
-    """
-
-    contrast: Contrast
-    condition: Series
-
-    def evidence(self, target: Target, unit: str) -> Evidence:
-        """Test the contrast; either verdict needs the condition to hold at 5 % as well.
-
-        So p is the larger of the two: where it is not sure that the claim speaks of these runs, they decide
-        nothing.
-        """
-        found, condition = self.contrast.evidence(target, unit), self.condition.dropna()
-        if not found.tested:
-            return found
-        words = f"{found.words}; where {condition.name}"
-        if np.isnan(t_interval(condition)[0]):
-            return replace(
-                found, words=f"{words}, which cannot be tested", p_inside=1.0, p_outside=1.0, tested=False
-            )
-        p = float(t_ps(condition.to_numpy(float), (0, INFINITY))[0])
-        p_inside, p_outside = max(found.p_inside, p), max(found.p_outside, p)
-        return replace(found, words=f"{words}, p = {p:.2g}", p_inside=p_inside, p_outside=p_outside)
+def written(found: Evidence) -> str:
+    """What was measured, with its unit: "-3.70 points"."""
+    return found.words or ("" if np.isnan(found.mean) else f"{found.mean:+.2f} {found.unit}")
 
 
-@dataclass(frozen=True)
-class Order:
-    """How accuracy is ordered over k, by the mean over seeds of Spearman's rank correlation.
+def order(accuracy: DataFrame) -> Evidence:
+    """How accuracy is ordered over k, by the mean over seeds of Spearman's rank correlation; it is to rise.
 
     The test is exact: under the null hypothesis every order of the ks is equally likely within each seed,
     independently between seeds (Page 1963, "Ordered hypotheses for multiple treatments"). With few ks the
     correlation takes few values, for which no interval is of use.
 
-    Attributes:
+    Args:
         accuracy: (seeds, ks), ks rising; NaN where a run diverged or is missing.
     """
-
-    accuracy: DataFrame
-
-    def evidence(self, target: Target, unit: str) -> Evidence:
-        """Test whether the order rises; `target` must be (0, infinity)."""
-        if target != (0, INFINITY):
-            raise ValueError(f"the test of an order is against 0 only, got the target {target}")
-        complete = self.accuracy.dropna()
-        left_out = len(self.accuracy) - len(complete)
-        note = f"; {left_out} of {len(self.accuracy)} seeds left out, a run diverged or is missing"
-        called = f"Spearman over k = {', '.join(map(str, self.accuracy.columns))}"
-        name = f"{called}{note if left_out else ''}"
-        order = Series(range(complete.shape[1]), index=complete.columns, dtype=float)
-        correlations = complete.rank(axis=1).corrwith(order, axis=1).fillna(0.0)
-        n, mean = len(correlations), correlations.mean()
-        ours = f"{mean:+.2f} {unit}" if n else ""
-        if n < 2:
-            return Evidence(ours, "", n, f"{name}: no test from fewer than two seeds", name=called)
-        error = f"± {correlations.std():.2f}"
-        rises, falls = page_ps(complete.rank(axis=1).to_numpy())
-        words = f"{name}: exact over all orders of the ks in every seed, one-sided p = {rises:.2g}"
-        return Evidence(ours, error, n, words, bool(mean > 0), rises, falls, True, name=called)
+    complete = accuracy.dropna()
+    left_out = len(accuracy) - len(complete)
+    places = Series(range(complete.shape[1]), index=complete.columns, dtype=float)
+    correlations = complete.rank(axis=1).corrwith(places, axis=1).fillna(0.0)
+    found = Evidence(
+        f"Spearman over k = {', '.join(map(str, accuracy.columns))}", "(rank correlation)",
+        correlations.mean(), correlations.std(), len(complete), target=(0.0, INFINITY),
+        note=f"{left_out} of {len(accuracy)} seeds left out" if left_out else "",
+    )  # fmt: skip
+    if len(complete) < 2:
+        return replace(found, note="no test from fewer than two seeds")
+    rises, falls = page_ps(complete.rank(axis=1).to_numpy())
+    return replace(found, inside=bool(found.mean > 0), p_for=rises, p_against=falls, tested=True)
 
 
 def page_ps(ranks: np.ndarray) -> tuple[float, float]:
@@ -278,93 +338,23 @@ def sum_law(ranks: tuple[int, ...]) -> np.ndarray:
     return counts / counts.sum()
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Pearson's r over the points of one k, a point for each perturbation.
+def correlation(name: str, points: Line, n: int, draws: Line, of_draws: int, note: str) -> Evidence:
+    """Pearson's r over the perturbations of one k, which is to be negative; the interval is Fisher's.
 
     Several perturbations may be levels of one random draw: they make a line, but not as many independent
-    points. So `r` is over all points, as in the paper, and the test is over one point for each draw.
+    points. So r is over all points, as in the paper, and interval and test are over one point for each draw.
 
-    Attributes:
-        r: over all `n` points.
-        p: two-sided, over all points: what the paper quotes.
-        draws: independent points.
-        draws_r: over those.
-        draws_p: two-sided, of `draws_r`.
-        note: how the points came about.
+    Args:
+        points: the line through all `n` points.
+        draws: that through the independent ones, of which there are `of_draws`.
     """
-
-    name: str
-    r: float
-    n: int
-    p: float
-    draws: int
-    draws_r: float
-    draws_p: float
-    note: str
-
-    def evidence(self, target: Target, unit: str) -> Evidence:
-        """Test r; inside needs r in the target and p < 5 % against no relation.
-
-        Bounds as wide as those of 11 points fit inside no target as narrow as the paper's, so "inside" errs
-        in 5 % of studies without any relation, not of studies on the target's edge. "Outside" is tested
-        against the edges, by Fisher's transformation less its bias, r / (2 (draws - 1)).
-        """
-        from scipy.special import ndtr
-
-        nearly = 1 - 1e-12  # a perfect line has no finite transform
-        with np.errstate(divide="ignore"):
-            centre, *edges = np.arctanh([np.clip(self.draws_r, -nearly, nearly), *np.clip(target, -1, 1)])
-        centre, root = centre - self.draws_r / (2 * (self.draws - 1)), np.sqrt(self.draws - 3)
-        low, high = bounds = tuple(np.tanh(centre + np.array([-1.6449, 1.6449]) / root))
-        inside = target[0] <= self.r <= target[1]
-        _, outside = tail_ps((centre - edges[0]) * root, (edges[1] - centre) * root, ndtr)
-        agree = self.r * self.draws_r > 0
-        words = (
-            f"{self.name}: r = {self.draws_r:+.2f} over {self.draws} independent draws, "
-            f"p = {self.draws_p:.2g}, one-sided 95 % bounds {low:+.2f} and {high:+.2f}; {self.note}"
-        )
-        ours = (
-            f"{self.r:+.2f} {unit[:-1]} over {self.n} perturbations; {self.draws_r:+.2f}, "
-            f"p = {self.draws_p:.2g}, over {self.draws} independent draws)"
-        )
-        return Evidence(
-            ours,
-            f"{low:+.2f} to {high:+.2f}",
-            self.n,
-            words,
-            inside,
-            self.draws_p if inside and agree else 1.0,
-            1.0 if inside else float(outside),
-            True,
-            bounds,
-            self.name,
-        )
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How much farther from a line some points lie than the rest: the rank-biserial correlation.
-
-    Attributes:
-        value: 1 if each of them has a larger residual in modulus than every other point, 0 if alike.
-        n: points.
-        p: two-sided, exact.
-        note: how the points came about.
-    """
-
-    name: str
-    value: float
-    n: int
-    p: float
-    note: str
-
-    def evidence(self, target: Target, unit: str) -> Evidence:
-        """Test the value; it lies on a side of 0 if p < 5 %. `target` must be (0, infinity)."""
-        if target != (0, INFINITY):
-            raise ValueError(f"a ranking is tested against 0 only, got the target {target}")
-        inside = self.value > 0
-        ours = f"{self.value:+.2f} {unit[:-1]}, p = {self.p:.2g})"
-        words = f"{self.name}: p = {self.p:.2g}; {self.note}"
-        inner, outer = (self.p, 1.0) if inside else (1.0, self.p)
-        return Evidence(ours, "", self.n, words, inside, inner, outer, True, name=self.name)
+    nearly = 1 - 1e-12  # a perfect line has no finite transform
+    centre, half = np.arctanh(np.clip(draws.r, -nearly, nearly)), 1.959964 / np.sqrt(of_draws - 3)
+    negative, positive = (draws.p / 2, 1 - draws.p / 2)[:: -1 if draws.r > 0 else 1]
+    return Evidence(
+        name, "(Pearson r)", points.r, n=n,
+        low=float(np.tanh(centre - half)), high=float(np.tanh(centre + half)), target=(-1.0, 0.0),
+        inside=points.r < 0, p_for=negative if points.r < 0 else 1.0,
+        p_against=positive if points.r > 0 else 1.0, tested=True,
+        note=f"{draws.r:+.2f} over {of_draws} independent draws; {note}",
+    )  # fmt: skip

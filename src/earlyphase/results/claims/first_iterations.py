@@ -1,26 +1,33 @@
-"""Measures of the state of the network, the paper's Figures 2 and 3, and of the Hessian's subspace."""
+"""Claims on the state of the network, the paper's Figures 2 and 3, and on the Hessian's subspace.
+
+The paper's numbers are of ResNet-20 in its first 4,000 iterations: they are asked of a training that is the
+same up to the iteration that a number is of, however it goes on. What has no number is asked of any network.
+"""
 
 from itertools import pairwise
 
 import numpy as np
 from pandas import DataFrame, Series
 
-from earlyphase.registry import measure
-from earlyphase.results.claims.evidence import POINTS
-from earlyphase.results.claims.judging import NotRun, Tables
-from earlyphase.results.claims.measures import dense_accuracy
-from earlyphase.results.timeline import before_decay, boundaries, plateau_level, smoothed, window_means
+from earlyphase.registry import claim
+from earlyphase.results.claims.claim import NOT_AT_SCALE, Measured, NotRun
+from earlyphase.results.claims.evidence import POINTS, Contrast
+from earlyphase.results.claims.network import Network, Share, at_scale
+from earlyphase.results.timeline import (
+    before_decay,
+    boundaries,
+    of_best_statistics,
+    plateau_level,
+    smoothed,
+    window_means,
+)
 
 NEAR = 0.01  # how far from an iteration its measurement may lie, as a share of the iteration
 
-# Measures: tables of one network -> (seeds, contrasts); a diverged seed is NaN
 
-
-def telemetry_of(tables: Tables) -> DataFrame:
+def telemetry_of(network: Network) -> DataFrame:
     """Telemetry of all layers together, until the learning rate first falls."""
-    if "telemetry" not in tables or tables["telemetry"].empty:
-        raise NotRun("there is no telemetry")
-    return before_decay(tables["telemetry"])
+    return before_decay(network.table("telemetry", "there is no telemetry"))
 
 
 def by_seed(table: DataFrame, column: str) -> DataFrame:
@@ -45,75 +52,81 @@ def at_iteration(values: DataFrame, iteration: float) -> Series:
     return row
 
 
-@measure(reads=("dense",))
-def dense_accuracy_minus(tables: Tables, *, percent: float) -> DataFrame:
-    """Final accuracy of the dense network less the paper's."""
-    return DataFrame({f"dense accuracy minus {percent} %": dense_accuracy(tables) - percent})
-
-
-def evaluations_of(tables: Tables, column: str) -> DataFrame:
+def evaluations_of(network: Network, column: str) -> DataFrame:
     """A column of the evaluations along the dense run, (iterations, seeds)."""
-    if "evaluations" not in tables or tables["evaluations"].empty:
-        raise NotRun("the dense run was not evaluated along its course")
-    return by_seed(tables["evaluations"], column)
+    return by_seed(network.table("evaluations", "the dense run was not evaluated along its course"), column)
 
 
-@measure(reads=("evaluations",))
-def accuracy_minus(tables: Tables, *, iteration: int, percent: float) -> DataFrame:
-    """Accuracy at an iteration less the paper's, in points."""
-    accuracy = POINTS * at_iteration(evaluations_of(tables, "accuracy"), iteration)
-    return DataFrame({f"accuracy at iteration {accuracy.name:,} minus {percent} %": accuracy - percent})
+def accuracy_at(network: Network, iteration: float) -> Series:
+    """Accuracy in percent at an iteration, by seed."""
+    return POINTS * at_iteration(evaluations_of(network, "accuracy"), iteration)
 
 
-@measure(reads=("evaluations", "dense"))
-def accuracy_after_an_epoch(tables: Tables) -> DataFrame:
-    """Accuracy after one epoch less half of the final one, in points."""
-    epochs = evaluations_of(tables, "epochs").mean(axis=1)
-    after = float(np.interp(1, epochs, epochs.index)) if epochs.max() >= 1 else np.nan
-    if np.isnan(after):
-        raise NotRun("no evaluation after a whole epoch")
-    accuracy = POINTS * at_iteration(evaluations_of(tables, "accuracy"), after)
+def about(name: str, values: Series, middle: float, within: float) -> Contrast:
+    """Values that are to lie within some distance of a number of the paper, in %."""
+    return Contrast(name, values, "within", span=(middle - within, middle + within), unit="%")
+
+
+@claim(
+    statement="The dense network reaches the usual accuracy",
+    paper="ResNet-20: 91.5 % (from the paper)",
+    criterion="accuracy at the end lies within {percent} ± {within} %",
+    source="Table A1",
+    reads=("dense",),
+    unit="%",
+)
+def S1(network: Network, *, percent: float = 91.5, within: float = 0.4, iteration: int = 62560) -> Measured:
+    """Accuracy at the end of the paper's training."""
+    at_scale(network, iteration, "this accuracy")
+    return Measured([about("accuracy of the dense network", network.dense(), percent, within)])
+
+
+@claim(
+    statement="Accuracy climbs fast: it is over half way to its final value after one epoch, at iteration "
+    "{iteration:,}",
+    paper="55 % at about iteration 400 (from the paper)",
+    criterion="in the paper's network accuracy at iteration {iteration:,} lies within {percent} ± {within} "
+    "%; in another one, of which an epoch is less than {epoch:.0%} of training, it is above half of the "
+    "final one",
+    source="Figure 3",
+    reads=("evaluations", "dense"),
+)
+def S2(
+    network: Network, *, iteration: int = 400, percent: float = 55.0, within: float = 7.0, epoch: Share = 0.05
+) -> Measured:
+    """Accuracy after an epoch, beside the paper's number or half of its own last."""
+    if network.paper_until(iteration):
+        return Measured(
+            [about(f"accuracy at iteration {iteration:,}", accuracy_at(network, iteration), percent, within)]
+        )
+    epochs = evaluations_of(network, "epochs").mean(axis=1)
+    if epochs.max() < 1:
+        raise NotRun("there is no evaluation after a whole epoch")
+    after, end = float(np.interp(1, epochs, epochs.index)), network.table("dense")["iteration"].max()
+    if after >= epoch * end:
+        raise NotRun(
+            f"an epoch is {after / end:.0%} of this training, so that half way after it is no fast climb",
+            NOT_AT_SCALE,
+        )
+    accuracy = accuracy_at(network, after)
     label = f"accuracy at iteration {accuracy.name:,} minus half of the final"
-    return DataFrame({label: accuracy - dense_accuracy(tables) / 2})
+    return Measured([Contrast(label, accuracy - network.dense() / 2)], iteration=round(after))
 
 
-@measure(reads=("telemetry",))
-def signs_changed(tables: Tables, *, iteration: int) -> DataFrame:
-    """Share of signs that differ from the initial ones at an iteration, in %."""
-    changed = at_iteration(by_seed(telemetry_of(tables), "sign_changes"), iteration)
-    return DataFrame({f"signs changed by iteration {changed.name}": 100 * changed})
-
-
-@measure(reads=("telemetry",))
-def burst(tables: Tables, *, first: int) -> DataFrame:
-    """How much larger gradients, speed and the rate of sign changes are in the first iterations, in %.
-
-    Each is the mean over iterations 0 to `first` over the mean over what is left of the window, less 1.
-    """
-    table = telemetry_of(tables)
-    gradient = by_seed(table, "gradient_norm")
-    early, late = gradient[gradient.index < first], gradient[gradient.index >= first]
-    found = {"gradient norm": means_in_time(early) / means_in_time(late)}
-    columns = {"speed from the start": "distance_initial", "rate of sign changes": "sign_changes"}
-    for name, column in columns.items():
-        values = by_seed(table, column)
-        end = values.index.max()
-        found[name] = rate(values, 0, first) / rate(values, first, end)
-    return DataFrame(
-        {
-            f"{name}, first {first} iterations over the rest": 100 * (ratio - 1)
-            for name, ratio in found.items()
-        }
+@claim(
+    statement="Accuracy approaches 80 % by iteration {iteration:,}",
+    paper="just under 80 % (from the paper)",
+    criterion="it lies within {percent} ± {within} %",
+    source="Figure 3",
+    reads=("evaluations",),
+    unit="%",
+)
+def S3(network: Network, *, iteration: int = 2000, percent: float = 80.0, within: float = 5.0) -> Measured:
+    """Accuracy at that iteration."""
+    at_scale(network, iteration, "this accuracy")
+    return Measured(
+        [about(f"accuracy at iteration {iteration:,}", accuracy_at(network, iteration), percent, within)]
     )
-
-
-def means_in_time(values: DataFrame) -> Series:
-    """Mean over time of unevenly sampled values (iterations, seeds), by seed."""
-    if len(values) < 2:
-        raise NotRun("the window has too few samples")
-    times = values.index.to_numpy(float)
-    first, last = times[:1], times[-1:]
-    return values.apply(lambda curve: window_means(times, curve.to_numpy(), first, last)[0])
 
 
 def rate(values: DataFrame, start: float, stop: float) -> Series:
@@ -124,66 +137,129 @@ def rate(values: DataFrame, start: float, stop: float) -> Series:
     return (last - first) / (last.name - first.name)
 
 
-@measure(reads=("telemetry",))
-def gradient_minimum(tables: Tables) -> DataFrame:
-    """Iteration at which the smoothed gradient is smallest, by the rule of the timeline."""
-    found = boundaries(telemetry_of(tables)).set_index("seed")
-    return DataFrame({"iteration of the smallest gradient": found["gradient_minimum"]})
+def motions(table: DataFrame) -> dict[str, DataFrame]:
+    """What tells how weights move, (iterations, seeds); `S4` and `S6` ask how fast both grow.
 
-
-@measure(reads=("telemetry",))
-def fall_and_rise(tables: Tables) -> DataFrame:
-    """How far the gradient falls from its start, and rises to its plateau, over its minimum, in %.
-
-    Where the minimum is, the mean curve of the *other* seeds says. A seed's own minimum lies below its
-    plateau in any noise.
+    Both slow down for any path that wanders: the distance of a random walk grows as the root of time. So the
+    claims say that they grow, and not that weights move, fastest at first.
     """
-    gradient = by_seed(telemetry_of(tables), "gradient_norm").dropna(axis="columns")
+    columns = {"distance from the start": "distance_initial", "share of signs changed": "sign_changes"}
+    return {name: by_seed(table, column) for name, column in columns.items()}
+
+
+def means_in_time(values: DataFrame) -> Series:
+    """Mean over time of unevenly sampled values (iterations, seeds), by seed."""
+    if len(values) < 2:
+        raise NotRun("the window has too few samples")
+    times = values.index.to_numpy(float)
+    return values.apply(lambda curve: window_means(times, curve.to_numpy(), times[:1], times[-1:])[0])
+
+
+@claim(
+    statement="In the first {first} iterations gradients are largest, and the distance from the start and "
+    "the share of signs changed grow fastest",
+    paper="about 3 % of signs changed by iteration 10 (recollected)",
+    criterion="the first {first} iterations have larger gradients than the rest of the window, and both "
+    "grow faster in them, as they do for any path that wanders; in the paper's network {least} to {most} % "
+    "of signs have changed by then",
+    source="Figures 2 and 3",
+    reads=("telemetry",),
+    unit="%",
+)
+def S4(network: Network, *, first: int = 10, least: float = 1.0, most: float = 6.0) -> Measured:
+    """The first iterations over the rest, less 1, in %."""
+    table = telemetry_of(network)
+    gradient = by_seed(table, "gradient_norm")
+    early, later = gradient[gradient.index < first], gradient[gradient.index >= first]
+    ratios = {"gradient norm": means_in_time(early) / means_in_time(later)}
+    for name, values in motions(table).items():
+        ratios[f"growth of the {name}"] = rate(values, 0, first) / rate(values, first, values.index.max())
+    found: list[Contrast] = [
+        Contrast(f"{name}, first {first} iterations over the rest, less 1", POINTS * (ratio - 1))
+        for name, ratio in ratios.items()
+    ]
+    if network.paper_until(first):
+        changed = POINTS * at_iteration(by_seed(table, "sign_changes"), first)
+        found.append(Contrast(f"signs changed by iteration {first}", changed, "within", span=(least, most)))
+    return Measured(found)
+
+
+@claim(
+    statement="The gradient falls to a minimum, then rises to a plateau",
+    paper="minimum near iteration 200; plateau by about 500, about 10 % above it (recollected)",
+    criterion="the smoothed gradient falls to its minimum and rises from it, whose place is taken from the "
+    "other seeds; in the paper's network it lies between iterations {least} and {most}",
+    source="Figure 3",
+    reads=("telemetry",),
+    unit="%",
+)
+def S5(network: Network, *, least: int = 100, most: int = 350, plateau: int = 500) -> Measured:
+    """Start and plateau over the minimum, less 1; and where it is.
+
+    A seed's own minimum lies below its plateau in any noise, so the mean curve of the others says where to
+    look.
+    """
+    table = telemetry_of(network)
+    gradient = by_seed(table, "gradient_norm").dropna(axis="columns")
     if gradient.shape[1] < 2:
         raise NotRun("the minimum is taken from the other seeds: it needs two")
     times = gradient.index.to_numpy()
-    fall, rise = {}, {}
+    fall, rise = Series(dtype=float), Series(dtype=float)
     for seed in gradient:
         own = smoothed(times, gradient[seed].to_numpy())
         others = smoothed(times, gradient.drop(columns=seed).mean(axis=1).to_numpy())
-        least = own[int(others.argmin())]
-        fall[seed] = 100 * (own[0] / least - 1)
-        rise[seed] = 100 * (plateau_level(times, gradient[seed].to_numpy()) / least - 1)
-    ratios = {"start over the minimum, less 1": fall, "plateau over the minimum, less 1": rise}
-    return DataFrame({label: Series(values) for label, values in ratios.items()})
+        lowest = own[int(others.argmin())]
+        fall[seed] = POINTS * (own[0] / lowest - 1)
+        rise[seed] = POINTS * (plateau_level(times, gradient[seed].to_numpy()) / lowest - 1)
+    found: list[Contrast] = [
+        Contrast("start over the minimum, less 1", fall),
+        Contrast("plateau over the minimum, less 1", rise),
+    ]
+    if network.paper_until(plateau):
+        place = boundaries(table).set_index("seed")["gradient_minimum"]
+        found.append(
+            Contrast(
+                "place of the minimum", place, "within", span=(float(least), float(most)), unit="iterations"
+            )
+        )
+    return Measured(found)
 
 
-@measure(reads=("telemetry", "evaluations"))
-def slowing(
-    tables: Tables, *, edges: list[float] | None = None, shares: list[float] | None = None
-) -> DataFrame:
-    """How much slower the network changes in one span than in the one before, in % of its mean speed.
-
-    Of the distance from the initial weights, of sign changes and of accuracy.
-
-    Args:
-        edges: iterations that bound the spans, or
-        shares: the same as shares of the window: see `proportional_edges`.
-    """
-    table = telemetry_of(tables)
-    curves = {
-        "distance": by_seed(table, "distance_initial"),
-        "sign changes": by_seed(table, "sign_changes"),
-        "accuracy": evaluations_of(tables, "accuracy"),
-    }
-    edges = proportional_edges(list(curves.values()), shares) if edges is None else edges
-    found = {}
+@claim(
+    statement="After a violent start and a rapid gain, to iteration {rapid:,}, everything slows down",
+    paper="boundaries at about 10, 500 and 2,000 (recollected)",
+    criterion="the distance from the start, the share of signs changed and accuracy grow more slowly in "
+    "each span than in the one before; spans as in the paper's 4,000 iterations, or in its proportions of "
+    "the window",
+    source="Figure 2",
+    reads=("telemetry", "evaluations"),
+    unit="% of its mean speed",
+    places={"rapid": 500},
+)
+def S6(
+    network: Network,
+    *,
+    edges: tuple[int, ...] = (0, 500, 2000, 4000),
+    shares: tuple[float, ...] = (0, 0.125, 0.5, 1),
+) -> Measured:
+    """How much slower each curve grows in one span than in the one before."""
+    table = telemetry_of(network)
+    curves = motions(table) | {"accuracy": evaluations_of(network, "accuracy")}
+    chosen = (
+        list(edges) if network.paper_until(edges[-1]) else proportional_edges(list(curves.values()), shares)
+    )
+    found: list[Contrast] = []
     for name, values in curves.items():
-        nearest = [at_iteration(values, edge).name for edge in edges]
+        nearest = [at_iteration(values, edge).name for edge in chosen]
         speeds = [rate(values, start, stop) for start, stop in pairwise(nearest)]
         overall = rate(values, nearest[0], nearest[-1])
         for number, (before, after) in enumerate(pairwise(speeds), start=1):
             span = f"iterations {nearest[number]:,} to {nearest[number + 1]:,}"
-            found[f"{name}: loss of speed in {span}"] = 100 * (before - after) / overall
-    return DataFrame(found)
+            found.append(Contrast(f"{name}: loss of speed in {span}", POINTS * (before - after) / overall))
+    return Measured(found, rapid=int(chosen[1]))
 
 
-def proportional_edges(curves: list[DataFrame], shares: list[float]) -> list[float]:
+def proportional_edges(curves: list[DataFrame], shares: tuple[float, ...]) -> list[float]:
     """Iterations in given proportions of the window.
 
     They are iterations at which every curve was measured, the nearest to each proportion.
@@ -191,56 +267,84 @@ def proportional_edges(curves: list[DataFrame], shares: list[float]) -> list[flo
     shared = np.array(sorted(set.intersection(*(set(curve.index) for curve in curves))), dtype=float)
     if not len(shared):
         raise NotRun("no iteration has both telemetry and an evaluation")
-    wanted = np.array(shares) * shared[-1]
-    edges = [float(shared[np.abs(shared - edge).argmin()]) for edge in wanted]
+    edges = [float(shared[np.abs(shared - share * shared[-1]).argmin()]) for share in shares]
     if len(set(edges)) < len(edges) or edges[0] > 0:
         raise NotRun(f"too few iterations have both telemetry and an evaluation: {len(shared)}")
     return edges
 
 
-@measure(reads=("telemetry",))
-def growth_of_magnitude(tables: Tables) -> DataFrame:
-    """Growth of the mean weight magnitude from the start to the end of the window, in % of the start."""
-    values = by_seed(telemetry_of(tables), "mean_magnitude")
+@claim(
+    statement="The mean weight magnitude grows through the observed window, to iteration {until:,}",
+    paper="growing to iteration 4,000 (recollected)",
+    criterion="it is larger at the end of the window than at its start",
+    source="Figure 3",
+    reads=("telemetry",),
+    unit="%",
+    places={"until": 4000},
+)
+def S7(network: Network) -> Measured:
+    """Growth over the window, in % of the start."""
+    values = by_seed(telemetry_of(network), "mean_magnitude")
     first, last = values.iloc[0], values.iloc[-1]
     label = f"growth from iteration {first.name:,} to {last.name:,}"
-    return DataFrame({label: 100 * (last / first - 1)})
+    return Measured([Contrast(label, POINTS * (last / first - 1))], until=int(last.name))
 
 
-@measure(reads=("pairs",))
-def signs_between(tables: Tables, *, earlier: int, later: int) -> DataFrame:
-    """Share of signs that differ between two iterations, in %."""
-    if "pairs" not in tables:
-        raise NotRun("no two times were compared")
-    rows = tables["pairs"]
+@claim(
+    statement="Few signs change between iterations {earlier:,} and {later:,}",
+    paper="9 % (recollected)",
+    criterion="{percent} ± {within} % of signs differ",
+    source="Section 4.1",
+    reads=("pairs",),
+    unit="%",
+)
+def S8(
+    network: Network, *, earlier: int = 500, later: int = 2000, percent: float = 9.0, within: float = 4.0
+) -> Measured:
+    """Signs at both iterations."""
+    at_scale(network, later, "this share")
+    rows = network.table("pairs", "no two states were compared")
     rows = rows[(rows["earlier"] == earlier) & (rows["later"] == later)]
     if rows.empty:
-        raise NotRun(f"iterations {earlier:,} and {later:,} were not compared")
+        raise NotRun(f"the states of iterations {earlier:,} and {later:,} were not compared")
     once = rows.drop_duplicates("seed")  # kinds of batch statistics have a row each, with the same signs
-    changed = 100 * once.set_index("seed")["sign_changes"]
-    return DataFrame({f"signs that differ between {earlier:,} and {later:,}": changed})
+    changed = POINTS * once.set_index("seed")["sign_changes"]
+    return Measured([about(f"signs that differ between {earlier:,} and {later:,}", changed, percent, within)])
 
 
-@measure(reads=("curvature",))
-def gradient_in_subspace(
-    tables: Tables, *, statistics: str, after: int | None = None, after_share: float | None = None
-) -> DataFrame:
-    """Share of the squared gradient in the top subspace at each measured time from a time on, in %.
+OTHER_IMAGES = "gradient of other mini-batches"
 
-    Args:
-        statistics: of batch norm in the Hessian and the gradient, "running" or of the "sample"; a network
-            without it has one curvature, which counts as either.
-        after: an iteration, or
-        after_share: a share of the last measured time.
+
+@claim(
+    statement="After a short time, from iteration {after:,} on, the gradient has moved into the span of as "
+    "many top eigenvectors of the Hessian as there are classes: most of it lies there",
+    paper="most of it, from about 700 iterations on (Gur-Ari et al. 2018, recollected)",
+    criterion="more than {percent} % of its squared length at every measured time from then on, and more, "
+    "on average over these, than at iteration 0",
+    source="Gur-Ari et al. 2018",
+    reads=("curvature",),
+    unit="%",
+    readings=("gradient of the Hessian's images", "gradient of other mini-batches"),
+)
+def C1(
+    network: Network, reading: str, *, percent: float = 50.0, after: int = 700, after_share: Share = 0.1
+) -> Measured:
+    """Share of the squared gradient in the top subspace.
+
+    Under the sample's statistics of batch norm, where there are several: running ones belong to no network
+    that trains. The gradient of the images that made the Hessian shares their noise with it; that of a
+    mini-batch does not.
     """
-    if "curvature" not in tables or tables["curvature"].empty:
-        raise NotRun("the Hessian's top subspace was not computed")
-    measured = tables["curvature"][tables["curvature"]["statistics"].isin([statistics, "none"])]
-    if measured.empty:
-        raise NotRun(f"the Hessian's top subspace was not computed with {statistics} statistics")
-    shares = by_seed(measured, "gradient_share")
-    after = after_share * shares.index.max() if after is None else after
-    shares = shares[shares.index >= after]
-    if shares.empty:
-        raise NotRun(f"the subspace was not computed from iteration {after:,} on")
-    return DataFrame({f"share at iteration {time:,}": 100 * shares.loc[time] for time in shares.index})
+    measured = of_best_statistics(network.table("curvature", "the Hessian's top subspace was not computed"))
+    column = "minibatch_share" if reading == OTHER_IMAGES else "gradient_share"
+    shares = POINTS * by_seed(measured, column).dropna(how="all")
+    least = after if network.paper_until(after) else after_share * shares.index.max()
+    later = shares[shares.index >= least]
+    if later.empty or 0 not in shares.index:
+        raise NotRun(f"the subspace was not computed at iteration 0 and from {least:,.0f} on")
+    found: list[Contrast] = [
+        Contrast(f"share at iteration {time:,}", later.loc[time], edge=percent) for time in later.index
+    ]
+    moved = later.mean(axis=0, skipna=False) - shares.loc[0]
+    found.append(Contrast("mean share from then on minus share at iteration 0", moved))
+    return Measured(found, after=int(later.index[0]))

@@ -1,70 +1,126 @@
-"""Measures of what sparse networks promise: storage, time and energy."""
+"""Claims on what sparse networks promise: accuracy, storage, time and energy (Frankle & Carbin 2019)."""
 
 from typing import Literal
 
 from pandas import DataFrame, Series
 
-from earlyphase.registry import measure
-from earlyphase.results.claims.evidence import POINTS
-from earlyphase.results.claims.judging import NotRun, Tables
-from earlyphase.results.claims.measures import Share
+from earlyphase.registry import claim
+from earlyphase.results.claims.claim import NOT_MEASURABLE, Measured, NotRun
+from earlyphase.results.claims.evidence import POINTS, Contrast
+from earlyphase.results.claims.network import Network, Points, Share
+from earlyphase.results.claims.rewinding import R6
 from earlyphase.results.sparsity import PRUNED, dense_networks
 
 
-def sparsest_and_dense(tables: Tables, below_density: float) -> tuple[DataFrame, DataFrame]:
+@claim(
+    statement="A sparse network, of {density:.1%} of the weights rewound to k = {k}, is as accurate as the "
+    "dense one",
+    paper="over 90 % fewer parameters without harm (Frankle & Carbin 2019, abstract; recollected)",
+    criterion="in the first round below {below:.0%} of the weights the ticket is less than the margin "
+    "below the dense network; the largest k stands for late rewinding",
+    source="Frankle & Carbin 2019, abstract",
+    reads=("imp", "dense"),
+    places={"k": "500", "density": 0.086},
+    same_as=("R6", "rewound late"),
+)
+def L1(network: Network, *, below: Share = 0.1, margin: Points = 1.0) -> Measured:
+    """The same question as R6."""
+    return R6(network, reading="rewound late", below=below, margin=margin)
+
+
+def sparsest_and_dense(network: Network, below: float) -> tuple[DataFrame, DataFrame]:
     """Rows of the sparsest tickets measured, of the largest k, and of the dense networks."""
-    if "inference" not in tables or tables["inference"].empty:
-        raise NotRun("inference was not measured")
-    table = tables["inference"]
+    table = network.table("inference", "inference was not measured")
     table = table[table["k"] == table["k"].max()]
     least = table["density"].min()
-    if least >= below_density:
+    if least >= below:
         raise NotRun(
-            f"no ticket below {100 * below_density:g} % of weights was measured; the sparsest has {least:.1%}"
+            f"no ticket below {100 * below:g} % of the weights was measured; the sparsest has {least:.1%}"
         )
     return table[table["round"] == table["round"].max()], dense_networks(table)
 
 
-@measure(reads=("inference",))
-def saved_bytes(tables: Tables, *, below_density: Share) -> DataFrame:
-    """Share of bytes that a ticket's file saves, in %: each network in the smallest of its files."""
-    ticket, dense = (
-        rows[rows["form"] == PRUNED]
-        .groupby("seed")[["bytes_dense", "bytes_dense_compressed", "bytes_packed", "bytes_packed_compressed"]]
-        .first()
-        .min(axis=1)
-        for rows in sparsest_and_dense(tables, below_density)
+@claim(
+    statement="A sparse network, of {density:.1%} of the weights, needs less storage",
+    paper="decreasing storage requirements (Frankle & Carbin 2019, abstract; recollected)",
+    criterion="in the smallest of its files, the sparsest network measured, of less than {below:.0%} of "
+    "the weights, has fewer bytes than the dense one in the smallest of its own",
+    source="Frankle & Carbin 2019, abstract",
+    reads=("inference",),
+    unit="% of the dense network's bytes",
+    places={"density": 0.1},
+)
+def L2(network: Network, *, below: Share = 0.1) -> Measured:
+    """Share of the bytes that are saved."""
+    tickets, dense = sparsest_and_dense(network, below)
+    files = ["bytes_dense", "bytes_dense_compressed", "bytes_packed", "bytes_packed_compressed"]
+    ticket, whole = (
+        rows[rows["form"] == PRUNED].groupby("seed")[files].first().min(axis=1) for rows in (tickets, dense)
     )
-    return DataFrame({"smallest file of each": saved(ticket, dense)})
+    return Measured(
+        [Contrast("saved in the smallest file of each", saved(ticket, whole))],
+        density=tickets["density"].mean(),
+    )
 
 
-@measure(reads=("inference",))
-def saved_in_inference(
-    tables: Tables, *, value: Literal["seconds", "joules"], below_density: Share
-) -> DataFrame:
-    """Share of time or energy that a ticket saves at each batch size, in %: each network in its best runtime.
+def saved_in_inference(network: Network, value: Literal["seconds", "joules"], below: float) -> Measured:
+    """Share of time or energy that a ticket saves at each batch size, in %.
 
-    Every runtime measured counts for both, so that none wins by luck that the other has not had; so does a
-    ticket without its emptied channels.
+    Dense network and ticket have the same candidates, the runtimes in which both were measured, and each
+    counts in the best of them. A ticket is taken in one form: without its emptied channels where these could
+    be taken out, so that it has no second draw that the dense network has not.
 
     Args:
         value: the column.
     """
-    tickets, dense = sparsest_and_dense(tables, below_density)
+    tickets, dense = sparsest_and_dense(network, below)
+    forms = set(tickets["form"])
+    tickets = tickets[tickets["form"] == (PRUNED if forms == {PRUNED} else (forms - {PRUNED}).pop())]
     if tickets[value].isna().all():
-        raise NotRun(f"not measured: {tickets['energy'].iloc[0].removeprefix('not measured: ')}")
-    found = {}
+        reason = tickets["energy"].iloc[0].removeprefix("not measured: ")
+        raise NotRun(f"not measured: {reason}", NOT_MEASURABLE)
+    found = []
     for batch, rows in tickets.groupby("batch"):
-        means = rows.groupby(["form", "runtime"])[value].mean()
-        best = ", ".join(reversed(means.idxmin()))
-        own, whole = (
-            rows.groupby("seed")[value].min(),
-            dense[dense["batch"] == batch].groupby("seed")[value].min(),
-        )
-        found[f"batch {batch}, best on average: {best}"] = saved(own, whole)
-    return DataFrame(found)
+        whole = dense[dense["batch"] == batch]
+        shared = set(rows["runtime"]) & set(whole["runtime"])
+        rows, whole = (table[table["runtime"].isin(shared)] for table in (rows, whole))
+        means = rows.groupby("runtime")[value].mean()
+        best, least = (table.groupby("seed")[value].min() for table in (rows, whole))
+        name = f"saved at batch {batch}, of {', '.join(sorted(shared))} on average best {means.idxmin()}"
+        found.append(Contrast(name, saved(best, least)))
+    return Measured(found, density=tickets["density"].mean())
 
 
 def saved(ticket: Series, dense: Series) -> Series:
     """What a ticket saves, in % of the dense network's."""
     return POINTS * (1 - ticket / dense)
+
+
+@claim(
+    statement="A sparse network, of {density:.1%} of the weights, answers faster",
+    paper="improving computational performance of inference (Frankle & Carbin 2019, abstract; recollected)",
+    criterion="on one thread, in the fastest runtime of each, time is saved at every batch size in the "
+    "sparsest network measured, of less than {below:.0%} of the weights",
+    source="Frankle & Carbin 2019, abstract",
+    reads=("inference",),
+    unit="% of the dense network's time",
+    places={"density": 0.1},
+)
+def L3(network: Network, *, below: Share = 0.1) -> Measured:
+    """Time of an answer."""
+    return saved_in_inference(network, "seconds", below)
+
+
+@claim(
+    statement="A sparse network, of {density:.1%} of the weights, needs less energy to answer",
+    paper="smaller energy consumption (Frankle & Carbin 2019, introduction; recollected)",
+    criterion="on one thread, in the most frugal runtime of each, energy is saved at every batch size in "
+    "the sparsest network measured, of less than {below:.0%} of the weights",
+    source="Frankle & Carbin 2019, introduction",
+    reads=("inference",),
+    unit="% of the dense network's energy",
+    places={"density": 0.1},
+)
+def L4(network: Network, *, below: Share = 0.1) -> Measured:
+    """Energy of an answer."""
+    return saved_in_inference(network, "joules", below)

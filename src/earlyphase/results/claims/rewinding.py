@@ -1,121 +1,251 @@
-"""Measures of tickets that rewind to k: the paper's Figure 1, and lottery tickets (Frankle & Carbin 2019)."""
+"""Claims on tickets that rewind to k: Figure 1, lottery tickets, stability (Frankle et al.)."""
+
+from itertools import pairwise
 
 from pandas import DataFrame
 
-from earlyphase.registry import measure
-from earlyphase.results.claims.evidence import POINTS, Contrast, Order
-from earlyphase.results.claims.judging import NotRun, Tables
-from earlyphase.results.claims.measures import (
-    Late,
-    MaybeShare,
-    Share,
-    by_rewind_iteration,
-    dense_accuracy,
-    final_results,
-    latest,
-    losing_less,
-    rewound_to,
-    round_near,
+from earlyphase.registry import claim
+from earlyphase.results.claims.claim import Measured, NotRun
+from earlyphase.results.claims.evidence import POINTS, Contrast, order
+from earlyphase.results.claims.network import Network, Points, Share, Tickets, listed, round_near
+
+SPARSE = {"k": "0 or late", "density": 0.086}  # where nothing was measured
+REWOUND = (
+    "rewound to 0",
+    "rewound late",
+)  # networks as large as these have no ticket at 0, unless the rate is low
+STABLE = "stable tickets match"
+
+
+def minus_dense(network: Network, tickets: Tickets, k: int, margin: float) -> Contrast:
+    """The tickets of k minus the dense network, which they match if they are not worse."""
+    return Contrast(
+        f"k = {k:,} minus dense",
+        tickets.of(k) - network.dense(),
+        "not worse",
+        margin=network.matching(tickets, margin),
+        sides=("falls short of the dense network", "matches it", "exceeds it"),
+    )
+
+
+@claim(
+    statement="A ticket rewound to k = {k} matches the dense network at {density:.1%} of the weights",
+    paper="k = 500 and above: no visible gap at 16.8 % of the weights (from the paper)",
+    criterion="its accuracy is less than the margin below that of the dense network; in a study that is "
+    "not of the paper's length the largest k stands for late rewinding",
+    source="Figure 1",
+    reads=("imp", "dense"),
 )
-
-
-def at_density(tables: Tables, density: float | None, below_density: float | None = None) -> DataFrame:
-    """Accuracy in points of the round near a density, or of the first one below another, (seeds, ks).
-
-    One round, not all below, so that the answer does not depend on how many were run.
-    """
-    imp = final_results(tables, "imp", ["seed", "k", "round"])
-    if below_density is None:
-        return by_rewind_iteration(tables, round_near(imp, density))
-    densities = imp.groupby("round")["density"].mean()
-    if densities.min() >= below_density:
-        limit, sparsest = f"{100 * below_density:g} %", f"{densities.min():.1%}"
-        raise NotRun(f"no round is below {limit} of weights; the sparsest has {sparsest}")
-    return by_rewind_iteration(tables, densities[densities < below_density].index.min())
-
-
-@measure(reads=("imp", "dense"))
-def tickets_minus_dense(
-    tables: Tables,
-    *,
-    k: Late | None = None,
-    from_k: int = 0,
-    density: MaybeShare = None,
-    below_density: MaybeShare = None,
-    share: MaybeShare = None,
-) -> list[Contrast]:
-    """Accuracy gained over the dense network by the tickets of `k`, or of every k >= `from_k`.
-
-    Args:
-        share: of what the largest k gains over k = 0; so much is added, within seeds, so that the contrast is
-            above 0 where the ticket loses less.
-    """
-    accuracy, dense = at_density(tables, density, below_density), dense_accuracy(tables)
-    late = latest(accuracy) if k == "largest" else k
-    ks = [each for each in accuracy if each >= from_k] if late is None else [late]
+def R1(network: Network, *, k: int = 500, density: Share = 0.168, margin: Points = 1.0) -> Measured:
+    """Every k from the paper's 500 on or, in a short study, the largest."""
+    tickets = network.tickets(density)
+    ks = [each for each in tickets.accuracy if each >= k] if network.full else [tickets.latest]
     if not ks:
-        raise NotRun(f"no k from {from_k:,} on was run")
-    above = {f"k = {each:,} minus dense": rewound_to(accuracy, each) - dense for each in ks}
-    return [losing_less(values, label, share, accuracy) for label, values in above.items()]
+        raise NotRun(f"no k from {k:,} on was run")
+    found = [minus_dense(network, tickets, each, margin) for each in ks]
+    return Measured(found, k=listed(ks), density=tickets.density)
 
 
-@measure(reads=("imp", "dense"))
-def ticket_near_dense(tables: Tables, *, share: Share, density: Share) -> list[Contrast]:
-    """How far inside a margin the largest k lies, above and below the dense network.
+@claim(
+    statement="A ticket rewound to 0 does not: k = {k:,} is clearly more accurate, at {density:.1%} of the "
+    "weights",
+    paper="k = 0 clearly below k = 500 at 16.8 % of the weights (from the paper), by 1.5 to 3 points "
+    "(recollected)",
+    criterion="late rewinding gains more than {least} points over rewinding to 0, and rewinding to 0 falls "
+    "short of the dense network by more than the margin",
+    source="Figure 1",
+    reads=("imp", "dense"),
+    places={"k": 500},
+)
+def R2(network: Network, *, density: Share = 0.168, least: Points = 0.5, margin: Points = 1.0) -> Measured:
+    """What late rewinding gains over 0, and 0 beside the dense network."""
+    tickets = network.tickets(density)
+    k, nothing = network.late(tickets), network.matching(tickets, margin)
+    gained = Contrast(f"k = {k:,} minus k = 0", tickets.of(k) - tickets.of(0), edge=least)
+    short = Contrast("k = 0 minus dense", tickets.of(0) - network.dense(), "worse", margin=nothing)
+    return Measured([gained, short], k=k, density=tickets.density)
 
-    The margin is a share of what rewinding there gains over rewinding to 0, within each seed. Both contrasts
-    are above 0 where the two networks differ by less.
-    """
-    accuracy, dense = at_density(tables, density), dense_accuracy(tables)
-    late = latest(accuracy)
-    above = accuracy[late] - dense
-    return [
-        losing_less(above, f"k = {late:,} minus dense", share, accuracy),
-        losing_less(-above, f"dense minus k = {late:,}", share, accuracy),
+
+@claim(
+    statement="Rewinding to k = {late:,} gains nothing over k = {k:,}, at {density:.1%} of the weights",
+    paper="k = 4,000 as good as k = 2,000 (from the paper's text; no figure)",
+    criterion="of the two largest k, of which the smaller matches the dense network already, the larger "
+    "gains less than the margin",
+    source="Section 3",
+    reads=("imp", "dense"),
+    places={"k": 2000, "late": 4000},
+)
+def R3(network: Network, *, density: Share = 0.168, margin: Points = 1.0) -> Measured:
+    """The two largest k, where the smaller is past the one from which on tickets match."""
+    tickets = network.tickets(density)
+    ks = sorted(each for each in tickets.accuracy if each > 0)
+    if len(ks) < 2:
+        raise NotRun("two k above 0 are needed")
+    k, late = ks[-2:]
+    matches = minus_dense(network, tickets, k, margin)
+    found = matches.evidence("points")
+    if found.tested and not found.inside:
+        raise NotRun(
+            f"k = {late:,} lies past no k whose tickets match the dense network: those of {k:,} do not"
+        )
+    difference, nothing = tickets.of(late) - tickets.of(k), network.matching(tickets, margin)
+    gained = Contrast(
+        f"k = {late:,} minus k = {k:,}", difference, "not better", margin=nothing, given=(matches,)
+    )
+    return Measured([gained], k=k, late=late, density=tickets.density)
+
+
+@claim(
+    statement="The later the k, of {ks}, the more accurate the ticket, up to a plateau, at {density:.1%} "
+    "of the weights",
+    paper="accuracy ordered by k, up to 2,000 (recollected)",
+    criterion="the rank correlation of accuracy with k within seeds is positive on average, and no k is "
+    "worse than the one before it by the margin",
+    source="Figure 1",
+    reads=("imp",),
+    places={"ks": "0 to 2,000"},
+)
+def R4(network: Network, *, density: Share = 0.168, margin: Points = 1.0) -> Measured:
+    """The order over all k, and each step."""
+    tickets = network.tickets(density)
+    ks, nothing = sorted(tickets.accuracy), network.matching(tickets, margin)
+    if len(ks) < 3:
+        raise NotRun(f"an order over k needs three k; {len(ks)} were run to this density")
+    steps = [
+        Contrast(
+            f"k = {after:,} minus k = {before:,}",
+            tickets.of(after) - tickets.of(before),
+            "not worse",
+            margin=nothing,
+        )
+        for before, after in pairwise(ks)
     ]
+    return Measured([order(tickets.accuracy[ks]), *steps], ks=listed(ks), density=tickets.density)
 
 
-@measure(reads=("imp",))
-def late_minus_early(
-    tables: Tables,
-    *,
-    late: Late,
-    early: int,
-    density: MaybeShare = None,
-    below_density: MaybeShare = None,
-) -> DataFrame:
-    """Accuracy gained by rewinding to `late` in place of `early`."""
-    accuracy = at_density(tables, density, below_density)
-    late = latest(accuracy) if late == "largest" else late
-    gained = rewound_to(accuracy, late) - rewound_to(accuracy, early)
-    return DataFrame({f"k = {late:,} minus k = {early:,}": gained})
+@claim(
+    statement="At {density:.1%} of the weights, rewinding to k = {k:,} still trains far better than "
+    "rewinding to 0",
+    paper="k = 500 trains well above 90 % sparsity (from the paper, without a number)",
+    criterion="in the first round below {below:.0%} of the weights late rewinding gains more than {least} "
+    "points over rewinding to 0",
+    source="Figure 1",
+    reads=("imp",),
+    places={"k": 500, "density": 0.086},
+)
+def R5(network: Network, *, below: Share = 0.1, least: Points = 1.0) -> Measured:
+    """What late rewinding gains over 0 where few weights are left; whether it harms, `R6` asks."""
+    tickets = network.tickets(below=below)
+    k = network.late(tickets)
+    gained = Contrast(f"k = {k:,} minus k = 0", tickets.of(k) - tickets.of(0), edge=least)
+    return Measured([gained], k=k, density=tickets.density)
 
 
-@measure(reads=("imp",))
-def order_over_k(tables: Tables, *, density: Share, up_to: int | None = None) -> list[Order]:
-    """The order of accuracy over all ks, or over those up to `up_to`."""
-    accuracy = at_density(tables, density)
-    accuracy = accuracy[sorted(k for k in accuracy if up_to is None or k <= up_to)]
-    if accuracy.shape[1] < 3:
-        raise NotRun(f"an order over k needs three ks; {accuracy.shape[1]} of use were run to this density")
-    return [Order(accuracy)]
+@claim(
+    statement="A network can lose over 90 % of its weights unharmed: {density:.1%} of them are enough, "
+    "rewound to k = {k}",
+    paper="over 90 % fewer parameters, no loss (Frankle & Carbin 2019)",
+    criterion="in the first round below {below:.0%} of the weights the ticket is less than the margin "
+    "below the dense network",
+    source="Frankle & Carbin 2019",
+    reads=("imp", "dense"),
+    readings=REWOUND,
+    places=SPARSE,
+)
+def R6(network: Network, reading: str, *, below: Share = 0.1, margin: Points = 1.0) -> Measured:
+    """The same question as `R1` where few weights are left."""
+    tickets = network.tickets(below=below)
+    k = 0 if reading == REWOUND[0] else tickets.latest
+    return Measured([minus_dense(network, tickets, k, margin)], k=k, density=tickets.density)
 
 
-@measure(reads=("imp", "perturbed"))
-def ticket_minus_control(tables: Tables, *, control: str, k: Late) -> DataFrame:
-    """Accuracy gained by the ticket over a control, a perturbation, at the sparsest density it was run at.
+def minus_control(network: Network, control: str, reading: str) -> Measured:
+    """The ticket minus a control, a perturbation, at the sparsest density at which that was run.
 
-    Args:
-        k: of both; "largest" is the largest above 0 at which the control was run.
+    Of the k that it was run for: 0, or the largest.
     """
-    runs = final_results(tables, "perturbed", ["seed", "k", "round", "perturbation"])
-    runs = runs[(runs["perturbation"] == control) & ((runs["k"] > 0) if k == "largest" else (runs["k"] == k))]
+    runs = network.results("perturbed", ["seed", "k", "round", "perturbation"], f"{control} was not run")
+    early = reading == REWOUND[0]
+    runs = runs[(runs["perturbation"] == control) & ((runs["k"] == 0) if early else (runs["k"] > 0))]
     if runs.empty:
-        raise NotRun(f"{control} was not run for {'any k above 0' if k == 'largest' else f'k = {k:,}'}")
-    k = runs["k"].max()
+        raise NotRun(f"{control} was not run for {'k = 0' if early else 'any k above 0'}")
+    k = int(runs["k"].max())
     runs = runs[runs["k"] == k]
     runs = runs[runs["round"] == runs["round"].max()]
-    accuracy = POINTS * runs.set_index("seed")["accuracy"]
-    ticket = rewound_to(by_rewind_iteration(tables, runs["round"].iloc[0]), k)
-    place = f"k = {k:,} at {runs['density'].mean():.1%}"
-    return DataFrame({f"{place}: iterative minus {control}": ticket - accuracy})
+    tickets = network.tickets(imp_round=runs["round"].iloc[0])
+    difference = tickets.of(k) - runs.set_index("seed")["accuracy"]
+    return Measured([Contrast(f"ticket minus {control}", difference)], k=k, density=tickets.density)
+
+
+@claim(
+    statement="The mask of the ticket of k = {k} with fresh weights trains worse than the ticket, at "
+    "{density:.1%} of the weights",
+    paper="worse, the more so the sparser (recollected)",
+    criterion="at the sparsest density at which fresh weights were run, the ticket is more accurate",
+    source="Frankle & Carbin 2019",
+    reads=("imp", "perturbed"),
+    readings=REWOUND,
+    places=SPARSE,
+)
+def R7(network: Network, reading: str, *, control: str = "reinitialised") -> Measured:
+    """The ticket minus the same mask with weights drawn anew."""
+    return minus_control(network, control, reading)
+
+
+@claim(
+    statement="Pruned at once to {density:.1%} of the weights, a network does worse than pruned in rounds, "
+    "rewound to k = {k}",
+    paper="one-shot below iterative (Frankle & Carbin 2019, recollected)",
+    criterion="at the sparsest density at which pruning at once was run, the ticket of the rounds is more "
+    "accurate",
+    source="Frankle & Carbin 2019",
+    reads=("imp", "perturbed"),
+    readings=REWOUND,
+    places=SPARSE,
+)
+def R8(network: Network, reading: str, *, control: str = "one_shot") -> Measured:
+    """The ticket minus as many weights pruned at once."""
+    return minus_control(network, control, reading)
+
+
+@claim(
+    statement="Tickets match the dense network where they are stable to the noise of SGD, and only there "
+    "(k = {k}, at {density:.1%} of the weights)",
+    paper="stable and matching from the same k on (Frankle et al. 2020, recollected)",
+    criterion="every k whose instability is below {threshold} points matches the dense network; in the "
+    "other reading, every k whose instability is above falls short of it by more than the margin. By its "
+    "mean over seeds a k is one or the other; where that is not sure, it decides nothing",
+    source="Frankle et al. 2020",
+    reads=("stability", "imp", "dense"),
+    readings=(STABLE, "unstable tickets do not"),
+    places={"k": "from 500 on, or before"},
+)
+def C6(
+    network: Network, reading: str, *, density: Share = 0.168, threshold: Points = 2.0, margin: Points = 1.0
+) -> Measured:
+    """Tickets of every k that is stable, or of every other one."""
+    stable, instability = reading == STABLE, instability_of(network, density)
+    chosen = [k for k, points in instability.mean().items() if (points < threshold) == stable]
+    if not chosen:
+        means = ", ".join(f"{points:.1f} at k = {k:,}" for k, points in instability.mean().items())
+        raise NotRun(f"tickets of no k are {'' if stable else 'un'}stable; instability in points is {means}")
+    tickets, dense = network.tickets(density), network.dense()
+    nothing, found = network.matching(tickets, margin), []
+    for k in chosen:
+        side = "below" if stable else "above"
+        sure = Contrast(
+            f"instability at k = {k:,} is {side} {threshold:g}", instability[k], side, edge=threshold
+        )
+        gap, lies = tickets.of(k) - dense, "not worse" if stable else "worse"
+        found.append(Contrast(f"k = {k:,} minus dense", gap, lies, margin=nothing, given=(sure,)))
+    return Measured(found, k=listed(chosen), density=tickets.density)
+
+
+def instability_of(network: Network, density: float) -> DataFrame:
+    """Instability of the tickets near a density in points, (seeds, ks)."""
+    missing = "no two copies of a ticket were trained with different orders of the data"
+    pairs = network.table("stability", missing)
+    if (tickets := pairs[pairs["round"] > 0]).empty:
+        raise NotRun(missing)
+    chosen = tickets[tickets["round"] == round_near(tickets, density)]
+    return POINTS * chosen.pivot(index="seed", columns="k", values="instability")

@@ -125,7 +125,7 @@ def notes_of(pairs: DataFrame, lines: DataFrame, names: dict[int, str]) -> list[
         f", batch norm's statistics estimated at each on {images:,} training images" if images else ""
     )
     return [
-        f"Surely stable (one-sided 95 %) – {'; '.join(stable)}",
+        f"Surely stable (95 % interval) – {'; '.join(stable)}",
         *([f"Accuracies of two copies differ, in points on average – {'; '.join(gaps)}"] if gaps else []),
         f"Errors are those of {count} points on a line{statistics}",
     ]

@@ -1,5 +1,6 @@
 """What a folder or zip holds: the digest changes with the content, whatever else happens to the files."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from earlyphase.datasets import dataset
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import contents
-from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest, listing
+from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest, is_image, listing
 
 FILES = {
     f"{split}/{label}/{i}.png": os.urandom(40)
@@ -52,19 +53,19 @@ def later(monkeypatch):
 @pytest.fixture
 def reads(monkeypatch) -> list[str]:
     """The paths that were opened to be hashed."""
-    opened, original = [], contents.FileIO
+    opened, original = [], hashlib.file_digest
 
-    def recorded(path):
-        opened.append(path)
-        return original(path)
+    def recorded(file, name):
+        opened.append(file.name)
+        return original(file, name)
 
-    monkeypatch.setattr(contents, "FileIO", recorded)
+    monkeypatch.setattr(hashlib, "file_digest", recorded)
     return opened
 
 
-def look(place: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> str:
+def look(place: Path) -> str:
     """Look as if for the first time."""
-    return content_digest(place, place.parent / "none" / os.urandom(8).hex(), suffixes)
+    return content_digest(place, place.parent / "none" / os.urandom(8).hex())
 
 
 def test_the_extensions_are_those_that_pillow_opens_and_decodes():
@@ -90,7 +91,7 @@ def test_looking_imports_no_library_that_takes_long(tmp_path):
     program = (
         "import sys; from pathlib import Path; from earlyphase.runtime import contents\n"
         "for place in ('images', 'images.zip'):\n"
-        "    contents.content_digest(Path(place), Path('cache'), contents.IMAGE_SUFFIXES)\n"
+        "    contents.content_digest(Path(place), Path('cache'))\n"
         "assert not {'numpy', 'PIL', 'torch', 'pandas', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
@@ -190,12 +191,12 @@ def test_what_is_watched_is_what_is_read(tmp_path):
 def test_a_second_look_reads_nothing(tmp_path, later, reads, monkeypatch, make):
     place, cache = make(tmp_path / "images", FILES), tmp_path / "cache" / "of.json"
     later()
-    first = content_digest(place, cache, IMAGE_SUFFIXES)
+    first = content_digest(place, cache)
     assert cache.is_file()
     reads.clear()
     monkeypatch.setattr("zipfile.ZipFile", None)
     written = cache.stat().st_mtime_ns
-    assert content_digest(place, cache, IMAGE_SUFFIXES) == first
+    assert content_digest(place, cache) == first
     assert not reads
     assert cache.stat().st_mtime_ns == written
     assert os.listdir(cache.parent) == ["of.json"]  # noqa: PTH208
@@ -204,22 +205,22 @@ def test_a_second_look_reads_nothing(tmp_path, later, reads, monkeypatch, make):
 def test_a_touched_file_is_read_again_and_found_the_same(tmp_path, later, reads):
     place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
     later()
-    first = content_digest(place, cache, IMAGE_SUFFIXES)
+    first = content_digest(place, cache)
     reads.clear()
     (place / FIRST).touch()
-    assert content_digest(place, cache, IMAGE_SUFFIXES) == first
+    assert content_digest(place, cache) == first
     assert reads == [str(place / FIRST)]
 
 
 def test_a_change_is_seen_though_size_and_time_are_set_back(tmp_path, later):
     place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
     later()
-    first = content_digest(place, cache, IMAGE_SUFFIXES)
+    first = content_digest(place, cache)
     status = (place / FIRST).stat()
     (place / FIRST).write_bytes(FILES[SECOND])  # as cp -p and unzip leave a file
     os.utime(place / FIRST, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert content_digest(place, cache, IMAGE_SUFFIXES) != first
-    assert content_digest(place, cache, IMAGE_SUFFIXES) == look(place)
+    assert content_digest(place, cache) != first
+    assert content_digest(place, cache) == look(place)
 
 
 def test_two_files_of_one_size_and_time_exchanged_are_seen(tmp_path, later):
@@ -227,67 +228,54 @@ def test_two_files_of_one_size_and_time_exchanged_are_seen(tmp_path, later):
     for name in (FIRST, SECOND):
         os.utime(place / name, ns=(MINUTE, MINUTE))
     later()
-    first = content_digest(place, cache, IMAGE_SUFFIXES)
+    first = content_digest(place, cache)
     (place / FIRST).rename(place / "aside")
     (place / SECOND).rename(place / FIRST)
     (place / "aside").rename(place / SECOND)
-    assert content_digest(place, cache, IMAGE_SUFFIXES) != first
+    assert content_digest(place, cache) != first
 
 
 def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path, monkeypatch):
     """On a file system whose times stand still, only files that were old at the first look may be remembered."""
     place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
-    real = os.DirEntry.stat
-    still = (place / FIRST).stat()
+    below, still = contents._below, (place / FIRST).stat()
 
-    class Frozen:
-        def __init__(self, entry):
-            self.entry, self.name = entry, entry.name
-            self.is_dir = entry.is_dir
-
-        def stat(self):
-            status = list(real(self.entry))
-            return os.stat_result(
-                status, {"st_mtime_ns": still.st_mtime_ns, "st_ctime_ns": still.st_ctime_ns}
-            )
+    def frozen(*arguments):
+        for path, status in below(*arguments):
+            times = {"st_mtime_ns": still.st_mtime_ns, "st_ctime_ns": still.st_ctime_ns}
+            yield path, os.stat_result(list(status), times)
 
     monkeypatch.setattr(contents.time, "time_ns", lambda: still.st_ctime_ns + MINUTE // 60)
-    entries = contents._entries
-    monkeypatch.setattr(contents, "_entries", lambda folder: [Frozen(entry) for entry in entries(folder)])
-    first = content_digest(place, cache, IMAGE_SUFFIXES)
+    monkeypatch.setattr(contents, "_below", frozen)
+    first = content_digest(place, cache)
     (place / FIRST).write_bytes(FILES[SECOND])
-    second = content_digest(place, cache, IMAGE_SUFFIXES)
+    second = content_digest(place, cache)
     assert second != first
     assert second == look(place)
 
 
 @pytest.mark.parametrize(
     "damaged",
-    [b"", b"{", b"[]", b"null", b'{"files": 3}', b'{"files": {"train/a/0.png": 1}}', b"\xff", b"7"],
+    [b"", b"{", b"[]", b"null", b'{"PLACE": 3}', b'{"PLACE": {"train/a/0.png": 1}}', b"\xff", b"7"],
 )
 def test_a_damaged_memory_is_no_obstacle(tmp_path, later, damaged):
     place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
-    cache.write_bytes(damaged)
+    cache.write_bytes(damaged.replace(b"PLACE", str(place).encode()))
     later()
-    assert content_digest(place, cache, IMAGE_SUFFIXES) == look(place)
+    assert content_digest(place, cache) == look(place)
     assert cache.read_bytes() != damaged
 
 
-def test_a_memory_of_another_place_or_of_other_extensions_is_not_used(tmp_path, later):
-    place, cache = packed(tmp_path / "images.zip", FILES | {"0.txt": b"x"}), tmp_path / "cache"
+def test_a_memory_of_another_place_is_not_used(tmp_path, later):
+    other, cache = write(tmp_path / "folder", FILES), tmp_path / "cache"
     later()
-    images, both = (
-        content_digest(place, cache, suffixes) for suffixes in (IMAGE_SUFFIXES, frozenset([".png", ".txt"]))
-    )
-    assert images != both
-    other = write(tmp_path / "folder", FILES)
-    content_digest(other, cache, IMAGE_SUFFIXES)
+    content_digest(other, cache)
     moved = other.rename(tmp_path / "moved")
     shutil.copytree(moved, other)
     (other / FIRST).write_bytes(FILES[SECOND])
     status = (moved / FIRST).stat()
     os.utime(other / FIRST, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert content_digest(other, cache, IMAGE_SUFFIXES) == look(other)
+    assert content_digest(other, cache) == look(other)
 
 
 def test_where_nothing_may_be_written_all_is_read(tmp_path, later):
@@ -295,7 +283,7 @@ def test_where_nothing_may_be_written_all_is_read(tmp_path, later):
     later()
     (tmp_path / "file").touch()
     for cache in (tmp_path / "file" / "cache", tmp_path, Path("/proc/cache")):
-        assert content_digest(place, cache, IMAGE_SUFFIXES) == look(place)
+        assert content_digest(place, cache) == look(place)
 
 
 # Places and files of other kinds
@@ -305,7 +293,7 @@ def test_where_nothing_may_be_written_all_is_read(tmp_path, later):
 def test_a_place_that_does_not_exist_is_refused_as_by_the_data_set(tmp_path, monkeypatch, path):
     monkeypatch.setenv("HOME", str(tmp_path / "no home"))
     with pytest.raises(InvalidInput, match=r"does not exist; path must name a folder or a \.zip") as refusal:
-        content_digest(Path(path), tmp_path / "cache", IMAGE_SUFFIXES)
+        content_digest(Path(path), tmp_path / "cache")
     with pytest.raises(InvalidInput) as of_data_set:
         dataset["imagefolder"](path=path, size=8)
     assert str(refusal.value) == str(of_data_set.value)
@@ -313,7 +301,7 @@ def test_a_place_that_does_not_exist_is_refused_as_by_the_data_set(tmp_path, mon
 
 def test_a_place_that_may_not_be_looked_at_is_refused_in_words(tmp_path):
     with pytest.raises(InvalidInput, match="File name too long"):
-        content_digest(tmp_path / ("x" * 300), tmp_path / "cache", IMAGE_SUFFIXES)
+        content_digest(tmp_path / ("x" * 300), tmp_path / "cache")
 
 
 def test_other_kinds_of_files_are_watched_too(tmp_path):
@@ -349,7 +337,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
         return original(folder)
 
     monkeypatch.setattr(contents.os, "scandir", scandir)
-    with pytest.raises(InvalidInput, match=r"images/train/b/ cannot be listed: Permission denied; make it"):
+    with pytest.raises(InvalidInput, match=r"images/train/b cannot be listed: Permission denied; make it"):
         look(place)
 
 
@@ -362,7 +350,7 @@ def test_names_that_are_no_text_are_told_apart(tmp_path, later):
     ]
     places = [write(tmp_path / str(i), FILES | {name: b"x"}) for i, name in enumerate(names)]
     later()
-    digests = [content_digest(place, tmp_path / "cache", IMAGE_SUFFIXES) for place in places for _ in "12"]
+    digests = [content_digest(place, tmp_path / "cache") for place in places for _ in "12"]
     assert digests[::2] == digests[1::2]
     assert len(set(digests)) == len(names)
 
@@ -371,7 +359,7 @@ def test_links_in_circles_come_to_an_end_and_others_are_followed(tmp_path):
     place = write(tmp_path / "images", FILES)
     (place / "train" / "a" / "loop").symlink_to(".")
     (place / "top").symlink_to("../images")
-    assert set(listing(place, IMAGE_SUFFIXES).files) == set(FILES)
+    assert {name for name in listing(place) if is_image(name)} == set(FILES)
     write(tmp_path / "elsewhere", {"9.png": b"x"})
     (place / "train" / "a" / "more").symlink_to(tmp_path / "elsewhere")
-    assert set(listing(place, IMAGE_SUFFIXES).files) == {*FILES, "train/a/more/9.png"}
+    assert {name for name in listing(place) if is_image(name)} == {*FILES, "train/a/more/9.png"}

@@ -527,6 +527,15 @@ def test_broken_exif_leaves_the_picture_as_it_is(tmp_path, rng, exif):
     assert np.array_equal(read_one(tmp_path, encoded(Image.fromarray(pixels), exif=exif)), pixels)
 
 
+def test_a_picture_is_turned_upright_though_another_tag_cannot_be_written(tmp_path, rng):
+    upright = rng.integers(256, size=(6, 6, 3), dtype=np.uint8)
+    tags = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" + b"\x01\x1a\0\x02\0\0\0\x04abc\0"  # a resolution of letters
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + tags + bytes(4)
+    assert np.array_equal(
+        read_one(tmp_path, encoded(Image.fromarray(as_stored(upright, 6)), exif=exif)), upright
+    )
+
+
 def cutout(kind: str) -> bytes:
     """The upper half transparent, over colours that an editor left there; the lower half (or palette) 40."""
     alpha = np.repeat(np.uint8([0, 255]), 18).reshape(6, 6)

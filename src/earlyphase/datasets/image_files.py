@@ -1,10 +1,14 @@
 """Images of one's own, in folders or a zip."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import hashlib
+import io
+import stat
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from unicodedata import normalize
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
@@ -12,11 +16,9 @@ from earlyphase.datasets.data_set import DataSet, assembled, check_least, moment
 from earlyphase.datasets.sampling import Arrays
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import dataset
-from earlyphase.runtime.contents import IMAGE_SUFFIXES, Listing, listing, located
+from earlyphase.runtime.contents import is_image, listing, located
 
 if TYPE_CHECKING:
-    from zipfile import ZipFile, ZipInfo
-
     from PIL import Image
 
 Tree = dict[str, dict[str, list[str]]]  # split -> class -> files
@@ -77,40 +79,25 @@ def read_image_files(place: Path, size: int, background: str) -> tuple[Arrays, A
     Raises:
         InvalidInput: `place` or a file in it cannot be used.
     """
-    import hashlib
-
-    found = listing(place, IMAGE_SUFFIXES)
+    found = listing(place)
     tree = _class_tree(found, place)
     digest = hashlib.sha256()
-    with _opened(place, found) as read:
+    with ZipFile(place) if place.is_file() else nullcontext() as archive:
 
-        def read_into_digest(file: str) -> bytes:
-            content = read(file)
-            digest.update(f"{file}\n{len(content)}\n".encode(errors="surrogateescape") + content)
+        def read(name: str) -> bytes:
+            content = _member(archive, found[name]) if archive else _file(place / name)
+            digest.update(f"{name}\n{len(content)}\n".encode(errors="surrogateescape") + content)
             return content
 
-        train, test = (
-            _decoded(list(tree[split].values()), read_into_digest, place, size, background) for split in tree
-        )
+        train, test = (_decoded(list(tree[split].values()), read, place, size, background) for split in tree)
     if place.is_file():
-        with place.open("rb") as archive:
-            digest = hashlib.file_digest(archive, "sha256")
+        with place.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
     return train, test, tuple(tree["train"]), digest.hexdigest()
 
 
-@contextmanager
-def _opened(place: Path, found: Listing) -> Iterator[Reader]:
-    """Yield a function to read a file of `found`; what it raises says why it cannot, for people."""
-    if place.is_dir():
-        yield lambda file: _file_content(place / file)
-        return
-    from zipfile import ZipFile
-
-    with ZipFile(place) as archive:
-        yield lambda file: _member_content(archive, found.files[file])
-
-
-def _file_content(path: Path) -> bytes:
+def _file(path: Path) -> bytes:
+    """Content of a file; what is raised says for people why it cannot be had."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -119,9 +106,8 @@ def _file_content(path: Path) -> bytes:
         raise InvalidInput(f"it cannot be read: {error.strerror}") from None
 
 
-def _member_content(archive: "ZipFile", entry: "ZipInfo") -> bytes:
-    import stat
-
+def _member(archive: ZipFile, entry: ZipInfo) -> bytes:
+    """Content of a file in a zip; what is raised says for people why it cannot be had."""
     if entry.flag_bits & 1:
         raise InvalidInput("it is encrypted; pack the zip without a password")
     if stat.S_ISLNK(entry.external_attr >> 16):
@@ -132,51 +118,53 @@ def _member_content(archive: "ZipFile", entry: "ZipInfo") -> bytes:
         raise InvalidInput(f"the zip is damaged there, or packed in a way unknown here: {error}") from None
 
 
-def _class_tree(found: Listing, place: Path) -> Tree:
+def _class_tree(found: Iterable[str], place: Path) -> Tree:
     """Return split -> class -> image files, all sorted; print which other files were passed over.
 
     Raises:
         InvalidInput: a split or class is missing or empty.
     """
-    folders = sorted(found.folders)
-    tops = [folder for folder in folders if "/" not in folder]
-    top = f"{tops[0]}/" if len(tops) == 1 and tops[0] not in ("train", "test") else ""
+    names = sorted(found)
+    folders = {name.split("/", 1)[0] for name in names if "/" in name}
+    top = f"{min(folders)}/" if len(folders) == 1 and not folders & {"train", "test"} else ""
     tree: Tree = {"train": {}, "test": {}}
+    others = []
+    for name in names:
+        match name.removeprefix(top).split("/", 2):
+            case [split, label, file] if split in tree:
+                files = tree[split].setdefault(label, [])
+                if is_image(file):
+                    files.append(name)
+                elif not name.endswith("/"):
+                    others.append(name)
     for split, classes in tree.items():
-        above = f"{top}{split}/"
-        for folder in folders:
-            if folder.startswith(above) and "/" not in folder[len(above) :]:
-                classes[folder[len(above) :]] = []
         if not classes:
-            own = [folder for folder in folders if folder.count("/") == top.count("/")]
-            shown = ", ".join(own) or "none"
+            depth = top.count("/") + 1
+            own = {"/".join(name.split("/")[:depth]) for name in names if name.count("/") >= depth}
+            shown = ", ".join(sorted(own)) or "none"
             raise InvalidInput(f"{place} has no folders {split}/<class>/; its own folders: {shown}")
-    others: Tree = {split: {name: [] for name in classes} for split, classes in tree.items()}
-    for files, into in ((found.files, tree), (found.others, others)):
-        for file in sorted(files):
-            parts = file[len(top) :].split("/", 2)
-            if len(parts) == 3 and parts[0] in into:
-                into[parts[0]][parts[1]].append(file)
+        tree[split] = dict(sorted(classes.items()))
     _check_classes(tree, others, place)
-    passed_over = [file for classes in others.values() for files in classes.values() for file in files]
-    if passed_over:
-        print(_passed_over(passed_over))
+    if others:
+        print(_passed_over(others))
     return tree
 
 
-def _check_classes(tree: Tree, others: Tree, place: Path) -> None:
+def _check_classes(tree: Tree, others: list[str], place: Path) -> None:
     """Raise `InvalidInput` unless every class has an image in both splits."""
     for split, other in (("train", "test"), ("test", "train")):
-        for name, files in tree[split].items():
-            if name not in tree[other]:
-                alike = [known for known in tree[other] if _letters(known) == _letters(name)]
+        for label, files in tree[split].items():
+            if label not in tree[other]:
+                alike = [known for known in tree[other] if _letters(known) == _letters(label)]
                 hint = f"; {other}/ has {alike[0]!r}, which is written differently" if alike else ""
                 raise InvalidInput(
-                    f"{place}: class {name!r} is in {split}/ but not in {other}/; both need every class{hint}"
+                    f"{place}: class {label!r} is in {split}/ but not in {other}/; "
+                    f"both need every class{hint}"
                 )
             if not files:
-                why = f" ({_passed_over(others[split][name])})" if others[split][name] else ""
-                raise InvalidInput(f"{place}: {split}/{name}/ holds no images; every class needs some{why}")
+                passed_over = [name for name in others if f"{split}/{label}/" in name]
+                why = f" ({_passed_over(passed_over)})" if passed_over else ""
+                raise InvalidInput(f"{place}: {split}/{label}/ holds no images; every class needs some{why}")
 
 
 def _letters(name: str) -> str:
@@ -212,42 +200,18 @@ def _decoded(by_class: list[list[str]], read: Reader, place: Path, size: int, ba
 
 def _pixels(content: bytes, size: int, background: str) -> np.ndarray:
     """Decode an image file; return uint8 (3, size, size)."""
-    import io
-
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(content)) as image:
         if image.mode[0] in "IF":  # PIL would clip them
             raise InvalidInput(f"mode {image.mode} has more than 8 bits a channel")
         image.load()
-        colour = _opaque(_upright(image), background)
+        with suppress(Exception):  # of broken EXIF, which Pillow writes anew after it has turned the image
+            ImageOps.exif_transpose(image, in_place=True)
+        colour = _opaque(image, background)
     if colour.size != (size, size):
         colour = colour.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(colour).transpose(2, 0, 1)
-
-
-def _upright(image: "Image.Image") -> "Image.Image":
-    """Turn and mirror a loaded image as its EXIF orientation says.
-
-    As PIL's ImageOps.exif_transpose, which also writes the EXIF anew, and fails where another tag is broken.
-    """
-    from PIL.ExifTags import Base
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    try:
-        turn = turns.get(image.getexif().get(Base.Orientation))
-    except Exception:  # broken EXIF says nothing of how the camera was held; the image itself is whole
-        return image
-    return image if turn is None else image.transpose(turn)
 
 
 def _opaque(image: "Image.Image", background: str) -> "Image.Image":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.contents import IMAGE_SUFFIXES, content_digest
+from earlyphase.runtime.contents import content_digest
 from earlyphase.study.choices import with_choices_read
 from earlyphase.study.claims import numbers_of_claims
 from earlyphase.study.configuration import (
@@ -206,7 +206,7 @@ def citation_in(home: Path) -> dict:
 
 @cache
 def _looked_over(place: str, name: str) -> str:
-    return content_digest(Path(place), CONTENTS / f"{name}.json", IMAGE_SUFFIXES)
+    return content_digest(Path(place), CONTENTS / f"{name}.json")
 
 
 def digest_of_files(entry: dict, name: str) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from earlyphase.runtime.locks import acquire, is_held, only_local, private_folder, release, try_lock
+from earlyphase.runtime.locks import acquire, is_held, private_folder, release, try_lock
 
 # Another process: tells what it was granted, or takes the lock and holds it until a line comes or it is killed.
 TRY = """
@@ -259,48 +259,3 @@ def test_the_private_folder_is_this_users_alone(tmp_path, monkeypatch):
 def test_the_private_folder_is_among_the_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr("earlyphase.runtime.locks.gettempdir", lambda: str(tmp_path))
     assert private_folder() == private_folder(str(tmp_path))
-
-
-LOCAL = "26 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n"
-
-
-@pytest.mark.parametrize(
-    ("mount", "reason"),
-    [
-        ("nfs4 server:/home rw,vers=4.2,local_lock=none", None),
-        ("nfs server:/home rw,vers=3,local_lock=all", "local_lock=all"),
-        ("nfs server:/home rw,vers=3,nolock", "nolock"),
-        ("lustre mgs:/scratch rw,flock", None),
-        ("lustre mgs:/scratch rw,localflock", "not flock"),
-        ("beegfs beegfs_nodev rw,cfgFile=/etc/beegfs.conf", "tuneUseGlobalFileLocks"),
-        ("tmpfs rw", None),
-    ],
-)
-def test_a_mount_tells_whether_its_locks_are_seen_elsewhere(mount, reason):
-    mounts = (
-        LOCAL + f"40 26 0:38 / /shared/my\\040data rw - {mount}\n" + "41 26 0:3 / /dev rw - tmpfs none rw\n"
-    )
-    said = only_local(Path("/shared/my data/results"), mounts)
-    assert (said is None) if reason is None else (reason in said and "/shared/my data" in said)
-    assert only_local(Path("/elsewhere"), mounts) is None
-
-
-def test_the_innermost_mount_counts():
-    inner = "nfs4 server:/home rw,local_lock=none"
-    mounts = LOCAL + "40 26 0:38 / /a rw - lustre x rw,localflock\n" + f"41 40 0:39 / /a/b rw - {inner}\n"
-    assert only_local(Path("/a/b/results"), mounts) is None
-    assert only_local(Path("/a/results"), mounts)
-
-
-def test_of_two_mounts_at_one_place_the_later_covers_the_earlier():
-    lower, upper = (
-        "40 26 0:38 / /a rw - lustre x rw,localflock\n",
-        "41 40 0:39 / /a rw - lustre x rw,flock\n",
-    )
-    assert only_local(Path("/a/results"), LOCAL + lower + upper) is None
-    assert only_local(Path("/a/results"), LOCAL + upper + lower)
-
-
-def test_this_machine_says_something_sensible(tmp_path):
-    said = only_local(tmp_path)
-    assert said is None or "hold on one machine alone" in said

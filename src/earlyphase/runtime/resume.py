@@ -9,7 +9,7 @@ from pathlib import Path
 from earlyphase.core.masks import Weights
 from earlyphase.core.training import Progress, Run
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.locks import acquire, only_local, release
+from earlyphase.runtime.locks import acquire, release
 from earlyphase.runtime.pace import Pace
 from earlyphase.runtime.storage import load_tensors, save_tensors
 
@@ -54,8 +54,6 @@ class ResumeFile:
                 f"cannot lock {path}: {error.strerror}; results must lie in a folder that can be "
                 "written, on a file system with locks (flock)"
             ) from None
-        if doubt := only_local(path):
-            print(f"warning: {doubt}", flush=True)
         try:
             yield waited
         finally:

@@ -139,8 +139,7 @@ class _Reader:
             return figure
         if found := rounds(self.run, figure["round"]):
             return figure | {"round": found[0]}
-        why = f"it shows round {figure['round']}, and {self.what_there_is('rounds')}"
-        self.leave_out(f"figure {name}", why)
+        self.leave_out(f"figure {name}", f"it shows round {figure['round']}, which the run does not have")
         return None
 
     def leave_out(self, what: str, why: str) -> None:

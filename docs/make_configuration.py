@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md: every key, from the schema, the default study and the registered functions.
+"""Write docs/configuration.md: every key, from the schemas, the default study and the registered functions.
 
 A test holds the page to what this makes. usage: python docs/make_configuration.py
 """
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import yaml
 
+from earlyphase.stages import stage, stage_names
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.signatures import SECTIONS, registered
+from earlyphase.study.study import with_sections
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -18,9 +20,10 @@ INTRODUCTION = """# Configuration
 
 `config.yaml` is the default study; a file of yours is laid over it with `--configfile`. Mappings merge, lists
 are replaced, and an entry of a section that is set to `null` is left out. This page is made from
-`config.schema.yaml`, from the default study and from the signatures of the registered functions
-(`python docs/make_configuration.py`). Where a time is meant, integers are iterations and numbers with a point
-fractions of training. Keys with an asterisk may also be said within an entry of `runs`, for that run alone.
+`config.schema.yaml` and the settings of stages, from the default study and from the signatures of the
+registered functions (`python docs/make_configuration.py`). Where a time is meant, integers are iterations and
+numbers with a point fractions of training. Keys with an asterisk may also be said within an entry of `runs`,
+for that run alone.
 """
 LONGEST = 60  # characters of a default that is shown
 
@@ -163,7 +166,8 @@ def section_of(key, schema, config, said, everywhere):
 
 def page():
     """The whole page."""
-    schema = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
+    settings = {section: own for name in stage_names() for section, own in stage(name).settings.items()}
+    schema = with_sections(yaml.safe_load((ROOT / "config.schema.yaml").read_text()), settings)
     text = (ROOT / "config.yaml").read_text()
     config, said = yaml.safe_load(text), comments(text)
     everywhere = set(schema["properties"]["runs"]["items"]["properties"]) - {"dataset", "model", "task"}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md: every key, from the schema, the default study and the registered functions.
+"""Write docs/configuration.md: every key, from the schemas, the default study and the registered functions.
 
 A test holds the page to what this makes. usage: python docs/make_configuration.py
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from earlyphase.core.settings import KINDS
+from earlyphase.stages import stage, stage_names
 from earlyphase.study.configuration import CATALOGUE, catalogue, followed, read_yaml, whole_schema
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.signatures import SECTIONS, registered
@@ -170,7 +171,9 @@ def section_of(key, schema, config, said, everywhere):
 
 def page():
     """The whole page."""
-    schema = whole_schema(read_yaml(ROOT / "config.schema.yaml"))
+    settings = {section: own for name in stage_names() for section, own in stage(name).settings.items()}
+    schema = read_yaml(ROOT / "config.schema.yaml")
+    schema = whole_schema(schema | {"properties": schema["properties"] | settings})
     text = (ROOT / "config.yaml").read_text()
     config, said = yaml.safe_load(text), comments(text)
     for kind_of_entry in catalogue():

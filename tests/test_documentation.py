@@ -40,11 +40,9 @@ def written(project, found):
     """Write blocks to the files that they belong to; return what stands in blocks of the shell."""
     commands = []
     for language, file, code in found:
-        path = project.folder / file.split(",")[0]
+        path = project.folder / file
         if language == "sh":
             commands += code.splitlines()
-        elif file.endswith(", in STAGES"):
-            project.edit(file.split(",")[0], "\nSTAGES = {", f"\nSTAGES = {{\n{code.rstrip()}")
         else:
             path.write_text((path.read_text() + "\n\n" if path.exists() else "") + code)
     return commands
@@ -54,9 +52,8 @@ def test_every_block_says_where_it_belongs():
     found = list(blocks("docs/extending.md"))
     assert len(found) == (ROOT / "docs/extending.md").read_text().count("\n```") / 2
     assert [file for _, file, _ in found] == [
-        "claims.yaml", "claims.py", "", "rules/telemetry.smk", "src/earlyphase/study/stages.py, in STAGES",
-        "src/earlyphase/commands/norm.py",
-    ]  # fmt: skip
+        *("claims.yaml", "claims.py", "", "rules/telemetry.smk", "src/earlyphase/stages/norm.py")
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,9 @@ localrules:
 
 
 rule figures:
-    """Everything: the tables, the figures and the claims of the configured study."""
+    """Everything: the tables, the figures, the claims and the report of the configured study."""
     default_target: True
     input:
         configured_figures,
         "results/claims.csv",
+        "results/report.html",

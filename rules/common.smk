@@ -68,6 +68,8 @@ onstart:
 onsuccess:
     for terminal in TERMINALS:
         terminal.stop()
+    if words := foot.last_words():
+        print(words, file=sys.stderr)
 
 
 onerror:

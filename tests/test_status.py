@@ -225,14 +225,14 @@ def watch(status, monkeypatch, capfd):
     return run
 
 
-def test_watching_ends_with_the_study_though_nobody_asked_for_the_report(watch, monkeypatch):
-    *others, last = [one for one in all_jobs(STUDY) if one.rule != "report"]
+def test_watching_ends_with_the_study(watch, monkeypatch):
+    *others, last = all_jobs(STUDY)
     for one in others:
         finish(one)
     monkeypatch.setattr(status_command.time, "sleep", lambda seconds: finish(last))
     said = watch()
     assert said.count(status_command.CLEAR) == 2
-    assert f"jobs: {len(others) + 1} done\nreport: missing" in said.split(status_command.CLEAR)[-1]
+    assert f"jobs: {len(others) + 1} done\n" in said.split(status_command.CLEAR)[-1]
 
 
 def test_a_training_that_ends_while_one_watches_sets_the_clock(watch, monkeypatch):

@@ -62,14 +62,14 @@ def states_of(study: Study) -> dict[Job, State]:
 
 
 def watch(study: Study, *, gpu: bool) -> None:
-    """Show it anew every few seconds, until all is done but for the report, a target of its own."""
+    """Show it anew every few seconds, until all is done."""
     while True:
         began = time.monotonic()
         states = states_of(study)
         print(CLEAR, end="")
         show(study, states, Clock(study, gpu=gpu))  # with what trainings have taken by now
         sys.stdout.flush()
-        if all(state.name == "done" for job, state in states.items() if job.rule != "report"):
+        if all(state.name == "done" for state in states.values()):
             return
         time.sleep(max(EVERY, 10 * (time.monotonic() - began)))
 
@@ -128,11 +128,8 @@ def show(study: Study, states: dict[Job, State], clock: Clock) -> None:
     for job, state in states.items():
         if state.name in ("running", "resumable", "failed"):
             print(f"{state.name}: {job.outputs[0]}{details(job, state, clock)}")
-    counts = Counter(state.name for job, state in states.items() if job.rule != "report")
+    counts = Counter(state.name for state in states.values())
     print(f"jobs: {', '.join(f'{counts[name]} {name}' for name in MARKS if counts[name])}")
-    for job, state in states.items():
-        if job.rule == "report" and state.name != "done":
-            print(f"report: {state.name}; it is a target of its own, snakemake report --cores all")
     print(f"training: {in_words(study, states, clock)}")
     for sentence in left_out(study):
         print(f"note: {sentence}")

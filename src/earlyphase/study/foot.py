@@ -4,12 +4,15 @@ It follows Snakemake's log events. Snakemake's own log file keeps every word. No
 stops a study: another Snakemake may put its events otherwise, and then its words are shown as they are.
 """
 
+import csv
 import logging
 import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from earlyphase.sentences import duration
@@ -189,6 +192,16 @@ def foot_of(workflow: Any, study: Study, clock: Clock, logger: logging.Logger) -
     planned = {job.jobid: planned_of(study, clock, job) for job in workflow.dag.needrun_jobs()}
     known = f" of {study.runs[0]}" if len(study.runs) == 1 else ""
     return Terminal(handler, Foot(planned, known))
+
+
+def last_words(claims: Path = Path("results/claims.csv"), report: Path = Path("results/report.html")) -> str:
+    """Say where the report of a finished study lies, and what it found; nothing where there is no report."""
+    if not (claims.exists() and report.exists()):
+        return ""
+    with claims.open(newline="", encoding="utf-8") as file:
+        verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    return f"{report} has it all: of {verdicts.total()} claims, {counts}"
 
 
 def planned_of(study: Study, clock: Clock, job: Any) -> Planned:

@@ -76,16 +76,16 @@ def judged(found, density):
     """
     differences = found["bfloat16"] - found["float32"]
     for (k, number), values in differences.groupby(["k", "round"]):
-        evidence = Contrast(values.rename("difference")).evidence((-MARGIN, MARGIN), "points")
+        evidence = Contrast("difference", values, "within", span=(-MARGIN, MARGIN)).evidence("points")
         kept = values.dropna().index
-        verdict = "equivalent" if evidence.p_inside < ERROR else "not shown"
+        verdict = "equivalent" if evidence.p_for < ERROR else "not shown"
         yield {
             "k": k, "round": number, "density": round(density[kept].mean(), 4), "n": evidence.n,
             **{precision: round(found[precision][kept].mean(), 3) for precision in PRECISIONS},
             "difference": round(values.mean(), 4), "std": round(values.std(), 4),
-            "low": round(evidence.bounds[0], 4), "high": round(evidence.bounds[1], 4),
-            "p": float(f"{evidence.p_inside:.3g}"),
-            "verdict": "different" if evidence.p_outside < ERROR else verdict,
+            "low": round(evidence.low, 4), "high": round(evidence.high, 4),
+            "p": float(f"{evidence.p_for:.3g}"),
+            "verdict": "different" if evidence.p_against < ERROR else verdict,
         }  # fmt: skip
 
 

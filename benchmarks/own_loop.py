@@ -35,8 +35,10 @@ RATE = 0.01
 def training_of(case, images, model, rate=RATE):
     """A training without end from the initial state, with a mask as tickets have one."""
     settings = TrainingSettings(
-        iterations=10**9, batch_size=case.batch, learning_rate=rate, milestones=(), decay=0.1, momentum=0.9,
-        weight_decay=1e-4, crop_padding=4 * case.augmented, flip=case.augmented, evaluate_every=10**9,
+        iterations=10**9, batch_size=case.batch, learning_rate=rate, weight_decay=1e-4, evaluate_every=10**9,
+        optimizer={"function": "sgd", "momentum": 0.9}, schedule={"function": "constant"},
+        initialisation={"function": "kaiming_normal"},
+        augmentation={"function": "crop_and_flip", "padding": 4 * case.augmented, "flip": case.augmented},
     )  # fmt: skip
     initial = initial_state(model, seed=0)
     load_state(model, initial)

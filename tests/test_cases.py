@@ -104,7 +104,6 @@ def test_a_few_images_train_and_are_looked_at(own):
                 "seeds=['7']",
                 "execution={preload: false}",
                 "figures={rewinding: null}",
-                "full_scale=true",
             ],
             1,
         ),

@@ -8,17 +8,16 @@ from unittest.mock import patch
 
 import pytest
 
+from assigned import CONFIG, configured
 from earlyphase import registry
 from earlyphase.errors import InvalidInput
 from earlyphase.results.claims import CLAIMS, claims, judge
 from earlyphase.results.claims.claim import Claim
 from earlyphase.runtime.plugins import announce
 from earlyphase.study.fingerprints import definitions
-from earlyphase.study.jobs import roots, spec
+from earlyphase.study.jobs import job_of
 from earlyphase.study.signatures import registered
-from earlyphase.study.study import Study
 from test_claims import KNOWN, make_tables
-from test_stages import CONFIG, RULES, SCHEMA
 
 OF_THE_PAPER = {"S": 8, "R": 7, "P": 14, "D": 8, "C": 6}  # sections of the list of claims: how many
 OURS = ["R8", "D9", "L1", "L2", "L3", "L4", "M1"]
@@ -45,7 +44,17 @@ def test_every_sentence_can_be_written_and_says_its_numbers(name):
 
 
 def study(**claims):
-    return Study(copy.deepcopy(CONFIG) | {"claims": claims}, SCHEMA, RULES)
+    return configured(copy.deepcopy(CONFIG) | {"claims": claims})
+
+
+def job(of):
+    """The job that judges the claims of a study."""
+    return job_of(of, "claims", {})
+
+
+def spec(of):
+    """What that job reads of the configuration."""
+    return job(of).stage.spec(job(of))
 
 
 @pytest.mark.parametrize(
@@ -68,13 +77,13 @@ def test_a_wrong_number_is_named_before_anything_runs(claims, message):
 
 def test_the_configuration_changes_numbers_and_removes_claims():
     found = study(R5={"least": 4}, R3=None)
-    passed = spec(found, "claims", {})["claims"]
+    passed = spec(found)["claims"]
     assert passed == {"R5": {"least": 4}, "R3": None}
     tables = make_tables({0: 87.0, 500: 90.0})
     rows, as_it_was = (judge(tables, {"claims": own}).set_index("id") for own in (passed, {}))
     assert (rows.loc["R5", "verdict"], as_it_was.loc["R5", "verdict"]) == ("not reproduced", "reproduced")
     assert "more than 4 points" in rows.loc["R5", "criterion"]
-    assert "R3" not in rows.index and spec(study(), "claims", {})["claims"] == {}
+    assert "R3" not in rows.index and spec(study())["claims"] == {}
     assert rows.drop(index="R5").equals(as_it_was.drop(index=["R3", "R5"]))
 
 
@@ -83,7 +92,7 @@ def test_claims_are_told_how_far_a_training_is_the_papers():
         config = copy.deepcopy(CONFIG) | {
             "runs": [{"dataset": "cifar10", "model": "resnet20", "training": training}]
         }
-        return spec(Study(config, SCHEMA, RULES), "claims", {})["networks"]["cifar10/resnet20"]
+        return spec(configured(config))["networks"]["cifar10/resnet20"]
 
     paper = {
         "iterations": 62560, "batch_size": 128, "learning_rate": 0.1, "milestones": [31280, 46920], "decay": 0.1,
@@ -98,7 +107,7 @@ def test_claims_are_told_how_far_a_training_is_the_papers():
     assert facts(**paper | {"iterations": 4000, "milestones": []})["paper_until"] == 4000
     for other in ({"learning_rate": 0.05}, {"batch_size": 64}, {"flip": False}):
         assert facts(**paper | other)["paper_until"] == 0
-    small = spec(study(), "claims", {})["networks"]["photo_digits/resnet8"]
+    small = spec(study())["networks"]["photo_digits/resnet8"]
     assert small == {"function": "resnet", "full": False, "paper_until": 0, "classes": 10}
 
 
@@ -126,8 +135,8 @@ def test_a_claim_of_ones_own(tmp_path):
         announce([plugin])
         registered.cache_clear()
         found = study(X1={"times": 100})
-        assert "plugins.mine.X1" in roots(found, "claims", {})
-        assert "plugins.mine.X1" not in roots(study(X1=None), "claims", {})
+        assert "plugins.mine.X1" in job(found).code_roots
+        assert "plugins.mine.X1" not in job(study(X1=None)).code_roots
         exec(plugin.read_text(), {})
         rows = judge(make_tables({0: 87.0}), {"claims": found.claims}).set_index("id")
     assert rows.index[-1] == "X1"
@@ -138,7 +147,7 @@ def test_a_claim_of_ones_own(tmp_path):
 
 
 def test_the_fingerprint_of_the_claims_follows_each_of_them_and_the_figures_follow_none():
-    reached = definitions(*roots(study(), "claims", {}))
+    reached = definitions(*job(study()).code_roots)
     written_out = {f"{one.__module__.removeprefix('earlyphase.')}.{one.__name__}" for one in CLAIMS}
     assert written_out <= set(reached)
     assert {"results.claims.evidence.margin_ps", "results.claims.judging.decide"} <= set(reached)

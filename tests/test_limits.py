@@ -168,7 +168,7 @@ def test_each_kind_of_statistics_is_an_eigen_solve_more(gpu):
 )
 def test_time_asked_for_the_fisher_information_is_more_than_was_measured(data, model, measured):
     runs = [{"dataset": data, "model": model}]
-    study, larger = (read_study(runs=runs, fisher={"sample": size, "draws": 1}) for size in (200, 400))
+    study, larger = (read_study(runs=runs, fisher={"sample": size}) for size in (200, 400))
     one, two = (generous_seconds(job(each, "fisher", k=0), gpu=False) for each in (study, larger))
     assert 1.2 * measured < limits.FIXED + one < 12 * measured
     assert minutes(study, "fisher", k=0) == limits.START + 1

@@ -369,7 +369,7 @@ def study(**changes):
 @pytest.mark.parametrize("time", [24, 25, 1.0])
 def test_a_second_copy_with_nothing_to_train_for_is_left_out_with_a_note(time):
     one = study(dense=[4, time])
-    assert one.runs[0].parting_times == [4]
+    assert one.runs[0].stability["dense"] == [4]
     assert any(f"stability.dense {time} is left out: the run trains for 24" in note for note in one.left_out)
 
 

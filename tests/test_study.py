@@ -375,16 +375,12 @@ def test_every_shipped_configuration_is_valid(path):
 def test_texts_of_a_command_line_mean_what_the_key_wants():
     words = [
         "execution={preload: false}", "training={learning_rate: 1e-1, flip: True}", "stability={dense: [4, 0.5]}",
-        "figures={rewinding: null, controls: {round: '3'}}", "full_scale=true",
+        "figures={rewinding: null, controls: {round: '3'}}",
         "datasets={digits: {seed: 07}, mine: {function: synthetic, seed: 7, flip: false}}",
     ]  # fmt: skip
     study = read_study(**read_words(words))
     config = study.config
-    assert (config["execution"]["preload"], config["full_scale"], config["training"]["flip"]) == (
-        False,
-        True,
-        True,
-    )
+    assert (config["execution"]["preload"], config["training"]["flip"]) == (False, True)
     assert (config["training"]["learning_rate"], config["training"]["momentum"]) == (0.1, 0.9)
     assert repr(config["stability"]["dense"]) == "[4, 0.5]"  # an iteration, and a fraction of training
     assert "rewinding" not in study.runs[0].figures and study.runs[0].figures["controls"]["round"] == 3

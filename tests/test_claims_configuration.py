@@ -151,7 +151,7 @@ def test_the_fingerprint_of_the_claims_follows_each_of_them_and_the_figures_foll
     written_out = {f"{one.__module__.removeprefix('earlyphase.')}.{one.__name__}" for one in CLAIMS}
     assert written_out <= set(reached)
     assert {"results.claims.evidence.margin_ps", "results.claims.judging.decide"} <= set(reached)
-    assert not any(name.startswith("results.claims") for name in definitions("commands.figure.run"))
+    assert not any(name.startswith("results.claims") for name in definitions("stages.figure.compute"))
 
 
 def test_a_sentence_that_names_what_is_not_there_is_refused():

@@ -164,7 +164,7 @@ def test_each_kind_of_statistics_is_an_eigen_solve_more(gpu):
 
 @pytest.mark.parametrize(
     ("data", "model", "measured"),
-    [("cifar10", "resnet20", 5.4), ("photo_digits", "resnet8", 0.9)],  # seconds, one core
+    [("cifar10", "resnet20", 10.2), ("photo_digits", "resnet8", 1.1)],  # seconds, one core
 )
 def test_time_asked_for_the_fisher_information_is_more_than_was_measured(data, model, measured):
     runs = [{"dataset": data, "model": model}]

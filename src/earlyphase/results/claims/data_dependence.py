@@ -15,7 +15,6 @@ from earlyphase.results.claims.claim import DIED, NOT_LEARNED, NOT_MEASURABLE, M
 from earlyphase.results.claims.evidence import Contrast, Lies, Margin
 from earlyphase.results.claims.network import (
     BASELINES,
-    NEARLY_ALL,
     PAPER_DENSITY,
     Network,
     Points,
@@ -25,7 +24,7 @@ from earlyphase.results.claims.network import (
     shared_round,
 )
 from earlyphase.results.pretraining import FIRST, is_control
-from earlyphase.results.summaries import NETWORK, last_evaluations
+from earlyphase.results.summaries import DEAD, NETWORK, last_evaluations
 
 EPOCH = 391  # iterations, in the paper's data and batch
 PLACES = {"duration": "40 epochs", "k": 500, "density": 0.262}  # the paper's
@@ -106,7 +105,7 @@ def must_have_learned(network: Network, name: str) -> None:
     """
     runs = network.table("pretraining", "the first phase was not evaluated")
     last = last_evaluations(runs[runs["pretraining"] == name], [*NETWORK, *FIRST, "seed"])
-    if "dead_features" in last and (dead := last["dead_features"] >= NEARLY_ALL).mean() >= 0.5:
+    if "dead_features" in last and (dead := last["dead_features"] >= DEAD).mean() >= 0.5:
         raise NotRun(f"{dead.sum()} of {len(dead)} networks died in the first phase", DIED)
     if "training_loss" not in last or "classes" not in network.facts:
         raise NotRun("whether the random labels were learned was not measured", NOT_MEASURABLE)

@@ -9,10 +9,9 @@ from pandas import DataFrame, Series
 
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, NOT_AT_SCALE, NotRun
 from earlyphase.results.claims.evidence import POINTS, Margin
-from earlyphase.results.summaries import NETWORK, last_evaluations, nearest_round
+from earlyphase.results.summaries import DEAD, NETWORK, last_evaluations, nearest_round
 
 REWIND_TO_0 = "rewind_to_0"  # a perturbation by its name in config.yaml: iteration 0 under the mask of k
-NEARLY_ALL = 0.8  # of the last layer's input features that are zero for every image: the network is dead
 OWN_MASKS = "own masks"  # of rewinding to 0: the tickets of k = 0; else 0 under the masks of k
 BASELINES = (OWN_MASKS, "masks of k")  # the paper may mean either by "rewinding to 0"
 PAPER_KS = (500, 2000)  # of its Figures 4 to 8
@@ -128,7 +127,7 @@ class Network:
         accuracy less than twice as high, is no evidence of what its weights learn.
         """
         last = last_evaluations(self.table(name, missing), [*NETWORK, *run])
-        dead = last["dead_features"] >= NEARLY_ALL if "dead_features" in last else Series(False, last.index)
+        dead = last["dead_features"] >= DEAD if "dead_features" in last else Series(False, last.index)
         if classes := self.facts.get("classes"):
             dead |= (last["loss"] >= np.log(classes)) & (last["accuracy"] < 2 / classes)
         self.died |= {(name, seed) for seed in last.loc[dead, "seed"]}

@@ -11,7 +11,7 @@ from assigned import ROOT, SMOKE, read_study
 from earlyphase.study.jobs import all_jobs
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import cluster_plan  # noqa: E402
+import cluster_plan
 
 PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
 

@@ -40,7 +40,7 @@ def assess(network: Network, claim: Claim, reading: str = "") -> tuple[dict, lis
     """Judge one claim, in one reading, in one network.
 
     Returns:
-        `statement`; `measured`, the name of the quantity reported; `ours` with its unit; `interval`, two-sided
+        `statement`; `measured`, name of the quantity reported; `ours` with its unit; `interval`, two-sided
         95 %; `margin`; `n`; `test`, `verdict`. And a row for each quantity behind the verdict: see `row_of`.
     """
     numbers = dict(claim.numbers) | ({"reading": reading} if reading else {})
@@ -87,7 +87,7 @@ def row_of(found: Evidence) -> dict:
     """What is known of one quantity.
 
     Returns:
-        `contrast`, its name; `ours`, a number, or words; `unit`; `std`, of seeds; `n`; `low` and `high`, of the
+        `contrast`, its name; `ours`, a number or words; `unit`; `std`, of seeds; `n`; `low`, `high`, of the
         two-sided 95 % interval; `margin`; `target_low` and `target_high`, where the claim has it; `p_for`
         and `p_against`, not corrected; `note`. Numbers that there are not are left out.
     """

@@ -37,14 +37,13 @@ def test_judgements_are_those_of_two_one_sided_t_tests(seed, shift, spread):
         values = (found["bfloat16"] - found["float32"]).xs(which, level=["k", "round"]).to_numpy()
         expected = DescrStatsW(values)
         p, *_ = expected.ttost_mean(-0.5, 0.5)
-        low, high = expected.tconfint_mean(alpha=0.05)
+        low, high = expected.tconfint_mean(alpha=0.1)
         assert row["p"] == pytest.approx(p, rel=0.006)  # three digits are kept
         assert (row["low"], row["high"]) == pytest.approx((low, high), abs=1e-4)
         assert row["n"] == len(values)
         assert row["difference"] == pytest.approx(values.mean(), abs=1e-4)
         assert (row["verdict"] == "equivalent") == (p < 0.05)
         if row["verdict"] == "different":
-            low, high = expected.tconfint_mean(alpha=0.1)
             assert low > 0.5 or high < -0.5
 
 

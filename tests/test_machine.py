@@ -65,7 +65,7 @@ def test_standard_output_holds_any_path_in_any_locale(tmp_path):
     paths = [tmp_path / os.fsdecode(name) for name in ("ä".encode(), b"\xe4")]
     for path in paths:
         path.mkdir()
-        row = "id,reading,dataset,model,ours,error,verdict\nR1,,digits,resnet8,1,± 2,reproduced\n"
+        row = "id,reading,dataset,model,ours,interval,verdict,same_test_as\nR1,,digits,resnet8,1,± 2,reproduced,\n"
         (path / "claims.csv").write_text(row, encoding="utf-8")
     for locale in ({"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONUTF8": "1"}):
         environment = os.environ | {"PYTHONCOERCECLOCALE": "0"} | locale
@@ -96,13 +96,6 @@ def test_values_of_a_command_line_count_in_status_plan_and_explain(tmp_path):
         printed = project.command(*command, "--config", "rounds=0", check=False)
         assert "rounds is 0" in printed
     assert "unrecognized arguments: --conf x" in project.command("status", "--conf", "x", check=False)
-
-
-def test_explain_says_so_where_snakemake_keeps_its_records_elsewhere(tmp_path):
-    project, data = Project(tmp_path), "results/data/synthetic.safetensors"
-    project.snakemake(data, "--cores", "1", "--persistence-backend", "db")
-    printed = project.command("explain", data, check=False)
-    assert "not in .snakemake/metadata" in printed and f"snakemake -n {data}" in printed
 
 
 @pytest.fixture

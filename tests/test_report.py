@@ -191,7 +191,12 @@ def test_every_claim_has_a_row_with_its_verdict_and_the_papers_number_beside_our
             "source",
         ):
             assert plain(row[column]) in text, (row["id"], column)
-    assert len(set(verdicts["verdict"])) == 5
+    assert set(verdicts["verdict"]) > {
+        "reproduced",
+        "not reproduced",
+        "inconclusive",
+        "not run: not configured",
+    }
 
 
 def test_a_claim_that_was_not_run_says_why(small, page):

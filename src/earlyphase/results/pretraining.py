@@ -5,7 +5,7 @@ from pandas import DataFrame, Series, concat
 from earlyphase.results.summaries import NETWORK, last_evaluations, onset, t_interval
 
 FIRST = ["pretraining", "pretraining_iterations"]  # what was learned first, and for how long
-LOST = 0.25  # share of rewinding's gain; what loses less is as good, `margin` in claims.yaml
+LOST = 0.25  # share of rewinding's gain; what loses less is as good, `SHARE` of claims.evidence
 
 RULE = (
     "the shortest pretraining from which on, in all longer ones too, tickets lose less than a quarter of "

@@ -3,7 +3,8 @@
 A quantity has a method `evidence`, which gives two p-values, one for each verdict: `p_for` is
 small if the quantity lies where the claim has it, `p_against` if it lies elsewhere. Where the truth lies on
 the edge between the two, either is below `ERROR` in at most that share of studies; tests/test_error_rates.py
-simulates it. How the evidence on several quantities becomes a verdict, `judging` says.
+simulates it, and that beside a `Margin`, which is measured itself, it is in less than 6 %. How the evidence
+on several quantities becomes a verdict, `judging` says.
 
 **Intervals** are two-sided 95 % ones, everywhere. `ERROR` is what they leave on either side, so that a
 verdict on a single quantity is what its interval shows: all of it lies where the claim has it, or all of it

@@ -17,8 +17,9 @@ which counts orders and needs no interval (`evidence.Order`), may decide there.
 from collections.abc import Sequence
 
 import numpy as np
+from pandas import Series
 
-from earlyphase.results.claims.claim import DIED, Claim, NotRun
+from earlyphase.results.claims.claim import DIED, Claim, Measured, NotRun
 from earlyphase.results.claims.evidence import ERROR, Evidence, written
 from earlyphase.results.claims.network import Network
 
@@ -38,16 +39,16 @@ ACROSS_CLAIMS = (
 def assess(network: Network, claim: Claim, reading: str = "") -> tuple[dict, list[dict]]:
     """Judge one claim, in one reading, in one network.
 
-    Returns: `statement`; `measured`, the name of the quantity reported; `ours` with its unit; `interval`,
-        two-sided 95 %; `margin`; `n`; `test`, `verdict`. And a row for each quantity behind the verdict: see
-        `row_of`.
+    Returns:
+        `statement`; `measured`, name of the quantity reported; `ours` with its unit; `interval`, two-sided
+        95 %; `margin`; `n`; `test`, `verdict`. And a row for each quantity behind the verdict: see `row_of`.
     """
     numbers = dict(claim.numbers) | ({"reading": reading} if reading else {})
     network.died.clear()
     try:
         measured = claim.measure(network, **numbers)
         found = [one.evidence(claim.unit) for one in measured.quantities]
-        refuse_dead(network, found)
+        refuse_dead(network, measured, found)
     except NotRun as missing:
         empty = dict.fromkeys(("measured", "ours", "interval", "margin"), "")
         return {"statement": claim.stated()} | empty | {
@@ -73,9 +74,10 @@ def assess(network: Network, claim: Claim, reading: str = "") -> tuple[dict, lis
     return summary, [row_of(one) | {"reported": one is shown} for one in found]
 
 
-def refuse_dead(network: Network, found: Sequence[Evidence]) -> None:
-    """Raise `NotRun` where runs died, and too few are left to test something."""
-    if network.died and any(one.n < 2 for one in found):
+def refuse_dead(network: Network, measured: Measured, found: Sequence[Evidence]) -> None:
+    """Raise `NotRun` where runs died, and too few are left to test something that they are part of."""
+    lacking = [getattr(one, "values", Series()).isna().any() for one in measured.quantities]
+    if network.died and any(one.n < 2 and lacks for one, lacks in zip(found, lacking, strict=True)):
         tables = ", ".join(sorted({table for table, _ in network.died}))
         seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in network.died}))
         raise NotRun(f"networks died, in {tables} of seed {seeds}: they are as good as guessing", DIED)
@@ -84,9 +86,10 @@ def refuse_dead(network: Network, found: Sequence[Evidence]) -> None:
 def row_of(found: Evidence) -> dict:
     """What is known of one quantity.
 
-    Returns: `contrast`, its name; `ours`, a number, or words; `unit`; `std`, of seeds; `n`; `low` and `high`,
-        of the two-sided 95 % interval; `margin`; `target_low` and `target_high`, where the claim has it;
-        `p_for` and `p_against`, not corrected; `note`. Numbers that there are not are left out.
+    Returns:
+        `contrast`, its name; `ours`, a number or words; `unit`; `std`, of seeds; `n`; `low`, `high`, of the
+        two-sided 95 % interval; `margin`; `target_low` and `target_high`, where the claim has it; `p_for`
+        and `p_against`, not corrected; `note`. Numbers that there are not are left out.
     """
     numbers = {
         "std": found.std, "low": found.low, "high": found.high, "margin": found.margin,

@@ -124,12 +124,12 @@ class Network:
 
         `accuracy` is in points, and NaN where the run diverged or died: a network the features of whose last
         layer are nearly all zero for every image, or that is as good as guessing, with a loss no lower and an
-        accuracy less than twice as high, is no evidence of what its weights learn.
+        accuracy less than half as high again, is no evidence of what its weights learn.
         """
         last = last_evaluations(self.table(name, missing), [*NETWORK, *run])
         dead = last["dead_features"] >= DEAD if "dead_features" in last else Series(False, last.index)
         if classes := self.facts.get("classes"):
-            dead |= (last["loss"] >= np.log(classes)) & (last["accuracy"] < 2 / classes)
+            dead |= (last["loss"] >= np.log(classes)) & (last["accuracy"] < 1.5 / classes)
         self.died |= {(name, seed) for seed in last.loc[dead, "seed"]}
         return last.assign(accuracy=POINTS * last["accuracy"].where(~dead))
 

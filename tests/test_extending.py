@@ -116,7 +116,7 @@ def test_a_study_of_ones_own_needs_no_edit_of_the_package(extended):
     assert sorted(path.name for path in perturbed.glob("*.csv")) == ["both.csv", "halves.csv"]
     assert (results / "figures/synthetic/mine/last.svg").exists()
     assert (results / "figures/synthetic/mine/shuffles.png").exists()
-    note = "mine on synthetic: perturbation permuted_channels is left out: permute_channels knows resnet, vgg, conv, lenet_300_100, not small"
+    note = "mine on synthetic: perturbation permuted_channels is left out: permute_channels knows resnet, resnet18, vgg, conv, lenet_300_100, not small"
     assert note in extended.printed
     assert note in extended.command("status")
 
@@ -205,7 +205,7 @@ def sharpened(tmp_path):
         )
     project.append("rules/telemetry.smk", (SHARPNESS / "rule.smk").read_text())
     project.append("config.yaml", SECTION)
-    project.edit("config.yaml", "\nfigures:", "\nfigures:\n  sharpness: {function: sharpness}\n#")
+    project.append("src/earlyphase/catalogue/figures.yaml", "sharpness: {function: sharpness}\n")
     return project
 
 

@@ -275,7 +275,7 @@ def test_time_limits_and_the_plan_follow_what_a_stage_says_of_its_work(sharpened
             "config.yaml",
             "[2, 1.0]",
             "[2, 25]",
-            "sharpness.iterations has 25, but tiny on synthetic trains for 24",
+            "of sharpness.iterations 25 is left out: the run trains for 24 iterations",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 """The largest loss of the dense network within a ball around its weights, at chosen iterations."""
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import BACKWARD, ROW, TIMES, section, times_of, times_within, training_spec
+from earlyphase.stages._settings import BACKWARD, ROW, TIMES, section, training_spec
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -13,7 +13,10 @@ SETTINGS = section(
     sample={"type": "integer", "minimum": 1, "description": "training images"},
 )
 
-states = times_of("sharpness")
+
+def states(run):
+    """Iterations at which it is measured, rising."""
+    return sorted(run.sharpness["iterations"])
 
 
 def jobs(study: Study, run: Run) -> list[Block]:
@@ -67,7 +70,6 @@ STAGE = Stage(
     size=size,
     states=states,
     settings={"sharpness": SETTINGS},
-    contradictions=times_within("sharpness"),
     looks_up=("models", "tasks"),
     tables={"sharpness": Table("row")},
 )

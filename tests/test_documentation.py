@@ -5,6 +5,7 @@ import shlex
 from runpy import run_path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import yaml
 

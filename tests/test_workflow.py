@@ -154,7 +154,8 @@ class Project:
             return {}
         table = printed.split("Job stats:")[1].split("total")[0]
         counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-        return {name: count for name, count in counts.items() if name != "report" or "report" in options}
+        asked = {name: count for name, count in counts.items() if name != "report" or "report" in options}
+        return {} if asked.keys() == {"figures"} else asked
 
     def command(self, *words, check=True, configured=True):
         """Run one of the project's commands on the copy; return what it printed."""
@@ -427,10 +428,10 @@ EDITS = [
     ("how often progress is saved", "src/earlyphase/runtime/resume.py", "COST = 0.02", "COST = 0.01", {}),
     ("what a time limit asks for", "src/earlyphase/study/limits.py", "START = 4", "START = 5", {}),
     ("which jobs a stage has", "src/earlyphase/stages/fisher.py", '{"seed": run.seeds, "k": states(run)}', '{"k": states(run), "seed": run.seeds}', {}),
-    ("what a stage computes, for its time limit", "src/earlyphase/stages/fisher.py", "sample * (1 + labels)", "sample * (2 + labels)", {}),
+    ("what a stage computes, for its time limit", "src/earlyphase/stages/fisher.py", "3 * sample)", "4 * sample)", {}),
     ("how large the files of a stage are", "src/earlyphase/stages/telemetry.py", "SAMPLE_SIZE = 5_000", "SAMPLE_SIZE = 6_000", {}),
-    ("the schema of a stage's settings", "src/earlyphase/stages/fisher.py", 'draws={"type"', 'draws={"maximum": 99, "type"', {}),
-    ("a check of a stage's settings", "src/earlyphase/stages/_settings.py", "k must be smaller", "k must be less", {}),
+    ("the schema of a stage's settings", "src/earlyphase/stages/fisher.py", 'sample={"type"', 'sample={"maximum": 99, "type"', {}),
+    ("a check of a stage's settings", "src/earlyphase/stages/telemetry.py", "yield str(error)", "yield f'{error}'", {}),
     ("how the command line is read", "src/earlyphase/runtime/assignment.py", 'rstrip("\\n")', 'rstrip()', {}),
     ("a check of the configuration", "src/earlyphase/study/contradictions.py", "but must increase", "but must rise", {}),
     ("the precision of a forward pass", "src/earlyphase/core/precision.py", 'if name == "bfloat16" else', 'if name in ("bfloat16",) else', ALL_TRAINING | ALL_TABLES),
@@ -446,7 +447,7 @@ EDITS = [
     ("a docstring of a claim", "src/earlyphase/results/claims/rewinding.py", "The order over all k, and each step.", "The order over all k.", {}),
     ("what a claim measures", "src/earlyphase/results/claims/promises.py", "POINTS * (1 - ticket / dense)", "POINTS * (1.0 - ticket / dense)", {"claims": 1, "figures": 1}),
     ("a check of claims", "src/earlyphase/study/claims.py", "which is no claim", "which is none", {}),
-    ("the summary over seeds", "src/earlyphase/results/summaries.py", 'std="std"', 'std="var"', {"claims": 1, "figure": len(FIGURES) - 6, "figures": 1}),
+    ("the summary over seeds", "src/earlyphase/results/summaries.py", '"std": (value, "std")', '"std": (value, "var")', {"claims": 1, "figure": len(FIGURES), "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),
     ("training", "src/earlyphase/core/optimizer.py", "].mul_(momentum)", "].mul_(1 * momentum)", ALL_TRAINING | ALL_TABLES),
     ("another optimiser", "src/earlyphase/core/optimizer.py", "weights.mul_(1 - learning_rate * weight_decay)", "weights.mul_(1.0 - learning_rate * weight_decay)", {}),

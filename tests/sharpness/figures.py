@@ -5,13 +5,13 @@ from pandas import DataFrame
 
 from earlyphase.registry import figure
 from earlyphase.results.figures.style import Tables, curve_with_band, house_style, iteration_axis, new_axes
-from earlyphase.results.summaries import curve_over_seeds
+from earlyphase.results.summaries import over_seeds
 
 
 @figure(reads=("sharpness",))
 def sharpness(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw the largest rise of the loss within a ball around the weights against the iteration."""
-    points = curve_over_seeds(tables["sharpness"], "sharpness")
+    points = over_seeds(tables["sharpness"], ["iteration"], "sharpness")
     with house_style():
         drawn, (ax,) = new_axes(1)
         curve_with_band(ax, points)

@@ -541,7 +541,9 @@ def test_explain_says_what_snakemake_says(project):
     assert "training.learning_rate from 0.1 to 0.3\n    Train tiny on synthetic, seed 0" in said
     project.configure(seeds=[0, 1, 2])
     said = project.command("explain", "results/tables/synthetic/tiny/imp.csv")
-    assert "Missing output files" in said and f"seed2/{CHAIN}/it0/round1/mask.safetensors" in said
+    assert re.search(
+        r"Missing output files: results/dense/synthetic/tiny/seed2/.* and \d+ more", said, re.DOTALL
+    )
     said = project.command("explain", "results/claim.csv", check=False)
     assert "makes no file results/claim.csv, did you mean 'results/claims.csv'?" in said
 

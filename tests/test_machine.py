@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from test_workflow import Project
 PROBE = '''
 import locale
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot
 
@@ -25,7 +27,7 @@ def probe() -> DataSet:
     """Noise; it says what its process runs in."""
     from earlyphase.datasets.synthetic import synthetic
 
-    print([sys.executable, matplotlib.get_backend(), locale.getpreferredencoding(False).lower()])
+    print([str(Path(sys.executable).parent), matplotlib.get_backend(), locale.getpreferredencoding(False).lower()])
     return synthetic()
 '''
 
@@ -40,7 +42,7 @@ def probed(folder):
     return project
 
 
-HERE = [sys.executable, "agg", "utf-8"]
+HERE = [str(Path(sys.executable).parent), "agg", "utf-8"]
 
 
 @pytest.mark.parametrize(

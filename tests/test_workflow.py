@@ -634,7 +634,7 @@ def test_a_spec_may_be_longer_than_an_argument_of_a_command(finished, tmp_path):
 def test_status_shows_every_chain(project):
     said = project.command("status")
     assert said.count("   #    ###") == CHAINS
-    assert f"jobs: {sum(job.rule != 'report' for job in JOBS)} done\n" in said
+    assert f"jobs: {len(JOBS)} done\n" in said
     assert "report: " not in said
     project.configure(rounds=5)
     assert project.command("status").count("###..") == CHAINS

@@ -216,9 +216,14 @@ def test_pairs_of_times(folder, rng):
         tensors = {"running/vectors": basis, "sample/vectors": basis[:, :1]}
         save_tensors(f"e{time}", "eigenpairs", tensors, iteration=time, statistics=["sample", "running"])
         save_weights(f"s{time}", weights[time], time)
-    inputs = {"eigenpairs": ["e5", "e0", "e9"], "states": ["s5", "s0", "s9"]}
+    save_weights("s7", weights[5], 7)  # whose Hessian was not computed
+    inputs = {"eigenpairs": ["e5", "e0", "e9"], "states": ["s5", "s0", "s9", "s7"]}
     assert carry_out("pairs", {"columns": NAMES}, inputs, {"table": "pairs.csv"}) == 0
     rows = read_csv("pairs.csv")
+    signs = rows[rows["statistics"].isna()].set_index(["earlier", "later"])
+    assert list(signs.index) == [(0, 7), (5, 7), (7, 9)] and signs["overlap"].isna().all()
+    assert list(signs["sign_changes"])[:2] == [2 / 5, 0]
+    rows = rows.dropna(subset="statistics")
     assert list(rows["statistics"]) == ["sample"] * 3 + ["running"] * 3
     for kind, count in (("running", 2), ("sample", 1)):
         of_kind = rows[rows["statistics"] == kind].set_index(["earlier", "later"])

@@ -288,7 +288,10 @@ def test_a_finished_study_plans_nothing(project):
     ("setting", "expected"),
     [
         ({"rounds": 4}, {"imp_round": CHAINS, **TABLES}),
-        ({"rewind_iterations": [0, 2, 4]}, {"checkpoint": 2, "imp_round": 6, **TABLES}),
+        (
+            {"rewind_iterations": [0, 2, 4]},
+            {"checkpoint": 2, "imp_round": 6, "pairs": 2, **after("imp", "pairs")},
+        ),
         (
             {"seeds": [0, 1, 2]},
             {

@@ -6,7 +6,7 @@ Most change the set of training images once, before crop and flip; `rotation` ch
 so comes last wherever it stands in a list. A task that is harmful in a window of iterations is a deficit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -97,6 +97,16 @@ def sample_at(given: Task, size: int, iteration: int, stream: np.random.Generato
     sample = learnt.train.chosen(sample_positions(learnt.train, size, stream))
     batch = sample.normalise(sample.pixels), sample.labels
     return batch if learnt.change is None else learnt.change(batch, iteration)
+
+
+def all_at(given: Task, size: int, iteration: int) -> Iterator[Batch]:
+    """Yield all training images as the network sees them at an iteration, unaugmented, `size` at a time.
+
+    A task that changes mini-batches changes each as in another iteration from there on.
+    """
+    learnt = given.at(iteration)
+    for number, batch in enumerate(learnt.train.in_batches(size)):
+        yield batch if learnt.change is None else learnt.change(batch, iteration + number)
 
 
 def sample_positions(images: Images, size: int, stream: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Training: the loop, evaluation, and a run that can be resumed."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isfinite
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from earlyphase.core.images import BatchAt, Images
+from earlyphase.core.images import Batch, BatchAt, Images
 from earlyphase.core.masks import Mask, Weights
 from earlyphase.core.networks.state import gradients_of, load_state, output_layer, state_of
 from earlyphase.core.optimizer import MaskedOptimizer
@@ -75,11 +75,18 @@ def train(
     yield training.span.stop
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module, images: Images, autocast: Callable[[], AbstractContextManager]
 ) -> dict[str, float]:
-    """Evaluate a network on a whole set, in eval mode.
+    """Evaluate a network on a whole set, as `evaluate_batches` does."""
+    return evaluate_batches(model, images.in_batches(EVALUATION_BATCH), autocast)
+
+
+@torch.no_grad()
+def evaluate_batches(
+    model: nn.Module, batches: Iterable[Batch], autocast: Callable[[], AbstractContextManager]
+) -> dict[str, float]:
+    """Evaluate a network on all images of some mini-batches, in eval mode.
 
     Returns:
         `accuracy`, a fraction in [0, 1]; `loss`, mean cross-entropy in nats; `dead_features`, the share of
@@ -87,20 +94,46 @@ def evaluate(
         finite.
     """
     model.eval()
-    correct, loss = 0, 0.0
+    images, correct, loss = 0, 0, 0.0
     alive: list[torch.Tensor] = []  # of each batch, which features are not zero for all its images
     hook = output_layer(model).register_forward_pre_hook(
         lambda _, inputs: alive.append((inputs[0] != 0).transpose(0, 1).flatten(1).any(dim=1))
     )
-    for inputs, labels in images.in_batches(EVALUATION_BATCH):
+    for inputs, labels in batches:
         with autocast():
             logits = model(inputs)
         logits = logits.float()
+        images += len(labels)
         correct += int((logits.argmax(dim=1) == labels).sum())
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
     hook.remove()
     dead = 1 - float(torch.stack(alive).any(dim=0).float().mean()) if isfinite(loss) else float("nan")
-    return {"accuracy": correct / len(images), "loss": loss / len(images), "dead_features": dead}
+    return {"accuracy": correct / images, "loss": loss / images, "dead_features": dead}
+
+
+def fit_of(
+    model: nn.Module, batches: Iterable[Batch], autocast: Callable[[], AbstractContextManager]
+) -> dict[str, float]:
+    """How well a network has learned what it was trained on: its loss there, beside that of guessing.
+
+    Args:
+        batches: of all that it was trained on.
+
+    Returns:
+        `training_loss`, mean cross-entropy in nats; `guessing_loss`, that of answering each image with how
+        frequent the labels are, which is their entropy.
+    """
+    seen: list[torch.Tensor] = []
+
+    def passing() -> Iterator[Batch]:
+        for inputs, labels in batches:
+            seen.append(labels.cpu())
+            yield inputs, labels
+
+    loss = evaluate_batches(model, passing(), autocast)["loss"]
+    counts = torch.cat(seen).bincount().double()
+    shares = counts[counts > 0] / counts.sum()
+    return {"training_loss": loss, "guessing_loss": float(-(shares * shares.log()).sum())}
 
 
 def mean_gradient(model: nn.Module, training: Training, batches: int) -> Weights:

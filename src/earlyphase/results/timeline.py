@@ -231,12 +231,14 @@ def subspace_formed(curvature: DataFrame, pairs: DataFrame) -> DataFrame:
 def of_best_statistics(table: DataFrame) -> DataFrame:
     """Rows of one kind of batch statistics, that of the sample where it was measured.
 
-    Running statistics belong to no network that trains. A table without the column is of one kind.
+    Running statistics belong to no network that trains. A table without the column is of one kind; rows
+    without an entry there are of no Hessian.
     """
-    if "statistics" not in table or table["statistics"].nunique() < 2:
+    if "statistics" not in table:
         return table
+    table = table.dropna(subset="statistics")
     kinds = table["statistics"].unique()
-    return table[table["statistics"] == ("sample" if "sample" in kinds else kinds[0])]
+    return table[table["statistics"] == ("sample" if "sample" in kinds or not len(kinds) else kinds[0])]
 
 
 def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8) -> tuple[float, float]:

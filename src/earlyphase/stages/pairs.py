@@ -1,4 +1,4 @@
-"""Compare the states of one dense run at two times each: their top subspaces, and the signs of weights."""
+"""Compare the states of one dense run at two times each: the signs of weights, and the top subspaces."""
 
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from earlyphase.core.masks import Weights
 
 
+def times(run: Run) -> list[int]:
+    """Iterations whose states are there to compare: those of curvature, and every k above 0."""
+    return sorted({*curvature.times(run), *(k for k in run.rewind_iterations if k > 0)})
+
+
 def jobs(study: Study, run: Run) -> list[Block]:
-    """One job for each replicate whose curvature is measured."""
-    return each_seed(study, run) if curvature.times(run) else []
+    """One job for each replicate, if there are two states or their curvature is measured."""
+    return each_seed(study, run) if len(times(run)) > 1 or curvature.times(run) else []
 
 
 def spec(job: Job) -> dict:
@@ -27,56 +32,51 @@ def spec(job: Job) -> dict:
 
 
 def inputs(job: Job) -> Inputs:
-    """States and eigenpairs at every time of curvature."""
-    times = curvature.times(job.run)
+    """States at every time, and eigenpairs at those of curvature."""
     return {
-        "eigenpairs": [job.path("curvature", "eigenpairs", k=k) for k in times],
-        "states": [job.path("checkpoint", "state", k=k) for k in times],
+        "eigenpairs": [job.path("curvature", "eigenpairs", k=k) for k in curvature.times(job.run)],
+        "states": [job.path("checkpoint", "state", k=k) for k in times(job.run)],
     }
 
 
 def size(job: Job) -> float:
     """Bytes of a row for each pair of times and kind of statistics."""
-    times = len(curvature.times(job.run))
-    return times * (times - 1) / 2 * len(job.run.curvature["statistics"]) * ROW
+    number = len(times(job.run))
+    return number * (number - 1) / 2 * len(job.run.curvature["statistics"]) * ROW
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
-    """Write a row for each kind of statistics and pair of times; the subspace of a diverged run is NaN."""
-    import numpy as np
+    """Write a row for each pair of times and, where the subspace was computed at both, kind of statistics.
 
+    The overlap with the subspace of a diverged run is NaN; where there is none, its columns are empty.
+    """
     from earlyphase.core.subspaces import subspace_overlap
     from earlyphase.runtime.storage import load_tensors, load_weights, save_rows
 
-    subspaces, signs = {}, {}
-    for eigenpairs, state in zip(inputs["eigenpairs"], inputs["states"], strict=True):
-        weights, iteration = load_weights(state)
-        signs[iteration] = prunable_signs(weights)
+    subspaces: dict = {}
+    for eigenpairs in inputs["eigenpairs"]:
         tensors, header = load_tensors(eigenpairs, "eigenpairs")
         for statistics in header["statistics"]:
-            basis = tensors[f"{statistics}/vectors"].astype(np.float64)
-            subspaces.setdefault(statistics, {})[iteration] = basis
+            basis = tensors[f"{statistics}/vectors"].astype("float64")
+            subspaces.setdefault(statistics, {})[header["iteration"]] = basis
+    signs = {}
+    for state in inputs["states"]:
+        weights, iteration = load_weights(state)
+        signs[iteration] = prunable_signs(weights)
     changes = {
-        (earlier, later): share_that_differ(signs[earlier], signs[later])
-        for earlier, later in combinations(sorted(signs), 2)
+        pair: share_that_differ(*(signs[time] for time in pair)) for pair in combinations(sorted(signs), 2)
     }
-    rows = []
+    rows, without = [], dict.fromkeys(changes)
     for statistics, bases in subspaces.items():
-        for (earlier, later), changed in changes.items():
-            first, second = bases[earlier], bases[later]
+        for pair in combinations(sorted(bases), 2):
+            without.pop(pair, None)
+            first, second = (bases[time] for time in pair)
             exist = len(first) and len(second)
-            rows.append(
-                job.spec["columns"]
-                | {
-                    "statistics": statistics,
-                    "earlier": earlier,
-                    "later": later,
-                    "overlap": subspace_overlap(first, second) if exist else float("nan"),
-                    "chance": first.shape[1] / max(len(first), 1),
-                    "sign_changes": changed,
-                }
-            )
-    save_rows(outputs["table"], rows)
+            overlap = subspace_overlap(first, second) if exist else float("nan")
+            rows.append((statistics, *pair, overlap, first.shape[1] / max(len(first), 1), changes[pair]))
+    rows += [("", *pair, "", "", changes[pair]) for pair in without]
+    measured = ("statistics", "earlier", "later", "overlap", "chance", "sign_changes")
+    save_rows(outputs["table"], [job.spec["columns"] | dict(zip(measured, row, strict=True)) for row in rows])
 
 
 def prunable_signs(weights: "Weights") -> "np.ndarray":

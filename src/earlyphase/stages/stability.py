@@ -109,7 +109,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
         model = training.network()
         progress = training.train(second, model, evaluates_at=end.__eq__)
         load_state(model, first)
-        accuracy = evaluate(model, training.task.test, training.autocast)["accuracy"]
+        children = evaluate(model, training.task.test, training.autocast), progress.rows[-1]
         line = line_of(training, model, first, progress.weights)
         kept = mask or full_mask(first, prunable_names(model))
         names = [name for name, _ in model.named_parameters()]
@@ -117,8 +117,9 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
             "density": density(kept),
             "instability": barrier([row["error"] for row in line]),
             "instability_loss": barrier([row["loss"] for row in line]),
-            "first_accuracy": accuracy,
-            "second_accuracy": progress.rows[-1]["accuracy"],
+            "first_accuracy": children[0]["accuracy"],
+            "second_accuracy": children[1]["accuracy"],
+            "dead_features": max(child["dead_features"] for child in children),
             **distances(start, first, progress.weights, kept, names),
         }
         save_rows(outputs["pair"], training.described([pair]))

@@ -5,7 +5,6 @@ sparsest density that all compared networks have for its 26.2 %.
 """
 
 from dataclasses import dataclass
-from math import log
 from typing import Annotated
 
 from pandas import DataFrame, Series
@@ -31,7 +30,7 @@ PLACES = {"duration": "40 epochs", "k": 500, "density": 0.262}  # the paper's
 READS = ("pretrained_imp", "imp")
 OWN_TASK = "the run's own task for as long"
 BESIDE = ("rewinding to k", OWN_TASK)  # what a pretraining is to be as good as
-OWN_RATE, LOWER_RATE = "the run's own learning rate", "a rate at which they are learned"
+LEARNED, OWN_RATE = "a rate at which they are learned", "the run's own learning rate"
 AS_GOOD = (
     "after the longest pretraining tickets are less than the margin below those rewound to k; in the other "
     "reading, below those of a network that was trained on its own task for as long first"
@@ -98,53 +97,59 @@ def compared_round(network: Network, runs: DataFrame, by: list[str]) -> int:
     return shared_round(runs, by, "there is no round that all such networks have")
 
 
-def must_have_learned(network: Network, name: str) -> None:
-    """Raise `NotRun` where half of the networks died, or one has no lower loss on the labels than guessing.
+def learned_after(network: Network, name: str) -> list[int]:
+    """The durations of a first phase after which every network has learned from it.
 
-    The labels of the test set are the true ones, so its loss tells nothing of what was learned.
+    It has where its loss on what it was trained on is below that of guessing. The labels of the test set are
+    the true ones, so the loss there tells nothing of that.
+
+    Raises:
+        NotRun: half of the networks died in it, or there is no such duration.
     """
     runs = network.table("pretraining", "the first phase was not evaluated")
     last = last_evaluations(runs[runs["pretraining"] == name], [*NETWORK, *FIRST, "seed"])
     if "dead_features" in last and (dead := last["dead_features"] >= DEAD).mean() >= 0.5:
         raise NotRun(f"{dead.sum()} of {len(dead)} networks died in the first phase", DIED)
-    if "training_loss" not in last or "classes" not in network.facts:
-        raise NotRun("whether the random labels were learned was not measured", NOT_MEASURABLE)
-    guessing = log(network.facts["classes"])
-    if not (last["training_loss"] < guessing).all():
-        highest = last["training_loss"].max()
+    if "training_loss" not in last:
+        raise NotRun("the loss on the random labels was not measured", NOT_MEASURABLE)
+    learned = (last["training_loss"] < last["guessing_loss"]).groupby(last["pretraining_iterations"]).all()
+    if not learned.any():
+        highest, guessing = last["training_loss"].max(skipna=False), last["guessing_loss"].mean()
         raise NotRun(
-            f"the loss on the random labels ends at {highest:.3f}, guessing has {guessing:.3f}", NOT_LEARNED
+            f"the loss on the random labels ends at up to {highest:.4f}, guessing has {guessing:.4f}",
+            NOT_LEARNED,
         )
+    return [int(duration) for duration in learned.index[learned]]
 
 
 @claim(
     statement="Pretraining on random labels for {duration} does nothing: its tickets are as good as those "
     "rewound to 0, at {density:.1%} of the weights",
     paper="up to 10 epochs as rewinding to 0, worse after 40 (from the paper; numbers recollected)",
-    criterion="the labels are learned, that is their loss falls below that of guessing; then tickets "
-    "differ from those rewound to 0 by less than the margin after every duration, in the paper's network "
-    "up to {up_to} epochs, after which they are worse",
+    criterion="after every duration in which the labels are learned, that is the loss on them falls below "
+    "that of guessing, tickets differ from those rewound to 0 by less than the margin; in the paper's "
+    "network up to {up_to} epochs, after which they are worse",
     source="Figure 9, upper left",
     reads=("pretraining", *READS),
-    readings=(OWN_RATE, LOWER_RATE),
+    readings=(LEARNED, OWN_RATE),
     places=PLACES | {"duration": "up to 10 epochs"},
 )
 def D1(
     network: Network, reading: str, *, pretraining: str = "random_labels",
-    at_lower_rate: str = "random_labels_slow", up_to: Annotated[float, {"minimum": 0}] = 10,
+    at_own_rate: str = "random_labels_own_rate", up_to: Annotated[float, {"minimum": 0}] = 10,
     margin: Points = 1.0,
 ) -> Measured:  # fmt: skip
     """No use is told apart from harm."""
-    name = pretraining if reading == OWN_RATE else at_lower_rate
+    name = at_own_rate if reading == OWN_RATE else pretraining
     first = pretrained(network, name)
-    must_have_learned(network, name)
+    durations = [each for each in first.accuracy if each in learned_after(network, name)]
     nothing, sides = network.matching(first.tickets, margin), ("harmful", "no effect", "of use")
-    brief = [each for each in first.accuracy if each <= up_to * EPOCH or not network.full]
+    brief = [each for each in durations if each <= up_to * EPOCH or not network.full]
     found = [
         Contrast(*first.over_0(each), "as good", margin=nothing, sides=sides)
         if each in brief
         else Contrast(*first.over_0(each), "below")
-        for each in first.accuracy
+        for each in durations
     ]
     return first.measured(found, max(brief, default=first.longest))
 

@@ -199,16 +199,13 @@ def test_no_digit_of_the_photo_digits_is_in_both_splits(monkeypatch):
     original = load_digits()
     known = {}
     for grey, label in zip(original.images, original.target, strict=True):
-        image = Image.fromarray(np.round(grey / 16 * 255).astype(np.uint8))
-        known[np.asarray(image.resize((12, 12), Image.Resampling.BILINEAR)).tobytes()] = label
+        known[np.round(grey / 16 * 255).astype(np.uint8).tobytes()] = label
     assert len(known) == 1797
 
     def recovered(images, labels):
         found = set()
         for image, label in zip(images, labels, strict=True):
-            windows = [image[0, top : top + 12, left : left + 12] for top in range(5) for left in range(5)]
-            whole = [window.tobytes() for window in windows if window.sum() == image[0].sum()]
-            digit = next(window for window in whole if window in known)
+            digit = image[0].tobytes()
             assert known[digit] == label
             found.add(digit)
         return found
@@ -256,7 +253,7 @@ def test_photo_digits_are_balanced_and_their_splits_independent():
     data = dataset["photo_digits"](train=1005, test=103)
     counts = np.bincount(data.train_labels), np.bincount(data.test_labels)
     assert [(count.min(), count.max()) for count in counts] == [(100, 101), (10, 11)]
-    assert data.train_images.shape == (1005, 3, 16, 16)
+    assert data.train_images.shape == (1005, 3, 8, 8)
     more = dataset["photo_digits"](train=2000, test=103)
     assert np.array_equal(data.test_images, more.test_images)
     credits = data.provenance["source"]

@@ -23,7 +23,7 @@ PHOTOS_CREDIT = (
 )
 
 
-@dataset(size=16, channels=3)
+@dataset(size=8, channels=3)
 def photo_digits(
     *,
     train: Annotated[int, {"minimum": 10}] = 8192,
@@ -31,13 +31,12 @@ def photo_digits(
     seed: Annotated[int, {"minimum": 0}] = 0,
     photo_brightness: Annotated[float, {"minimum": 0, "maximum": 1}] = 1.0,
 ) -> DataSet:
-    """Real handwritten digits over real photographs, (3, 16, 16), made from what scikit-learn embeds.
+    """Real handwritten digits over real photographs, (3, 8, 8), made from what scikit-learn embeds.
 
-    Each 8x8 digit is enlarged to 12x12 (bilinear) and laid at a random place over a random 16x16
-    cut-out of a photograph, by absolute difference in each channel. Train and test share neither a
-    digit (1,437 and 360 of the 1,797, stratified) nor a half of a photograph (left and right). Who
-    wrote a digit is not known, so a writer may be in both. Digits are drawn with replacement and
-    labels are balanced to within one image.
+    Each 8x8 digit is laid over a random cut-out of a photograph, by absolute difference in each channel.
+    Train and test share neither a digit (1,437 and 360 of the 1,797, stratified) nor a half of a photograph
+    (left and right). Who wrote a digit is not known, so a writer may be in both. Digits are drawn with
+    replacement and labels are balanced to within one image.
 
     Args:
         train: number of training images, at least 10.
@@ -52,7 +51,6 @@ def photo_digits(
 
     Source: MNIST-M, Ganin & Lempitsky 2015.
     """
-    from PIL import Image
     from sklearn.datasets import load_sample_images
 
     check_least(10, train=train, test=test)
@@ -60,8 +58,6 @@ def photo_digits(
     if not 0 <= photo_brightness <= 1:
         raise InvalidInput(f"photo_brightness is {photo_brightness!r}, but must lie between 0 and 1")
     images, labels = _grey_digits()
-    enlarged = [Image.fromarray(image).resize((12, 12), Image.Resampling.BILINEAR) for image in images]
-    images = np.stack([np.asarray(image) for image in enlarged])
     photos = np.stack(load_sample_images().images)  # (2, 427, 640, 3)
     photos = np.round(photos * photo_brightness).astype(np.uint8)
     left, right = np.split(photos, 2, axis=2)
@@ -75,7 +71,7 @@ def photo_digits(
         {
             "source": f"{DIGITS_CREDIT}; photographs: {PHOTOS_CREDIT}",
             "licence": f"{DIGITS_LICENCE}; photographs: CC BY 2.0",
-            "made": "digits enlarged to 12x12 over 16x16 cut-outs of the photographs by absolute difference, "
+            "made": "digits over 8x8 cut-outs of the photographs by absolute difference, "
             f"as MNIST-M (Ganin & Lempitsky 2015); train={train}, test={test}, seed={seed}, "
             f"photo_brightness={photo_brightness}",
         },

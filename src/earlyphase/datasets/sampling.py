@@ -25,33 +25,28 @@ def stratified(labels: np.ndarray, test: int, rng: np.random.Generator) -> Array
 def laid_over(
     photos: np.ndarray, shapes: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> Arrays:
-    """Lay random shapes at random places over random cut-outs, by absolute difference in each channel.
+    """Lay random shapes over random cut-outs of their size, by absolute difference in each channel.
 
     Args:
         photos: uint8 (P, height, width, 3).
-        shapes: uint8 (D, 12, 12).
+        shapes: uint8 (D, h, h).
         labels: int64 (D,), the classes of `shapes`.
         count: how many images to make.
         rng: the stream to draw from.
 
     Returns:
-        Images uint8 (count, 3, 16, 16) and their labels, balanced to within one.
+        Images uint8 (count, 3, h, h) and their labels, balanced to within one.
     """
     wanted = balanced_labels(count, labels.max() + 1, rng)
     sizes = np.bincount(labels)
     first = np.cumsum(sizes) - sizes  # where a class begins once shapes are in the order of their labels
     drawn = np.argsort(labels, kind="stable")[first[wanted] + rng.integers(sizes[wanted])]
 
+    size = shapes.shape[1]
     photo = rng.integers(len(photos), size=(count, 1, 1))
-    top = rng.integers(photos.shape[1] - 16 + 1, size=(count, 1, 1))
-    left = rng.integers(photos.shape[2] - 16 + 1, size=(count, 1, 1))
-    span = np.arange(16)
-    cutouts = photos[photo, top + span[:, None], left + span]  # (count, 16, 16, 3)
-
-    down, across = rng.integers(16 - 12 + 1, size=(2, count, 1, 1))
-    span = np.arange(12)
-    canvas = np.zeros((count, 16, 16), np.int16)
-    canvas[np.arange(count)[:, None, None], down + span[:, None], across + span] = shapes[drawn]
-
-    images = np.abs(cutouts - canvas[..., None]).astype(np.uint8)
+    top = rng.integers(photos.shape[1] - size + 1, size=(count, 1, 1))
+    left = rng.integers(photos.shape[2] - size + 1, size=(count, 1, 1))
+    span = np.arange(size)
+    cutouts = photos[photo, top + span[:, None], left + span]  # (count, h, h, 3)
+    images = np.abs(cutouts - shapes[drawn].astype(np.int16)[..., None]).astype(np.uint8)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), wanted

@@ -19,7 +19,7 @@ def jobs(study: Study, run: Run) -> list[Block]:
 
 
 def begun(study: Study, run: Run, *, diet: bool) -> list[Block]:
-    """Dense networks that began with something else, `diet`: with a share of the images; `{task}` says what."""
+    """Dense networks that learned something first: all images of a task or, on a `diet`, a share of them."""
     beginnings = [first for first, _ in study.beginnings(run) if bool(first.images) == diet]
     return [{"seed": run.seeds, "task": [first.label]} for first in beginnings]
 

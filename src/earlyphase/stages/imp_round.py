@@ -23,7 +23,7 @@ def rounds(study: Study, run: Run) -> list[Block]:
 
 
 def begun_rounds(study: Study, run: Run, *, diet: bool) -> list[Block]:
-    """Every round of the chains that rewind to what a network began with, `diet`: with a share of the images."""
+    """Every round of the chains that rewind to what a network began with: see `dense.begun`."""
     return [
         {"seed": run.seeds, "task": [first.label], "k": [first.start], "round": list(range(1, count + 1))}
         for first, count in study.beginnings(run)

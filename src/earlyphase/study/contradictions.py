@@ -206,7 +206,7 @@ def of_pretraining(run: Run, config: dict) -> Iterator[str]:
 def of_share(where: str, first: Pretraining, run: Run) -> Iterator[str]:
     """A share of the images that cannot be shown first."""
     if first.images and not where.startswith("pretrained"):
-        yield f"{where} has {first.name}, which shows a share of the images; it can only stand in `pretrained`"
+        yield f"{where} has {first.name}, which shows a share of the images: only `pretrained` can"
     if first.images.get("chosen", "random") != "random":
         chosen = f"pretraining.{first.name}.images are chosen by `scores`"
         if not run.scores["iterations"]:

@@ -1,4 +1,4 @@
-"""A share of the training images: the easy ones, the hard ones, or any."""
+"""How hard training images are, and a share of them: the easy ones, the hard ones, or any."""
 
 from dataclasses import replace
 from typing import Literal
@@ -11,7 +11,7 @@ from torch import nn
 from earlyphase.core.images import Images
 from earlyphase.core.precision import full_precision
 from earlyphase.core.streams import generator
-from earlyphase.core.tasks import Task, sample_positions
+from earlyphase.core.tasks import Task
 from earlyphase.core.training import EVALUATION_BATCH
 from earlyphase.errors import InvalidInput
 
@@ -41,33 +41,41 @@ def el2n(model: nn.Module, images: Images) -> np.ndarray:
 def shown(
     task: Task, seed: int, scores: np.ndarray | None = None, *, share: float, chosen: Chosen = "random"
 ) -> Task:
-    """Show only a share of the training images, all else as it is; they stay in the order of the set.
+    """Show only a share of the training images of each class, all else as it is, in the order of the set.
+
+    Classes keep their sizes: the easiest images of a set may otherwise be of two classes.
 
     Args:
         task: what is learnt.
         seed: of the replicate, which draws a random share.
         scores: how hard each training image is, (N,); not needed for a random share.
-        share: of the images, in (0, 1); of N images it is round(share * N).
-        chosen: "easy", those of the smallest scores; "hard", those of the largest; or "random". Of equal
-            scores, the image that comes first in the set counts as the easier one.
+        share: of the images, in (0, 1); of n images of a class it is round(share * n).
+        chosen: "easy", those of the smallest scores in their class; "hard", those of the largest; or
+            "random". Of equal scores, the image that comes first in the set counts as the easier one.
 
     Raises:
         InvalidInput: fewer than two images would be left, or there are not as many scores as images.
 
-    Source: Paul et al. 2022, section 3.
+    Source: Paul et al. 2022, section 3, who rank all classes together; their code can keep them apart, too.
     """
-    there = len(task.train)
-    number = round(share * there)
-    if number < 2:
-        raise InvalidInput(f"a share of {share:g} of {there} training images is {number}; two are the least")
-    if chosen == "random":
-        positions = sample_positions(task.train, number, generator(seed, "data diet"))
-    else:
-        if scores is None or len(scores) != there:
-            known = "none" if scores is None else len(scores)
-            raise InvalidInput(
-                f"{chosen} images are chosen by a score for each of {there}, but there are {known}"
-            )
-        order = np.argsort(scores, kind="stable")
-        positions = np.sort(order[:number] if chosen == "easy" else order[there - number :])
+    labels, stream = task.train.labels.cpu().numpy(), generator(seed, "data diet")
+    if chosen != "random" and (scores is None or len(scores) != len(labels)):
+        known = "none" if scores is None else len(scores)
+        raise InvalidInput(
+            f"{chosen} images are chosen by a score for each of {len(labels)}, but there are {known}"
+        )
+    parts = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        number = round(share * len(members))
+        if chosen == "random" or scores is None:
+            parts.append(stream.choice(members, number, replace=False))
+        else:
+            ranked = members[np.argsort(scores[members], kind="stable")]
+            parts.append(ranked[:number] if chosen == "easy" else ranked[len(ranked) - number :])
+    positions = np.sort(np.concatenate(parts))
+    if len(positions) < 2:
+        raise InvalidInput(
+            f"a share of {share:g} of {len(labels)} training images is {len(positions)}; two are the least"
+        )
     return replace(task, train=task.train.chosen(positions))

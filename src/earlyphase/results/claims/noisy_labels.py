@@ -33,14 +33,14 @@ def peak_and_valley(error: DataFrame) -> tuple[int, int]:
     Args:
         error: (seeds, rounds), rounds from 0 on.
     """
-    mean = error.mean()
-    inner = [each for each in error if each not in (error.columns[0], error.columns[-1])]
+    rounds, mean = list(error), error.mean().to_numpy()
 
     def least(pair: tuple[int, int]) -> float:
         peak, valley = mean[list(pair)]
-        return min(peak - mean.iloc[0], peak - valley, mean.iloc[-1] - valley)
+        return min(peak - mean[0], peak - valley, mean[-1] - valley)
 
-    return max(combinations(inner, 2), key=least)
+    peak, valley = max(combinations(range(1, len(mean) - 1), 2), key=least)
+    return rounds[peak], rounds[valley]
 
 
 @claim(

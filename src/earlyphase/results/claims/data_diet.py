@@ -41,13 +41,16 @@ def on_a_diet(network: Network, *names: str) -> tuple[list[DataFrame], Tickets]:
     reads=READS,
     places={"k": "some hundred", "density": 0.168},
 )
-def D10(network: Network, *, share: str = "random_eighth", margin: Points = 1.0) -> Measured:
+def D10(network: Network, *, pretraining: str = "random_eighth", margin: Points = 1.0) -> Measured:
     """The random share beside all images."""
-    (random,), tickets = on_a_diet(network, share)
+    (random,), tickets = on_a_diet(network, pretraining)
     nothing = network.matching(tickets, margin)
     found = [
         Contrast(
-            f"{share} until {k:,} minus all images", random[k] - tickets.of(k), "not worse", margin=nothing
+            f"{pretraining} until {k:,} minus all images",
+            random[k] - tickets.of(k),
+            "not worse",
+            margin=nothing,
         )
         for k in random
     ]
@@ -63,10 +66,12 @@ def D10(network: Network, *, share: str = "random_eighth", margin: Points = 1.0)
     reads=READS,
     places={"k": 100, "density": 0.168},
 )
-def D11(network: Network, *, share: str = "easy_eighth", beside: str = "random_eighth") -> Measured:
+def D11(network: Network, *, pretraining: str = "easy_eighth", beside: str = "random_eighth") -> Measured:
     """The easy share beside both, where k is too small for all images."""
-    (easy, random), tickets = on_a_diet(network, share, beside)
+    (easy, random), tickets = on_a_diet(network, pretraining, beside)
     k = int(min(easy))
     others: dict[str, Series] = {"all images": tickets.of(k)} | ({beside: random[k]} if k in random else {})
-    found = [Contrast(f"{share} until {k:,} minus {name}", easy[k] - other) for name, other in others.items()]
+    found = [
+        Contrast(f"{pretraining} until {k:,} minus {name}", easy[k] - other) for name, other in others.items()
+    ]
     return Measured(found, k=k, density=tickets.density)

@@ -61,7 +61,7 @@ def D10(network: Network, *, pretraining: str = "random_eighth", margin: Points 
     statement="Easy images alone need fewer iterations: until k = {k:,} they give better tickets than all "
     "images and than a random share, at {density:.1%} of the weights",
     paper="fewer iterations than with all images or a random share (from the abstract)",
-    criterion="at the smallest k that all were run for, tickets of the easy share are more accurate than either",
+    criterion="at the smallest k of all three, tickets of the easy share are more accurate than either",
     source=SOURCE,
     reads=READS,
     places={"k": 100, "density": 0.168},

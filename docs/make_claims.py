@@ -14,6 +14,7 @@ SECTIONS = {
     "P": "Perturbed tickets",
     "S": "The first iterations",
     "D": "What the early phase needs from the data",
+    "N": "Wrong labels",
     "C": "What the paper builds on",
     "L": "What sparse networks promise",
     "M": "A finding of our own",

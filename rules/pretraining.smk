@@ -1,7 +1,25 @@
-use rule training as pretrain with:
-    """Train the dense network on another task first."""
+use rule training as scores with:
+    """Judge how hard each training image is, by the dense networks of all seeds early in training."""
     input:
         data="results/data/{dataset}.safetensors",
+        states=needs("scores", "states"),
+    output:
+        scores="results/scores/{dataset}/{model}/{task}.safetensors",
+    log:
+        "logs/scores/{dataset}/{model}/{task}.log",
+    priority: 50
+    params:
+        spec=spec("scores"),
+        code=code("scores"),
+    message:
+        "How hard images are: {wildcards.model} on {wildcards.dataset}"
+
+
+use rule training as pretrain with:
+    """Train the dense network on another task first, or on a share of the images."""
+    input:
+        data="results/data/{dataset}.safetensors",
+        scores=needs("pretrain", "scores"),
     output:
         state="results/pretrained/{dataset}/{model}/seed{seed}/{pretraining}/it{iterations}.safetensors",
         metrics="results/pretrained/{dataset}/{model}/seed{seed}/{pretraining}/it{iterations}.csv",

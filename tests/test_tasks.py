@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import norm
+from scipy.stats import chisquare, norm
 
 from assigned import CONFIG, configured
 from earlyphase.core.curvature import fixed_sample
@@ -17,6 +17,7 @@ from earlyphase.core.tasks import (
     apply,
     blurred,
     noise_images,
+    noisy_labels,
     random_labels,
     relabelled,
     rotation,
@@ -27,7 +28,8 @@ from earlyphase.core.tasks import (
 )
 from earlyphase.errors import InvalidInput
 
-CLEAN_TESTS = [random_labels, blurred, vertical_flip, relabelled, noise_images]
+RELABELLING = (random_labels, relabelled, noisy_labels)
+CLEAN_TESTS = [random_labels, noisy_labels, blurred, vertical_flip, relabelled, noise_images]
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_test_images_and_labels_stay_clean(rng, function):
         not torch.equal(getattr(after.train, part), getattr(before.train, part))
         for part in ("pixels", "labels")
     ]
-    assert changed == [function not in (random_labels, relabelled), function in (random_labels, relabelled)]
+    assert changed == [function not in RELABELLING, function in RELABELLING]
     assert after.train.pixels.dtype == torch.uint8
     assert after.train.pixels.shape == before.train.pixels.shape
 
@@ -104,7 +106,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(rng, function):
     before = made(rng)
     first, again, other = (batches_of(function(before, seed)) for seed in (1, 1, 2))
     assert all(same(one, two) for one, two in zip(first, again, strict=True))
-    if function in (random_labels, relabelled, rotation):
+    if function in (*RELABELLING, rotation):
         assert not same([labels for _, labels in first], [labels for _, labels in other])
     elif function is noise_images:
         assert not torch.equal(first[0][0], other[0][0])
@@ -131,6 +133,19 @@ def test_permuted_labels_keep_the_sizes_of_classes_and_independent_ones_are_unif
     for name, labels in (("permuted", permuted), ("independent", independent)):
         kept = (labels == train.labels).double().mean()  # by chance alone
         assert abs(kept - expected[name]) < 5 * np.sqrt(0.1 * 0.9 / count)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 1.0])
+def test_exactly_a_share_of_the_labels_is_wrong_and_each_wrong_class_as_likely(share):
+    count, classes = 9_000, 10
+    labels = torch.arange(count) % classes
+    train = Images(torch.zeros((count, 1, 1, 1), dtype=torch.uint8), labels, torch.ones(1), torch.zeros(1))
+    noisy = noisy_labels(Task(train, train, classes), 1, share=share).train.labels
+    assert int((noisy != labels).sum()) == round(share * count)
+    steps = torch.bincount((noisy - labels) % classes, minlength=classes)[1:].numpy()
+    assert chisquare(steps).pvalue > 0.001
+    with pytest.raises(InvalidInput, match="a wrong class for an image, and there is 1 only"):
+        noisy_labels(Task(train, train, 1), 1)
 
 
 def test_random_labels_are_those_of_an_image_for_the_whole_training(rng):

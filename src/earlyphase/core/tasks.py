@@ -175,6 +175,32 @@ def random_labels(task: Task, seed: int, *, drawn: Literal["permuted", "independ
     )
 
 
+@task
+def noisy_labels(
+    task: Task, seed: int, *, share: Annotated[float, {"exclusiveMinimum": 0, "maximum": 1}] = 0.2
+) -> Task:
+    """Give a share of the training images a wrong label each, drawn once; the test set stays.
+
+    Symmetric noise: a wrong label is any of the other classes, all alike. Of N images round(share * N), which
+    are drawn once for a replicate, have one.
+
+    Args:
+        share: of the training images.
+
+    Raises:
+        InvalidInput: there are fewer than two classes.
+
+    Source: He, Xie, Zhu & Qin 2022; Nakkiran et al. 2020.
+    """
+    if task.classes < 2:
+        raise InvalidInput(f"noisy_labels needs a wrong class for an image, and there is {task.classes} only")
+    stream, labels = generator(seed, "noisy labels"), task.train.labels
+    wrong = sample_positions(task.train, round(share * len(labels)), stream)
+    shifts = np.zeros(len(labels), np.int64)
+    shifts[wrong] = stream.integers(1, task.classes, len(wrong))
+    return _with_training(task, labels=(labels + torch.from_numpy(shifts).to(labels.device)) % task.classes)
+
+
 @task(square=True, classes=4, enlarges={"copies": {"all": 4}})  # mini-batches, by an argument
 def rotation(task: Task, seed: int, *, copies: Literal["drawn", "all"] = "drawn") -> Task:
     """Tell by how many quarter turns, 0 to 3, an image is turned against the clock.

@@ -15,12 +15,23 @@ from earlyphase.study.study import Study
 
 def jobs(study: Study, run: Run) -> list[Block]:
     """The dense network from its initial state, and from each state that was pretrained."""
-    return [*each_seed(study, run), *pretrained(study, run)]
+    return [*each_seed(study, run), *pretrained(study, run), *on_a_diet(study, run)]
+
+
+def begun(study: Study, run: Run, *, diet: bool) -> list[Block]:
+    """Dense networks that learned something first: all images of a task or, on a `diet`, a share of them."""
+    beginnings = [first for first, _ in study.beginnings(run) if bool(first.images) == diet]
+    return [{"seed": run.seeds, "task": [first.label]} for first in beginnings]
 
 
 def pretrained(study: Study, run: Run) -> list[Block]:
-    """The dense networks that were pretrained; their `{task}` says on what and for how long."""
-    return [{"seed": run.seeds, "task": [first.label]} for first, _ in study.beginnings(run)]
+    """The dense networks that were pretrained on all images of a task."""
+    return begun(study, run, diet=False)
+
+
+def on_a_diet(study: Study, run: Run) -> list[Block]:
+    """The dense networks that saw a share of the images first."""
+    return begun(study, run, diet=True)
 
 
 def inputs(job: Job) -> Inputs:
@@ -69,5 +80,9 @@ STAGE = Stage(
     span=from_start,
     inputs=inputs,
     looks_up=("models", "tasks"),
-    tables={"dense": Table("metrics", each_seed), "pretrained_dense": Table("metrics", pretrained)},
+    tables={
+        "dense": Table("metrics", each_seed),
+        "pretrained_dense": Table("metrics", pretrained),
+        "diet_dense": Table("metrics", on_a_diet),
+    },
 )

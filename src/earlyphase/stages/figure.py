@@ -26,6 +26,9 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
     protocol = study.facts("figures", figure).get("protocol")
     if protocol and not any(protocol in entry for entry in run.critical_periods):
         return f"no entry of critical_periods has {protocol}"
+    task = study.facts("figures", figure).get("task")
+    if task and task not in dict(study.functions("tasks", run.task)):
+        return f"it is of networks that learn {task}"
     shown, rounds = shown_by(figure), {figure["round"]} if "round" in figure else None
     if shown and not perturbs(run, shown, rounds):
         return "none of the perturbations that it shows is applied"

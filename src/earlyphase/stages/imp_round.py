@@ -9,7 +9,12 @@ from earlyphase.study.study import Study
 
 def jobs(study: Study, run: Run) -> list[Block]:
     """Every round of every chain, pretrained or not, by whatever criterion."""
-    return [*rounds(study, run), *pretrained_rounds(study, run), *rounds_by_criteria(study, run)]
+    return [
+        *rounds(study, run),
+        *pretrained_rounds(study, run),
+        *diet_rounds(study, run),
+        *rounds_by_criteria(study, run),
+    ]
 
 
 def rounds(study: Study, run: Run) -> list[Block]:
@@ -17,12 +22,23 @@ def rounds(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, "k": run.rewind_iterations, "round": list(range(1, run.rounds + 1))}]
 
 
-def pretrained_rounds(study: Study, run: Run) -> list[Block]:
-    """Every round of every chain of a pretrained network, which rewinds to the state that it begins with."""
+def begun_rounds(study: Study, run: Run, *, diet: bool) -> list[Block]:
+    """Every round of the chains that rewind to what a network began with: see `dense.begun`."""
     return [
         {"seed": run.seeds, "task": [first.label], "k": [first.start], "round": list(range(1, count + 1))}
         for first, count in study.beginnings(run)
+        if bool(first.images) == diet
     ]
+
+
+def pretrained_rounds(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain of a network that was pretrained on all images of a task."""
+    return begun_rounds(study, run, diet=False)
+
+
+def diet_rounds(study: Study, run: Run) -> list[Block]:
+    """Every round of every chain of a network that saw a share of the images first."""
+    return begun_rounds(study, run, diet=True)
 
 
 def rounds_by_criteria(study: Study, run: Run) -> list[Block]:
@@ -107,6 +123,7 @@ STAGE = Stage(
     tables={
         "imp": Table("metrics", rounds),
         "pretrained_imp": Table("metrics", pretrained_rounds),
+        "diet_imp": Table("metrics", diet_rounds),
         "criteria": Table("metrics", rounds_by_criteria),
     },
 )

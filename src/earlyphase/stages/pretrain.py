@@ -1,8 +1,8 @@
-"""Train the dense network on another task first; what it then learns begins with the state it reaches."""
+"""Train the dense network on something else first; what it then learns begins with the state it reaches."""
 
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import first_phase, first_phase_spec, metrics_size, state_size, training_work
-from earlyphase.study.jobs import Block, Job, Stage, Table, Work
+from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table, Work
 from earlyphase.study.limits import enlargement, images_of
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -22,6 +22,18 @@ def work(job: Job) -> Work:
     return Work(training.images + enlargement(job.entry("pretraining")) * images, training.calls)
 
 
+def spec(job: Job) -> dict:
+    """The first phase, and which images it shows where these are not all."""
+    images = job.study.first_phase(job.names).images
+    return first_phase_spec(job) | ({"images": images} if images else {})
+
+
+def inputs(job: Job) -> Inputs:
+    """The scores that images are chosen by; nothing where they are not."""
+    chosen = job.study.first_phase(job.names).images.get("chosen", "random")
+    return {"scores": [] if chosen == "random" else job.path("scores", "scores", task=job.run.task)}
+
+
 def size(job: Job) -> float:
     """Bytes of the state at the end, and of the evaluations."""
     return state_size(job) + metrics_size(job)
@@ -29,13 +41,17 @@ def size(job: Job) -> float:
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Train from iteration 0 to the end of the first phase, and measure what was learned by then."""
+    from earlyphase.core.diet import shown
     from earlyphase.core.networks.state import load_state
     from earlyphase.core.tasks import all_at
     from earlyphase.core.training import EVALUATION_BATCH, fit_of
-    from earlyphase.runtime.storage import save_rows, save_weights
+    from earlyphase.runtime.storage import load_tensors, save_rows, save_weights
     from earlyphase.stages._training import training_job
 
     with training_job(job, inputs, outputs) as training:
+        if "images" in job.spec:
+            scores = load_tensors(inputs["scores"], "scores")[0]["el2n"] if "scores" in inputs else None
+            training.task = shown(training.task, training.seed, scores, **job.spec["images"])
         model, end = training.network(), training.settings.iterations
         start = training.initial_state(model)
         progress = training.train(training.training(start, range(end)), model)
@@ -50,10 +66,11 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
 STAGE = Stage(
     jobs=jobs,
-    spec=first_phase_spec,
+    spec=spec,
     work=work,
     size=size,
     span=first_phase,
+    inputs=inputs,
     looks_up=("models", "pretraining"),
     tables={"pretraining": Table("metrics")},
 )

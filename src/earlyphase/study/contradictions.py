@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of, panels_of, shown_by, tickets_of, unknown
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named, windows_of
-from earlyphase.study.pretraining import named_by, pretraining_of
+from earlyphase.study.pretraining import Pretraining, named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.signatures import registered, stated
 
@@ -190,6 +190,7 @@ def of_pretraining(run: Run, config: dict) -> Iterator[str]:
         for index, entry in enumerate(run.settings[section]):
             for name, iterations in named_by(entry):
                 first = pretraining_of(config, name, iterations)
+                yield from of_share(f"{section}.{index}", first, run)
                 if iterations < 1:
                     yield f"{section}.{index}.iterations has {iterations}, once rounded; 1 is the least"
                 if first.start >= run.iterations:
@@ -200,6 +201,18 @@ def of_pretraining(run: Run, config: dict) -> Iterator[str]:
                     )
                 milestones = run.changes(first.training, iterations).get("milestones", [])
                 yield from of_milestones(f"pretraining.{name} of {run}", milestones, iterations)
+
+
+def of_share(where: str, first: Pretraining, run: Run) -> Iterator[str]:
+    """A share of the images that cannot be shown first."""
+    if first.images and not where.startswith("pretrained"):
+        yield f"{where} has {first.name}, which shows a share of the images: only `pretrained` can"
+    if first.images.get("chosen", "random") != "random":
+        chosen = f"pretraining.{first.name}.images are chosen by `scores`"
+        if not run.scores["iterations"]:
+            yield f"{chosen}, but scores.iterations is empty; a time early in training is right"
+        if run.training["validation"]:
+            yield f"{chosen}, which do not know the images that each seed holds out; validation must be 0"
 
 
 def of_figures(run: Run, config: dict) -> Iterator[str]:

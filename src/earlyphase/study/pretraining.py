@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-DEFAULTS = {"output_layer": "kept", "clock": "restarted", "training": {}}
+DEFAULTS = {"output_layer": "kept", "clock": "restarted", "training": {}, "images": {}}
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Pretraining:
         output_layer: "kept", unless the number of classes changes, or "redrawn" in any case.
         clock: at which the second phase begins: "restarted" at 0, or "continued" at `iterations`.
         training: settings of the first phase in place of those of the run.
+        images: those that the first phase shows: their `share`, and how they are `chosen`; empty for all.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Pretraining:
     output_layer: str
     clock: str
     training: Mapping[str, Any]
+    images: Mapping[str, Any]
 
     @property
     def start(self) -> int:

@@ -16,6 +16,7 @@ SECTIONS = {
     "D": "What the early phase needs from the data",
     "C": "What the paper builds on",
     "L": "What sparse networks promise",
+    "N": "What followed: noise, and lines between networks",
     "M": "A finding of our own",
 }
 INTRODUCTION = """# The claims

@@ -12,7 +12,7 @@ from pandas import DataFrame, concat
 from earlyphase import registry
 from earlyphase.results.claims import critical_periods as critical
 from earlyphase.results.claims import data_dependence as data
-from earlyphase.results.claims import decomposition, promises, rewinding
+from earlyphase.results.claims import decomposition, noise, promises, rewinding
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
@@ -30,6 +30,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
     promises.L1, promises.L2, promises.L3, promises.L4,
+    noise.N1, noise.N2, noise.N3, noise.N4,
     decomposition.M1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims

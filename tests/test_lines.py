@@ -123,6 +123,19 @@ def test_a_changed_network_against_plain_sgd_with_the_momentum_of_the_dense_run(
     assert row["aligned_distance"] <= row["distance"]
 
 
+def test_where_channels_are_not_known_nothing_is_renamed(at_0, monkeypatch):
+    def unknown(state):
+        raise InvalidInput("no such network")
+
+    monkeypatch.setattr("earlyphase.core.symmetry.channels_of", unknown)
+    assert not changed("a", {"function": "change_one_weight", "scale": 1.0})
+    (row,) = read_csv("a.csv").to_dict("records")
+    assert (
+        row["distance"] > 0
+        and np.isnan([row["aligned_barrier"], row["aligned_distance"], row["renamed"]]).all()
+    )
+
+
 def test_a_k_that_was_not_kept_has_the_same_momentum(at_0):
     save_weights("it5", dense("near", "0", "3", "5")[5], iteration=5)
     dense("far", "0", "3")

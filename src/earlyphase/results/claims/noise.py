@@ -116,9 +116,9 @@ def N3(network: Network, reading: str, *, change: str = "one_weight", threshold:
     paper="of independent networks: connected up to a permutation of channels (conjectured by Entezari et "
     "al. 2021), so found in wide ones (Ainsworth et al. 2022), and nearer to it with statistics renewed "
     "(Jordan et al. 2022); recollected",
-    criterion="after `{change}` at the smallest k, the barrier to the unchanged run, with the channels of one "
-    "renamed to bring it near the other, and statistics estimated anew, is below {threshold} points; where it "
-    "is not sure that without renaming it is above them, nothing is decided",
+    criterion="after `{change}` at the smallest k, the barrier to the unchanged run, with the channels of "
+    "one renamed to bring it near the other, and statistics estimated anew, is below {threshold} points; "
+    "where it is not sure that without renaming it is above them, nothing is decided",
     source="Entezari et al. 2021; Ainsworth et al. 2022; Jordan et al. 2022",
     reads=("butterfly",),
     places={"k": "0"},

@@ -424,7 +424,9 @@ def test_evaluations_are_those_that_the_loop_makes():
     for study in (read_study(SMOKE), read_study("presets/digits.yaml")):
         seen = set()
         for one in all_jobs(study):
-            if one.rule in ("telemetry", "stability", "butterfly", "checkpoint") or not one.span:  # at times of their own
+            if (
+                one.rule in ("telemetry", "stability", "butterfly", "checkpoint") or not one.span
+            ):  # at times of their own
                 continue
             settings = TrainingSettings.from_spec(one.stage.spec(one)["training"])
             kind = one.rule, one.span, settings.iterations

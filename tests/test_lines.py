@@ -322,6 +322,14 @@ def test_the_figures_show_means_over_seeds():
     assert points.loc[("barrier", "one", 0), "n"] == 5
     assert points.loc[("distance", "other order of the data", 100), "mean"] == 3
     assert ("aligned_barrier", "other order of the data", 0) not in points.index
+    unknown, lost = (
+        early.assign(aligned_barrier=np.nan),
+        early.assign(barrier=early["barrier"].where(early["seed"] > 0)),
+    )
+    drawn, points = figure["butterfly"]({"butterfly": unknown})
+    assert len(drawn.axes) == 2 and set(points["quantity"]) == {"barrier", "distance"}
+    assert "n = 5 seeds; dashed" in drawn.get_supxlabel()
+    assert "4 diverged runs" in figure["butterfly"]({"butterfly": lost})[0].get_supxlabel()
     check_declaration("data_order", {"stability": of_dense})
     _, points = figure["data_order"]({"stability": of_dense})
     gaps = of_dense[of_dense["k"] == 0]["second_accuracy"] - 0.9

@@ -13,6 +13,7 @@ from earlyphase.results.figures.style import (
     curve_styles,
     house_style,
     iteration_axis,
+    mark_lost,
     network_of,
     new_axes,
     seeds_note,
@@ -35,7 +36,8 @@ def butterfly(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw what a small change of the dense network's weights at iteration k leads to, under the same noise.
 
     Panels: the barrier of the error between the changed run and the unchanged one; the same after channels
-    were renamed, which leaves a network's function as it is; the distance between the two at the end.
+    were renamed, where these are known, which leaves a network's function as it is; the distance between the
+    two at the end.
 
     Args:
         tables: of one network: `butterfly`; `stability`, where there is one, for two children that see the
@@ -58,32 +60,36 @@ def butterfly(tables: Tables) -> tuple[Figure, DataFrame]:
         dense = dense.rename(columns={"instability": "barrier"}).assign(perturbation=NOISE)
         dense = dense.assign(distance=dense["distance_all"])
         runs = concat([runs, dense[["seed", "k", "perturbation", "barrier", "distance"]]], ignore_index=True)
-    points = concat(
-        [
-            over_seeds(runs[runs[quantity].notna() | (runs["perturbation"] != NOISE)],
-                       ["perturbation", "k"], quantity, ["change"]).assign(quantity=quantity)
-            for quantity in QUANTITIES
-        ],
-        ignore_index=True,
-    )  # fmt: skip
+    shown = [quantity for quantity in QUANTITIES if runs[quantity].notna().any()]
+    points = concat([points_of(runs, quantity) for quantity in shown], ignore_index=True)
     names = runs.groupby("perturbation")["change"].mean().sort_values().index  # the unchanged last
     styles = curve_styles([name for name in names if name != NOISE])
     styles |= {NOISE: {"color": LIMIT, "linestyle": ":", "marker": "x"}}
     with house_style():
-        drawn, axes = new_axes(3, columns=3, height=2.5)
-        for ax, (quantity, (label, scale)) in zip(axes, QUANTITIES.items(), strict=True):
+        drawn, axes = new_axes(len(shown), columns=len(shown), height=2.5)
+        for ax, quantity in zip(axes, shown, strict=True):
+            label, scale = QUANTITIES[quantity]
             for name in names:
                 own = points[(points["quantity"] == quantity) & (points["perturbation"] == name)]
                 bars = scale * own["std"]
                 ax.errorbar(own["k"], scale * own["mean"], bars, label=name, **BARS | styles[name])
+                mark_lost(ax, own, own["k"], styles[name]["color"])
             iteration_axis(ax, points["k"].max())
             ax.set_xlabel("k of the change (iteration)")
             ax.set_ylabel(label)
             ax.set_ylim(bottom=0)
-        for ax in axes[:2]:
+        for ax in axes[:-1]:
             ax.axhline(100 * STABLE, color=LIMIT, linewidth=0.8, linestyle=(0, (4, 2)))
-        axes[1].sharey(axes[0])
+            ax.sharey(axes[0])
         axes[0].set_title(network_of(runs), loc="left")
         add_legend(drawn, axes[:1], "Change of the weights", "above")
-        add_note(drawn, f"{seeds_note(points)}; dashed: {100 * STABLE:g} points")
+        add_note(
+            drawn, f"{seeds_note(points[points['quantity'] == 'barrier'])}; dashed: {100 * STABLE:g} points"
+        )
     return drawn, points[COLUMNS]
+
+
+def points_of(runs: DataFrame, quantity: str) -> DataFrame:
+    """Summarise a quantity over seeds; of two orders of the data only what was measured."""
+    measured = runs[runs[quantity].notna() | (runs["perturbation"] != NOISE)]
+    return over_seeds(measured, ["perturbation", "k"], quantity, ["change"]).assign(quantity=quantity)

@@ -13,6 +13,7 @@ from earlyphase.results.figures.style import (
     add_note,
     curve_styles,
     house_style,
+    mark_lost,
     network_of,
     new_axes,
     seeds_note,
@@ -75,4 +76,5 @@ def draw(ax: Axes, points: DataFrame) -> None:
     for k, own in points.groupby("k"):
         look = BARS | styles[rewind_label(k)]
         ax.errorbar(100 * own["density"], 100 * own["mean"], 100 * own["std"], label=rewind_label(k), **look)
+        mark_lost(ax, own, 100 * own["density"], look["color"])
     density_axis(ax, points)

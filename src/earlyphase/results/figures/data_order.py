@@ -13,6 +13,7 @@ from earlyphase.results.figures.style import (
     curve_styles,
     house_style,
     iteration_axis,
+    mark_lost,
     network_of,
     new_axes,
     plain,
@@ -56,6 +57,7 @@ def data_order(tables: Tables) -> tuple[Figure, DataFrame]:
         for number, name in names.items():
             own = points[points["round"] == number]
             ax.errorbar(own["k"], 100 * own["mean"], 100 * own["std"], label=name, **BARS | styles[name])
+            mark_lost(ax, own, own["k"], styles[name]["color"])
         iteration_axis(ax, points["k"].max())
         ax.set_xlabel("k from which the order differs (iteration)")
         ax.set_ylabel("Test accuracy under another order\nminus that under its own (points)")

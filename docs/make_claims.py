@@ -17,6 +17,7 @@ SECTIONS = {
     "N": "Wrong labels",
     "C": "What the paper builds on",
     "L": "What sparse networks promise",
+    "N": "What followed: noise, and lines between networks",
     "M": "A finding of our own",
 }
 INTRODUCTION = """# The claims

@@ -400,7 +400,7 @@ def trained(planned):
             return told["training"]["iterations"]
         case "dense" | "train_ticket":
             return told["training"]["iterations"] - told.get("second_phase", {"start": 0})["start"]
-        case "imp_round" | "stability":
+        case "imp_round" | "stability" | "butterfly":
             return told["training"]["iterations"] - told["columns"]["k"]
         case "perturb":
             return told["training"]["iterations"] - told["start"]
@@ -425,7 +425,9 @@ def test_evaluations_are_those_that_the_loop_makes():
     for study in (read_study(SMOKE), read_study("presets/digits.yaml")):
         seen = set()
         for one in all_jobs(study):
-            if one.rule in ("telemetry", "stability", "checkpoint") or not one.span:  # at times of their own
+            if (
+                one.rule in ("telemetry", "stability", "butterfly", "checkpoint") or not one.span
+            ):  # at times of their own
                 continue
             settings = TrainingSettings.from_spec(one.stage.spec(one)["training"])
             kind = one.rule, one.span, settings.iterations

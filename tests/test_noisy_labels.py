@@ -37,14 +37,14 @@ def tables(errors, seeds=6, task="noisy_labels_40", noise=0.3):
     [(TWICE, "reproduced"), (U_SHAPED, "not reproduced"), (RISING, "not reproduced"), (TWICE[:3], "not run")],
 )
 def test_only_a_second_descent_is_one(errors, expected):
-    found = judged("N1", tables(errors), SHORT)
+    found = judged("D12", tables(errors), SHORT)
     assert found["verdict"].startswith(expected)
     if errors is TWICE:
         assert "peak at 26.2% of the weights, falls to a valley at 10.7%" in found["statement"]
 
 
 def test_networks_that_learned_true_labels_are_not_judged():
-    found = judged("N1", tables(TWICE, task="supervised"), SHORT)
+    found = judged("D12", tables(TWICE, task="supervised"), SHORT)
     assert found["verdict"] == "not run: not configured"
     assert found["test"] == "the task is supervised, none of noisy_labels, noisy_labels_40"
 
@@ -70,7 +70,7 @@ def test_where_the_error_is_flat_a_second_descent_is_rarely_seen():
         for seed in range(5):
             found["dense"].loc[found["dense"]["seed"] == seed, "accuracy"] = 0.57 - drawn[seed, 0] / 100
             found["imp"].loc[found["imp"]["seed"] == seed, "accuracy"] = 0.57 - drawn[seed, 1:] / 100
-        seen += judged("N1", found, SHORT)["verdict"] == "reproduced"
+        seen += judged("D12", found, SHORT)["verdict"] == "reproduced"
     assert seen <= 0.06 * studies
 
 

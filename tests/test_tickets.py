@@ -2,16 +2,20 @@
 
 import importlib.util
 import json
+import re
+import shutil
 import time
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from assigned import ROOT
 from earlyphase.__main__ import main
 from earlyphase.core.channels import without_emptied_channels
 from earlyphase.core.costs import cost_of
@@ -24,11 +28,12 @@ from earlyphase.core.inference import (
     with_sparse_initialisers,
     with_sparse_layers,
 )
-from earlyphase.core.networks.resnet import resnet
+from earlyphase.core.networks.lenet import conv, lenet_300_100
+from earlyphase.core.networks.resnet import resnet, resnet18
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_tensors
-from earlyphase.runtime.tickets import load_ticket, load_trained, pack_ticket, save_trained
+from earlyphase.runtime.storage import load_mask, load_tensors, save_mask, save_tensors, save_weights
+from earlyphase.runtime.tickets import load_ticket, load_trained, pack_ticket, save_trained, unpack_ticket
 from earlyphase.runtime.timing import EnergyCounters, Others, in_turns
 
 needs_onnx = pytest.mark.skipif(
@@ -77,7 +82,7 @@ def test_a_ticket_is_read_back_bit_for_bit(tmp_path_factory, ticket, iteration):
     weights, mask = ticket
     path = tmp_path_factory.mktemp("packed") / "ticket.safetensors"
     path.write_bytes(content := pack_ticket(weights, mask, iteration))
-    found, found_mask, found_iteration = load_ticket(path)
+    found, found_mask, found_iteration = unpack_ticket(path)
     assert found_iteration == iteration and found.keys() == weights.keys()
     assert list(found_mask) == list(mask)
     for name, array in weights.items():
@@ -107,7 +112,7 @@ def test_a_damaged_compact_file_is_refused(tmp_path):
     content[-1] ^= 1
     (tmp_path / "ticket").write_bytes(content)
     with pytest.raises(InvalidInput, match="checksum"):
-        load_ticket(tmp_path / "ticket")
+        unpack_ticket(tmp_path / "ticket")
 
 
 @pytest.fixture
@@ -126,6 +131,123 @@ def folder(tmp_path):
     arrays |= {"mean": np.full(3, 0.5, np.float32), "std": np.full(3, 0.25, np.float32)}
     save_tensors(tmp_path / "results/data/mine.safetensors", "data set", arrays)
     return place
+
+
+# A ticket in a network of one's own
+
+
+class Stored(nn.Module):
+    """The layers of a network of the package under other names."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner = model
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_a_ticket_is_loaded_into_the_network_of_its_study_and_into_one_of_ones_own(folder):
+    x = torch.randn(5, 3, 8, 8)
+    expected = trained(0, 0.2)(x)
+    assert torch.equal(load_ticket(folder).eval()(x), expected)
+    own = Stored(resnet(3, 5, depth=8, width=4))
+    names = dict(zip(load_ticket(folder).state_dict(), own.state_dict(), strict=True))
+    assert load_ticket(folder, own, names=names) is own
+    assert torch.equal(own.eval()(x), expected)
+    with pytest.raises(InvalidInput, match="another network"):
+        load_ticket(folder, own)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW", "RMSprop"])
+def test_pruned_weights_stay_zero_in_any_training_and_the_others_move(folder, optimizer):
+    """Beside a training of the same steps in which the whole gradient and the weights are masked by hand."""
+    options = {"lr": 0.01, "weight_decay": 0.1} | ({"momentum": 0.9} if optimizer != "AdamW" else {})
+    held, plain = load_ticket(folder), trained(0, 0.2)
+    mask = {name: torch.from_numpy(kept) for name, kept in load_mask(folder / "mask.safetensors").items()}
+    for model, by_hand in ((held, False), (plain, True)):
+        torch.manual_seed(0)
+        steps = getattr(torch.optim, optimizer)(model.parameters(), **options)
+        for _ in range(4):
+            steps.zero_grad()
+            model.train()(torch.randn(16, 3, 8, 8)).square().mean().backward()
+            for name, kept in mask.items() if by_hand else ():
+                model.get_parameter(name).grad *= kept
+            steps.step()
+    for name, kept in mask.items():
+        weight, before = held.get_parameter(name), trained(0, 0.2).get_parameter(name)
+        assert not weight[~kept].any() and (weight[kept] != before[kept]).all()
+        assert torch.equal(weight, plain.get_parameter(name))
+
+
+def test_a_ticket_is_loaded_as_it_began(folder, tmp_path):
+    """The state at k of the dense network, in the same results, under the mask; a copied folder has none."""
+    at_k, mask = state_of(trained(7, 1)), load_mask(folder / "mask.safetensors")
+    save_weights(tmp_path / "results/dense/mine/net/seed0/supervised/it4.safetensors", at_k, iteration=4)
+    found = state_of(load_ticket(folder, rewound=True))
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, at_k[name] * mask.get(name, np.True_), err_msg=name)
+    (tmp_path / "copy").mkdir()
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path / "copy")
+    load_ticket(tmp_path / "copy")
+    with pytest.raises(InvalidInput, match="no folder of results"):
+        load_ticket(tmp_path / "copy", rewound=True)
+
+
+@pytest.mark.parametrize(("build", "channels", "options"), [
+    (lenet_300_100, 3, {"size": 8}), (conv, 1, {"depth": 2, "width": 3, "size": 8}),
+])  # fmt: skip
+def test_the_network_of_a_study_is_told_from_its_tickets_tensors(folder, build, channels, options):
+    model = build(channels, 7, **options)
+    weights = state_of(model)
+    mask = {name: weights[name] > 0 for name in prunable_names(model)}
+    save_mask(folder / "mask.safetensors", mask)
+    save_trained(
+        folder / "weights.safetensors", {n: a * mask.get(n, np.True_) for n, a in weights.items()}, mask, 1
+    )
+    spec = {"model": {"function": build.__name__} | options}
+    (folder / "run.json").write_text(json.dumps({"spec": spec}))
+    assert load_ticket(folder)(torch.zeros(2, channels, 8, 8)).shape == (2, 7)
+
+
+def test_the_snippets_of_the_documentation_run(tmp_path, monkeypatch):
+    """On ResNet-18 of one's own in the place of the study's: the same outputs, and zeros that stay."""
+    place = tmp_path / "results/imp/cifar10/resnet18/seed0/supervised/magnitude/it500/round8"
+    model = resnet18(3, 10)
+    load_state(model, initial_state(model, 0))
+    weights = state_of(model)
+    mask = {
+        name: np.abs(weights[name]) > np.quantile(np.abs(weights[name]), 0.8)
+        for name in prunable_names(model)
+    }
+    kept = {name: array * mask.get(name, np.True_) for name, array in weights.items()}
+    save_mask(place / "mask.safetensors", mask)
+    save_trained(place / "weights.safetensors", kept, mask, 24)
+    (place / "run.json").write_text(json.dumps({"spec": {"model": {"function": "resnet18"}}}))
+    x, y = torch.randn(4, 3, 16, 16), torch.arange(4)
+    monkeypatch.chdir(tmp_path)
+    pages = [path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]]
+    snippets = [
+        code
+        for page in pages
+        for code in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+        if "load_ticket" in code
+    ]
+    assert snippets
+    for code in snippets:
+        code = re.sub(r"results/imp/[^\"]*", str(place.relative_to(tmp_path)), code)
+        namespace = {"images": x, "labels": y}
+        exec(code, namespace)
+        found = namespace["model"]
+        before = found.eval()(x).detach()
+        torch.testing.assert_close(before, load_ticket(place).eval()(x))
+        optimizer = torch.optim.SGD(found.parameters(), lr=0.1, momentum=0.9)
+        F.cross_entropy(found.train()(x), y).backward()
+        optimizer.step()
+        assert not torch.equal(found.eval()(x), before)
+        zeros = sum(int((parameter == 0).sum()) for parameter in found.parameters() if parameter.ndim > 1)
+        assert zeros == sum(int((~part).sum()) for part in mask.values())
 
 
 def test_export_writes_the_whole_state_and_the_mask(folder, tmp_path):

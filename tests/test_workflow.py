@@ -41,6 +41,7 @@ READS = {  # figures that have something to show in the smoke study -> the table
     "effective_std": {"perturbed"},
     "controls": {"perturbed", "imp"},
     "stability": {"stability", "lines", "imp", "dense"},
+    "data_order": {"stability"},
     "sparsity": {"inference"},
 }
 FIGURES = list(READS)

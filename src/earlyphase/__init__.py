@@ -4,7 +4,8 @@ What a plugin needs is offered here: the decorators `augmentation`, `branch`, `c
 `dataset`, `figure`, `initialisation`, `network`, `optimizer`, `schedule`, `task`; what their functions take
 and return, `Ticket`, `Measured`, `Contrast`, `Margin`, `Pruning`, `DataSet`, `Images`, `Law`, `Task`;
 `generator`, an independent random stream for each purpose; `NotRun`, the reason for which a claim is not
-judged; and `InvalidInput`, whose message is shown to the user.
+judged; and `InvalidInput`, whose message is shown to the user. `load_ticket` puts a ticket of a finished
+study into a network.
 """
 
 from importlib import import_module
@@ -30,6 +31,7 @@ PUBLIC = {  # name -> module below this package
     "Images": "core.images",
     "Task": "core.tasks",
     "generator": "core.streams",
+    "load_ticket": "runtime.tickets",
     "NotRun": "results.claims.claim",
     "Measured": "results.claims.claim",
     "Contrast": "results.claims.evidence",

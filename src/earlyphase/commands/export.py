@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from earlyphase.core.masks import Mask, Weights, density
+from earlyphase.core.masks import density
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import (
     load_mask,
@@ -14,7 +14,7 @@ from earlyphase.runtime.storage import (
     save_weights,
     write_bytes,
 )
-from earlyphase.runtime.tickets import load_trained
+from earlyphase.runtime.tickets import load_ticket, load_trained, results_of
 
 FILES = ("mask.safetensors", "weights.safetensors")
 TOLERANCE = 1e-5  # of ONNX outputs, relative to the largest
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
         save_weights(Path(args.out, FILES[1]), weights, iteration)
         print(f"{args.out}: {' and '.join(FILES)}, {density(mask):.1%} of the weights")
     if args.onnx:
-        print(f"{args.onnx}: {write_onnx(args, weights, mask)}")
+        print(f"{args.onnx}: {write_onnx(args)}")
 
 
-def write_onnx(args: argparse.Namespace, weights: Weights, mask: Mask) -> str:
+def write_onnx(args: argparse.Namespace) -> str:
     """Write the network as ONNX, and compare its outputs with torch's on test images; say what was found.
 
     Raises:
@@ -58,34 +58,20 @@ def write_onnx(args: argparse.Namespace, weights: Weights, mask: Mask) -> str:
 
     from earlyphase.core.images import Images
     from earlyphase.core.inference import deviation, onnx_file, onnx_session
-    from earlyphase.core.networks import network
-    from earlyphase.core.networks.state import load_state
 
     spec = json.loads(read_bytes(Path(args.ticket, "run.json")))["spec"]
-    data, _ = load_tensors(args.data or data_beside(args.ticket, spec), "data set")
+    data, _ = load_tensors(
+        args.data or results_of(args.ticket) / "data" / f"{spec['columns']['dataset']}.safetensors",
+        "data set",
+    )
     test = Images.from_arrays(
         data["test_images"][:128], data["test_labels"][:128], data["mean"], data["std"], torch.device("cpu")
     )
     images = test.normalise(test.pixels).contiguous()
-    entry = dict(spec["model"])
-    classes = len(weights[list(mask)[-1]])  # of the last layer
-    model = network.named(entry.pop("function"))(images.shape[1], classes, **entry)
-    load_state(model, weights)
+    model = load_ticket(args.ticket)
     content = onnx_file(model, images[:1])
     found = deviation(onnx_session(content), model, images)
     if not found <= TOLERANCE:
         raise InvalidInput(f"ONNX Runtime differs from torch by {found:.1e} of the largest output")
     write_bytes(args.onnx, content)
     return f"{len(content):,} bytes; on {len(images)} images within {found:.1e} of torch's largest output"
-
-
-def data_beside(ticket: str, spec: dict) -> Path:
-    """The data set that a ticket was trained on, in the same folder of results.
-
-    Raises:
-        InvalidInput: the ticket does not lie in a folder of results.
-    """
-    folder = next((one.parent for one in Path(ticket).resolve().parents if one.name == "imp"), None)
-    if folder is None:
-        raise InvalidInput(f"{ticket} lies in no folder of results; name the data set with --data")
-    return folder / "data" / f"{spec['columns']['dataset']}.safetensors"

@@ -187,6 +187,22 @@ def gaussian_noise(ticket: Ticket, seed: int, *, scale: Annotated[float, {"minim
     return _with_noise(ticket, seed, std)
 
 
+@branch
+def change_one_weight(ticket: Ticket, seed: int, *, scale: Annotated[float, {"minimum": 0}]) -> Ticket:
+    """Add `scale` times the initial standard deviation of its layer to one kept weight, drawn at random.
+
+    Source: Kwok, Altıntaş, Raffel & Rolnick 2025, the smallest of their perturbations.
+    """
+    count = sum(int(kept.sum()) for kept in ticket.mask.values())
+    place = generator(seed, "perturb", "one weight").integers(count)
+    chosen = scatter_kept(np.arange(count) == place, ticket.mask)
+    changed = {
+        name: ticket.weights[name] + np.float32(scale * initial_std(kept.shape, ticket.initialisation)) * kept
+        for name, kept in chosen.items()
+    }
+    return _with_kept(ticket, changed)
+
+
 @branch(needs={"scope": {"kernel": "convolutions"}})
 def matched_noise(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False) -> Ticket:
     """Add Gaussian noise as large, layer by layer, as the change that a shuffle makes.

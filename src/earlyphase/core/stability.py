@@ -123,6 +123,11 @@ def barrier(values: Sequence[float]) -> float:
     return float(np.max(values) - (values[0] + values[-1]) / 2)
 
 
+def distance(first: Weights, second: Weights, names: Sequence[str]) -> float:
+    """L2 distance of two states over the parameters called `names`."""
+    return float(np.sqrt(sum(((_exact(first[name]) - _exact(second[name])) ** 2).sum() for name in names)))
+
+
 def distances(
     start: Weights, first: Weights, second: Weights, mask: Mask, names: Sequence[str]
 ) -> dict[str, float]:

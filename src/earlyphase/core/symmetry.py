@@ -1,7 +1,7 @@
 """The hidden channels of networks, which may be renamed without changing what a network computes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -92,12 +92,23 @@ def place_of(layer: str) -> tuple[bool, list[int]]:
 
 def renamed(tensors: Mapping[str, np.ndarray], channels: Channels, seed: int) -> dict[str, np.ndarray]:
     """Rename channels in all tensors of a state, or of a mask, by permutations drawn from the seed."""
-    sizes = {channels[layer_of(name)][0]: len(tensor) for name, tensor in tensors.items() if tensor.ndim > 1}
     orders = {
         group: generator(seed, "perturb", "channels", group).permutation(size)
-        for group, size in sizes.items()
-        if group is not None
+        for group, size in sizes_of(tensors, channels).items()
     }
+    return reordered(tensors, channels, orders)
+
+
+def sizes_of(tensors: Mapping[str, np.ndarray], channels: Channels) -> dict[str, int]:
+    """Name of channels that may be permuted -> how many they are."""
+    layers = {channels[layer_of(name)][0]: len(tensor) for name, tensor in tensors.items() if tensor.ndim > 1}
+    return {group: size for group, size in layers.items() if group is not None}
+
+
+def reordered(
+    tensors: Mapping[str, np.ndarray], channels: Channels, orders: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Put the channels of all tensors in other orders: channel i becomes what `orders[group][i]` was."""
     found = {}
     for name, tensor in tensors.items():
         for axis, group in enumerate(channels[layer_of(name)][: tensor.ndim]):
@@ -107,6 +118,47 @@ def renamed(tensors: Mapping[str, np.ndarray], channels: Channels, seed: int) ->
                 tensor = tensor.take(places.ravel(), axis)
         found[name] = tensor
     return found
+
+
+def matching_orders(
+    first: Weights, second: Weights, channels: Channels, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Find orders of the channels of `second` that bring its parameters near to those of `first`.
+
+    One group of channels after the other is put in the order that is best while the others stay, which is an
+    assignment problem, until no order changes. The inner product of the two grows with each step, so that the
+    distance falls; it may end in a local optimum, as there is no fast way to the best one.
+
+    Args:
+        first: state of a network.
+        second: another state of it.
+        channels: of the network; no layer reads the channels that it writes.
+        names: of the parameters that count, batch norm's scale and shift among them.
+
+    Source: Ainsworth, Hayase & Srinivasa 2022, "Git Re-Basin", weight matching.
+    """
+    from scipy.optimize import linear_sum_assignment  # half a second, which only this needs
+
+    sizes = sizes_of(second, channels)
+    orders = {group: np.arange(size) for group, size in sizes.items()}
+    improved = True
+    while improved:
+        improved = False
+        for group, size in sizes.items():
+            now = reordered({name: second[name] for name in names}, channels, orders)
+            gain = np.zeros((size, size))
+            for name in names:
+                for axis, own in enumerate(channels[layer_of(name)][: now[name].ndim]):
+                    if own == group:
+                        one, other = (
+                            np.moveaxis(state[name].astype(np.float64), axis, 0).reshape(size, -1)
+                            for state in (first, now)
+                        )
+                        gain += one @ other.T
+            best = linear_sum_assignment(gain, maximize=True)[1]
+            if gain[np.arange(size), best].sum() > np.trace(gain) + 1e-9 * np.abs(gain).max():
+                orders[group], improved = orders[group][best], True
+    return orders
 
 
 def layer_of(name: str) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,14 +12,85 @@ from earlyphase.core.masks import Mask, Weights, gather_kept, scatter_kept
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import (
     as_bytes,
+    load_mask,
     load_tensors,
     load_weights,
+    read_bytes,
     save_weights,
     stored_header,
     write_bytes,
 )
 
+if TYPE_CHECKING:
+    from torch import nn
+
 KIND = "ticket"
+
+
+def load_ticket(
+    folder: str | Path,
+    model: "nn.Module | None" = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    rewound: bool = False,
+) -> "nn.Module":
+    """Load a ticket of a study into a network, in which pruned weights stay zero under any optimiser.
+
+    Args:
+        folder: of a round, with its `mask.safetensors` and `weights.safetensors`: results/imp/.../round4.
+        model: takes the ticket's weights, in place, on its device; None builds the network of the study.
+        names: name of a tensor in the study's network -> its name in `model`; the same where it is not said.
+        rewound: load what the ticket was trained from, the dense network's state at k under the mask, in
+            place of what it was trained to.
+
+    Returns:
+        The model. The gradient of a pruned weight is zero, so an optimiser made after loading leaves it at
+        zero: see `hold_at_zero`.
+
+    Raises:
+        InvalidInput: a file is missing or damaged, or names or shapes are those of another network.
+    """
+    from earlyphase.core.networks.state import hold_at_zero, load_state
+
+    mask = load_mask(Path(folder, "mask.safetensors"))
+    path = Path(folder, "weights.safetensors")
+    weights, _ = load_weights(rewound_state(folder)) if rewound else load_trained(path)
+    weights |= {name: np.where(kept, weights[name], np.float32(0)) for name, kept in mask.items()}
+    model = network_of(folder, weights, mask) if model is None else model
+    names = {name: (names or {}).get(name, name) for name in weights}
+    load_state(model, {names[name]: array for name, array in weights.items()})
+    hold_at_zero(model, {names[name]: kept for name, kept in mask.items()})
+    return model
+
+
+def network_of(folder: str | Path, weights: Weights, mask: Mask) -> "nn.Module":
+    """Build the network that a ticket was found in, from the run record in the folder of its round."""
+    from earlyphase.core.networks import network
+
+    entry = dict(json.loads(read_bytes(Path(folder, "run.json")))["spec"]["model"])
+    build = network.named(entry.pop("function"))
+    first, last = (weights[name] for name in (next(iter(mask)), list(mask)[-1]))
+    pixels = 1 if first.ndim > 2 else entry.get("size", 1) ** 2  # that a linear layer reads of each channel
+    return build(first.shape[1] // pixels, len(last), **entry)
+
+
+def rewound_state(folder: str | Path) -> Path:
+    """The state at k of the dense network, under which a round of pruning trains; in the same results."""
+    at_k = Path(folder).resolve().parent
+    results = results_of(folder)
+    return results / "dense" / at_k.parents[1].relative_to(results / "imp") / f"{at_k.name}.safetensors"
+
+
+def results_of(folder: str | Path) -> Path:
+    """The folder of results in which a round of pruning lies.
+
+    Raises:
+        InvalidInput: it lies in none.
+    """
+    for parent in Path(folder).resolve().parents:
+        if parent.name == "imp":
+            return parent.parent
+    raise InvalidInput(f"{folder} lies in no folder of results: it is no results/imp/.../round4")
 
 
 def save_trained(path: str | Path, weights: Weights, mask: Mask, iteration: int) -> None:
@@ -35,7 +108,7 @@ def load_trained(path: str | Path) -> tuple[Weights, int]:
         InvalidInput: as `load_tensors`.
     """
     if stored_header(path).get("kind") == KIND:
-        weights, _, iteration = load_ticket(path)
+        weights, _, iteration = unpack_ticket(path)
         return weights, iteration
     return load_weights(path)
 
@@ -88,7 +161,7 @@ def pack_ticket(weights: Weights, mask: Mask, iteration: int) -> bytes:
     return as_bytes(KIND, tensors, iteration=iteration)
 
 
-def load_ticket(path: str | Path) -> tuple[Weights, Mask, int]:
+def unpack_ticket(path: str | Path) -> tuple[Weights, Mask, int]:
     """Read a compact file: the whole state, the mask, and the iteration of the state.
 
     Raises:

@@ -71,11 +71,16 @@ def inputs(job: Job) -> Inputs:
 
 
 def work(job: Job) -> Work:
-    """A training, and the line: at each point a forward pass of the sample and of the test images."""
-    training, images = training_work(job), images_of(job.study, job.run.dataset)
-    chosen = job.run.stability
+    """A training, and the line."""
+    training, line = training_work(job), line_work(job)
+    return Work(training.images + line.images, training.calls + line.calls)
+
+
+def line_work(job: Job) -> Work:
+    """At each point of a line a forward pass of the sample and of the test images."""
+    chosen, images = job.run.stability, images_of(job.study, job.run.dataset)
     on_line = chosen["points"] * (chosen["sample"] + images["test"])
-    return Work(training.images + on_line, training.calls + on_line / EVALUATED_AT_ONCE)
+    return Work(on_line, on_line / EVALUATED_AT_ONCE)
 
 
 def size(job: Job) -> float:

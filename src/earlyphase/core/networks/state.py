@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from earlyphase.core.initial import USUAL, draw_initial
-from earlyphase.core.masks import Weights
+from earlyphase.core.masks import Mask, Weights
 from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
 
@@ -101,3 +101,22 @@ def load_state(model: nn.Module, state: Weights) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(torch.from_numpy(state[name]))
+
+
+def hold_at_zero(model: nn.Module, mask: Mask) -> None:
+    """Set the gradient of every weight that `mask` prunes to zero, from now on, whenever there is one.
+
+    A pruned weight that is zero then stays zero under any optimiser whose state began at zero and whose step
+    is zero where gradient and weight are: as those of SGD, Adam and AdamW, with weight decay too. Names in
+    the state dict stay as they are. A copy of the model does not hold them.
+
+    Args:
+        model: its pruned weights are zero.
+        mask: parameter name -> bool array of the weight's shape, True = kept.
+    """
+    for name, kept in mask.items():
+        parameter = model.get_parameter(name)
+        pruned = torch.from_numpy(~kept).to(parameter.device)
+        parameter.register_hook(
+            lambda gradient, pruned=pruned: gradient.masked_fill(pruned.to(gradient.device), 0)
+        )

@@ -12,7 +12,7 @@ from pandas import DataFrame, concat
 from earlyphase import registry
 from earlyphase.results.claims import critical_periods as critical
 from earlyphase.results.claims import data_dependence as data
-from earlyphase.results.claims import data_diet, decomposition, noisy_labels, promises, rewinding
+from earlyphase.results.claims import data_diet, decomposition, noise, noisy_labels, promises, rewinding
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
@@ -28,9 +28,10 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     perturbed.P8, perturbed.P9, perturbed.P10, perturbed.P11, perturbed.P12, perturbed.P13, perturbed.P14,
     first.S1, first.S2, first.S3, first.S4, first.S5, first.S6, first.S7, first.S8, first.C1,
     data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
-    data_diet.D10, data_diet.D11, noisy_labels.N1,
+    data_diet.D10, data_diet.D11, noisy_labels.D12,
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
     promises.L1, promises.L2, promises.L3, promises.L4,
+    noise.N1, noise.N2, noise.N3, noise.N4,
     decomposition.M1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims

@@ -53,7 +53,7 @@ def peak_and_valley(error: DataFrame) -> tuple[int, int]:
     reads=("imp", "dense"),
     places={"peak": 0.2, "valley": 0.03},
 )
-def N1(network: Network, *, tasks: tuple[str, ...] = ("noisy_labels", "noisy_labels_40")) -> Measured:
+def D12(network: Network, *, tasks: tuple[str, ...] = ("noisy_labels", "noisy_labels_40")) -> Measured:
     """Three differences, at rounds that the seed itself had no say in; so none is above 0 by being chosen."""
     error, density = errors(network, tasks)
     if error.shape[1] < 4 or len(error) < 2:

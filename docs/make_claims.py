@@ -15,6 +15,7 @@ SECTIONS = {
     "S": "The first iterations",
     "D": "What the early phase needs from the data",
     "C": "What the paper builds on",
+    "O": "Optimisers, and ways to retrain",
     "L": "What sparse networks promise",
     "M": "A finding of our own",
 }

@@ -12,7 +12,7 @@ from pandas import DataFrame, concat
 from earlyphase import registry
 from earlyphase.results.claims import critical_periods as critical
 from earlyphase.results.claims import data_dependence as data
-from earlyphase.results.claims import decomposition, promises, rewinding
+from earlyphase.results.claims import decomposition, optimizers, promises, rewinding
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
@@ -29,6 +29,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     first.S1, first.S2, first.S3, first.S4, first.S5, first.S6, first.S7, first.S8, first.C1,
     data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
+    optimizers.O1, optimizers.O2, optimizers.O3, optimizers.O4,
     promises.L1, promises.L2, promises.L3, promises.L4,
     decomposition.M1,
 )  # fmt: skip
@@ -145,6 +146,8 @@ def of_network(tables: Tables, dataset: str, model: str, facts: Mapping | None =
         name: table[(table["dataset"] == dataset) & (table["model"] == model)]
         for name, table in tables.items()
     }
-    deficits = tables.get("deficits", DataFrame(columns=NETWORK))
-    others = deficits[(deficits["dataset"] == dataset) & (deficits["model"] != model)]
+    others = {
+        name: table[(table["dataset"] == dataset) & (table["model"] != model)]
+        for name, table in tables.items()
+    }
     return Network(own, others, facts or {})

@@ -98,7 +98,8 @@ def test_claims_are_told_how_far_a_training_is_the_papers():
         "iterations": 62560, "batch_size": 128, "learning_rate": 0.1, "milestones": [31280, 46920], "decay": 0.1,
         "momentum": 0.9, "weight_decay": 0.0001, "crop_padding": 4, "flip": True,
     }  # fmt: skip
-    assert facts(**paper) == {"function": "resnet", "full": True, "paper_until": 62560, "classes": 10}
+    told = {"function": "resnet", "full": True, "paper_until": 62560, "classes": 10, "optimizer": "sgd"}
+    assert facts(**paper) == told
     brief = facts(**paper | {"iterations": 1955, "milestones": [978, 1467]})
     assert (brief["full"], brief["paper_until"]) == (
         False,

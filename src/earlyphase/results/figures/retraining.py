@@ -19,7 +19,7 @@ from earlyphase.results.figures.style import (
     plain,
     seeds_note,
 )
-from earlyphase.results.figures.tickets import DENSE, SUMMARY, dense_points, results
+from earlyphase.results.figures.tickets import DENSE, SUMMARY, dense_line, dense_points, results
 from earlyphase.results.summaries import NETWORK, over_seeds
 
 WEIGHTS = "weight rewinding"  # the curve of the chains that all other experiments use
@@ -62,8 +62,7 @@ def retraining(tables: Tables, *, chains: Labels) -> tuple[Figure, DataFrame]:
                     curve["retraining"], 100 * curve["mean"], bars, label=drawable(name), **BARS | style
                 )
                 mark_lost(ax, curve, curve["retraining"], style["color"])
-            for mean in whole["mean"]:
-                ax.axhline(100 * mean, color="black", linewidth=0.9, label=DENSE, zorder=1.5)
+            dense_line(ax, whole)
             ax.set_title(f"{plain(100 * panel['density'].mean())} % of weights", loc="left")
             ax.set_xlim(left=0)
             ax.set_xlabel("Retraining in each round (iterations)")

@@ -16,6 +16,7 @@ SECTIONS = {
     "D": "What the early phase needs from the data",
     "N": "Wrong labels",
     "C": "What the paper builds on",
+    "O": "Optimisers, and ways to retrain",
     "L": "What sparse networks promise",
     "N": "What followed: noise, and lines between networks",
     "M": "A finding of our own",

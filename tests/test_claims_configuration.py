@@ -20,7 +20,7 @@ from earlyphase.study.signatures import registered
 from test_claims import KNOWN, make_tables
 
 OF_THE_PAPER = {"S": 8, "R": 7, "P": 14, "D": 8, "C": 6}  # sections of the list of claims: how many
-OURS = ["R8", "D9", "D10", "D11", "D12", "L1", "L2", "L3", "L4", "M1"]
+OURS = ["R8", "D9", "D10", "D11", "D12", "L1", "L2", "L3", "L4", "O1", "O2", "O3", "O4", "M1"]
 
 
 def test_every_claim_is_there_once():
@@ -98,7 +98,8 @@ def test_claims_are_told_how_far_a_training_is_the_papers():
         "iterations": 62560, "batch_size": 128, "learning_rate": 0.1, "milestones": [31280, 46920], "decay": 0.1,
         "momentum": 0.9, "weight_decay": 0.0001, "crop_padding": 4, "flip": True,
     }  # fmt: skip
-    assert facts(**paper) == {"function": "resnet", "full": True, "paper_until": 62560, "classes": 10}
+    told = {"function": "resnet", "full": True, "paper_until": 62560, "classes": 10, "optimizer": "sgd"}
+    assert facts(**paper) == told
     brief = facts(**paper | {"iterations": 1955, "milestones": [978, 1467]})
     assert (brief["full"], brief["paper_until"]) == (
         False,

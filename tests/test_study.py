@@ -177,6 +177,15 @@ def test_a_bad_value_is_refused_by_name(path, value, message):
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
+def test_an_entry_of_training_has_the_arguments_of_its_function():
+    entries = {
+        "optimizer": {"function": "adam", "beta1": 0.8},
+        "schedule": {"function": "cosine", "warmup": 9},
+    }
+    training = configured(changed("training", CONFIG["training"] | entries)).runs[0].training
+    assert {kind: training[kind] for kind in entries} == entries
+
+
 def planned(overlay):
     """What a study computes: rewind iterations, and of each rule the jobs by all wildcards but the seed."""
     study = configured(overlaid(CONFIG, overlay))

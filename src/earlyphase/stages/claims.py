@@ -15,7 +15,7 @@ def spec(job: Job) -> dict:
     path = study.rules["collect"].outputs["table"]
     there = {table for run in study.runs for table in tables_of(study, run)}
     sources = {table: path.replace("{table}", table) for table in all_tables(study) if table in there}
-    networks = {f"{run.dataset}/{run.model}": facts_of(study.config, run) for run in study.runs}
+    networks = {f"{run.dataset}/{run.model}": facts_of(study.config, run, study.runs) for run in study.runs}
     return {"claims": study.claims, "sources": sources, "networks": networks}
 
 

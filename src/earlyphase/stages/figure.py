@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.study.configuration import panels_of, shown_by, tickets_of
+from earlyphase.study.configuration import chains_of, panels_of, shown_by, tickets_of
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, job_of, names_of, no_work, tables_of
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -35,6 +35,9 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
     panels = panels_of(figure)
     if panels and not panels & {first.name for first, _ in study.beginnings(run)}:
         return "none of the pretrainings that it shows is applied"
+    pruned_by = {name for entry in run.pruned_by for name in entry["criteria"]}
+    if chains_of(figure) and not chains_of(figure) & pruned_by:
+        return "none of the chains that it shows is run"
     pretrained = {name for entry in run.sparse_pretraining for name in entry["perturbations"]}
     if tickets_of(figure) and not tickets_of(figure) & pretrained:
         return "none of the tickets that it shows is pretrained"

@@ -106,7 +106,8 @@ class _Reader:
             read = [self.read(item, schema.get("items", {}), f"{place}.{index}") for index, item in items]
             return [item for item in read if not (isinstance(item, dict) and [] in item.values())]
         if isinstance(value, dict) and "properties" in schema:
-            parts = {key: followed(schema["properties"][key], self.definitions) for key in value}
+            known = schema["properties"]  # an entry has the arguments of its function besides
+            parts = {key: followed(known.get(key, {}), self.definitions) for key in value}
             tickets = [key for key, part in parts.items() if part.get("chooses") in TICKETS]
             if any(value[key] == [] for key in tickets):
                 value = value | {key: [] for key in tickets}

@@ -1,8 +1,9 @@
 """What the claims are told of a study: numbers that it changes, and how far its trainings are the paper's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from earlyphase.core.settings import KINDS
+from earlyphase.core.settings import KINDS, TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import bound, closest
 from earlyphase.study.run import Run
@@ -36,19 +37,50 @@ def numbers_of_claims(own: Mapping[str, dict | None]) -> dict[str, dict | None]:
     return found
 
 
-def facts_of(config: dict, run: Run) -> dict:
-    """What claims are told of a run: see `results.claims.network.Network`."""
+def facts_of(config: dict, run: Run, runs: Sequence[Run]) -> dict:
+    """What claims are told of a run, one of all `runs`: see `results.claims.network.Network`."""
     dataset = config["datasets"][run.dataset]["function"]
     long = dataset == "cifar10" and run.iterations * run.training["batch_size"] >= EPOCHS * IMAGES
-    network = config["models"][run.model]["function"]
-    facts = {"function": network, "full": long, "paper_until": paper_until(config, run)}
-    return facts | ({"classes": CLASSES[dataset]} if dataset in CLASSES else {})
+    facts = {
+        "function": config["models"][run.model]["function"],
+        "full": long,
+        "paper_until": paper_until(config, run),
+    }
+    facts |= {"classes": CLASSES[dataset]} if dataset in CLASSES else {}
+    settings = TrainingSettings.from_spec(run.training)
+    facts["optimizer"] = settings.optimizer["function"]
+    if warmup := settings.schedule.get("warmup"):
+        facts["warmup"] = warmup
+        plain = without_warmup(settings)
+        facts["without_warmup"] = next(
+            (
+                other.model
+                for other in runs
+                if (other.dataset, other.task) == (run.dataset, run.task)
+                and network_of(config, other) == network_of(config, run)
+                and TrainingSettings.from_spec(other.training) == plain
+            ),
+            None,
+        )
+    return facts
+
+
+def network_of(config: dict, run: Run) -> dict:
+    """The function of a run's network, with its arguments."""
+    return {key: value for key, value in config["models"][run.model].items() if key != "training"}
+
+
+def without_warmup(settings: TrainingSettings) -> TrainingSettings:
+    """The same settings of a training, but for the warm-up of the learning rate."""
+    return replace(
+        settings, schedule={name: value for name, value in settings.schedule.items() if name != "warmup"}
+    )
 
 
 def paper_until(config: dict, run: Run) -> int:
     """For how many iterations a training is that of the paper's ResNet-20; 0 where it never is."""
-    model = {key: value for key, value in config["models"][run.model].items() if key != "training"}
-    same = config["datasets"][run.dataset]["function"] == "cifar10" and model == RESNET_20
+    same = config["datasets"][run.dataset]["function"] == "cifar10"
+    same = same and network_of(config, run) == RESNET_20
     same = same and run.task == "supervised" and TRAINING.items() <= run.training.items()
     if not same or KINDS.keys() & run.training.keys():
         return 0

@@ -262,6 +262,11 @@ def tickets_of(figure: dict) -> set[str]:
     return {name for labelled in figure.get("tickets", []) for name in labelled}
 
 
+def chains_of(figure: dict) -> set[str]:
+    """Criteria whose chains an entry of `figures` shows."""
+    return {name for labelled in figure.get("chains", []) for name in labelled}
+
+
 def panels_of(figure: dict) -> set[str]:
     """Pretrainings that an entry of `figures` shows, a panel each."""
     return {name for labelled in figure.get("panels", []) for name in labelled}

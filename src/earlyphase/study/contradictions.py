@@ -7,7 +7,7 @@ another, so that one reading of the messages is enough to mend a configuration.
 from collections.abc import Iterable, Iterator
 
 from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import entries_of, panels_of, shown_by, tickets_of, unknown
+from earlyphase.study.configuration import chains_of, entries_of, panels_of, shown_by, tickets_of, unknown
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named, windows_of
 from earlyphase.study.pretraining import Pretraining, named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
@@ -216,11 +216,12 @@ def of_share(where: str, first: Pretraining, run: Run) -> Iterator[str]:
 
 
 def of_figures(run: Run, config: dict) -> Iterator[str]:
-    """Figures that show a perturbation or a pretraining that is not configured."""
+    """Figures that show a perturbation, a pretraining or a criterion that is not configured."""
     for figure, entry in run.figures.items():
         for section, names in (
             ("perturbations", shown_by(entry) | tickets_of(entry)),
             ("pretraining", panels_of(entry)),
+            ("criteria", chains_of(entry)),
         ):
             for name in sorted(names):
                 for problem in unknown(name, section, config[section]):

@@ -12,7 +12,15 @@ from pandas import DataFrame, concat
 from earlyphase import registry
 from earlyphase.results.claims import critical_periods as critical
 from earlyphase.results.claims import data_dependence as data
-from earlyphase.results.claims import data_diet, decomposition, noise, noisy_labels, promises, rewinding
+from earlyphase.results.claims import (
+    data_diet,
+    decomposition,
+    noise,
+    noisy_labels,
+    optimizers,
+    promises,
+    rewinding,
+)  # fmt: skip
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
@@ -30,6 +38,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
     data_diet.D10, data_diet.D11, noisy_labels.D12,
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
+    optimizers.O1, optimizers.O2, optimizers.O3, optimizers.O4,
     promises.L1, promises.L2, promises.L3, promises.L4,
     noise.N1, noise.N2, noise.N3, noise.N4,
     decomposition.M1,
@@ -147,6 +156,8 @@ def of_network(tables: Tables, dataset: str, model: str, facts: Mapping | None =
         name: table[(table["dataset"] == dataset) & (table["model"] == model)]
         for name, table in tables.items()
     }
-    deficits = tables.get("deficits", DataFrame(columns=NETWORK))
-    others = deficits[(deficits["dataset"] == dataset) & (deficits["model"] != model)]
+    others = {
+        name: table[(table["dataset"] == dataset) & (table["model"] != model)]
+        for name, table in tables.items()
+    }
     return Network(own, others, facts or {})

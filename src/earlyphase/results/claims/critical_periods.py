@@ -140,13 +140,11 @@ def C3(
     if reading in regimes:
         regime = first_there(regimes[reading], runs)
         others[f"under {regime!r}"] = network
-    elif network.others.empty:
-        raise NotRun("no other model was trained with deficits on this data set")
     else:
-        for name, rows in network.others.groupby("model"):
-            others[f"in {name}"] = Network(
-                {"deficits": rows}, facts={"classes": network.facts.get("classes")}
-            )
+        harmed = network.others.get("deficits", DataFrame(columns=["model"]))
+        others = {f"in {name}": network.other(name) for name in sorted(harmed["model"].unique())}
+    if not others:
+        raise NotRun("no other model was trained with deficits on this data set")
     edge, found = least * int(runs["length"].iloc[0]), []
     for name, other in others.items():
         changed = changes(other, deficit, regime, followed=True)

@@ -50,7 +50,8 @@ class Tickets:
 
     def gain(self) -> Series | None:
         """What rewinding to the largest k gains over rewinding to 0, by seed; None where one was not run."""
-        return self.accuracy[self.latest] - self.accuracy[0] if 0 in self.accuracy and self.latest else None
+        both = 0 in self.accuracy and self.accuracy.columns.max() > 0
+        return self.accuracy[self.latest] - self.accuracy[0] if both else None
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,16 @@ class Network:
 
     Attributes:
         tables: name -> rows of this network, one per evaluation.
-        others: deficits in the other models on its data set. facts: of its study: `paper_until`, the
-        iterations for which its training is that of the paper's ResNet-20;
-            `full`, whether it is trained on CIFAR-10 for as long as the paper's networks; `first_decay`, the
-            iteration at which the learning rate first falls; `classes`. What is missing is not known.
+        others: name -> rows of the other models on its data set.
+        facts: of its study: `paper_until`, the iterations for which its training is that of the paper's
+            ResNet-20; `full`, whether it is trained on CIFAR-10 for as long as the paper's networks;
+            `classes`; `optimizer`, the function; `warmup`, iterations; `without_warmup`, the model that has
+            no warm-up and is otherwise the same. What is missing is not known.
         died: runs that were read and are dead: table and seed.
     """
 
     tables: Tables
-    others: DataFrame = field(default_factory=DataFrame)
+    others: Tables = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     died: set[tuple[str, int]] = field(default_factory=set)
 
@@ -110,6 +112,11 @@ class Network:
     def paper_until(self, iteration: int) -> bool:
         """Whether the training is that of the paper's ResNet-20 up to an iteration."""
         return self.facts.get("paper_until", 0) >= iteration
+
+    def other(self, model: str) -> "Network":
+        """Another model on the same data set; of what is known of the study, it has the classes."""
+        rows = {name: table[table["model"] == model] for name, table in self.others.items()}
+        return Network(rows, facts={"classes": self.facts.get("classes")})
 
     def table(self, name: str, missing: str = "") -> DataFrame:
         """The rows of a table; `missing` is what to say where there are none."""

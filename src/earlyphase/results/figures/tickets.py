@@ -78,13 +78,24 @@ def accuracy_by_density(ax: Axes, points: DataFrame, styles: dict[str, dict], sc
         bars = scale * curve["std"] if curve["std"].notna().any() else None
         ax.errorbar(density, scale * curve["mean"], bars, label=drawable(name), **BARS | styles[name])
         mark_lost(ax, curve, density, styles[name]["color"])
-    for _, dense in points[points["curve"] == DENSE].dropna(subset="mean").iterrows():
-        mean, std = scale * dense["mean"], scale * np.nan_to_num(dense["std"])
-        ax.axhline(mean, color="black", linewidth=0.9, label=DENSE, zorder=1.5)
-        ax.axhspan(mean - std, mean + std, color="0.5", alpha=0.25, linewidth=0, zorder=0.5)
+    dense_line(ax, points[points["curve"] == DENSE], scale)
     density_axis(ax, points)
     if ax.get_subplotspec().is_first_col():
         ax.set_ylabel("Test accuracy (%)")
+
+
+def dense_line(ax: Axes, points: DataFrame, scale: float = 100) -> None:
+    """Draw the dense network as a line across a panel, with a band of ± one sample standard deviation.
+
+    Args:
+        ax: panel to draw into.
+        points: one row, if any: `mean` and `std`.
+        scale: factor from the unit of `mean` to that of the axis.
+    """
+    for _, dense in points.dropna(subset="mean").iterrows():
+        mean, std = scale * dense["mean"], scale * np.nan_to_num(dense["std"])
+        ax.axhline(mean, color="black", linewidth=0.9, label=DENSE, zorder=1.5)
+        ax.axhspan(mean - std, mean + std, color="0.5", alpha=0.25, linewidth=0, zorder=0.5)
 
 
 def density_axis(ax: Axes, points: DataFrame) -> None:

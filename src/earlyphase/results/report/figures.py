@@ -6,9 +6,9 @@ from earlyphase.results.report.claims import numbers, read_text
 from earlyphase.runtime.storage import read_bytes
 
 ORDER = (  # of the functions; others follow
-    "rewinding", "perturbed", "effective_std", "one_round", "controls_of_pruning", "pretraining",
-    "sparse_pretraining", "telemetry", "timeline", "subspace", "fisher", "stability", "data_order",
-    "consecutive", "butterfly", "removal", "windows", "regularisation", "sparsity",
+    "rewinding", "perturbed", "effective_std", "one_round", "controls_of_pruning", "retraining",
+    "pretraining", "sparse_pretraining", "telemetry", "timeline", "subspace", "fisher", "stability",
+    "data_order", "consecutive", "butterfly", "removal", "windows", "regularisation", "sparsity",
 )  # fmt: skip
 LARGE = 1_000_000  # bytes of an SVG above which the PNG is shown, where that is smaller
 

@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ticket", help="folder of a round: results/imp/.../round6")
     parser.add_argument("--out", help="folder for the mask, and for the whole state, a tensor a name")
     parser.add_argument("--onnx", metavar="FILE", help="write the network as ONNX")
-    parser.add_argument(
-        "--data", help="data set on which ONNX is checked; otherwise that in the same results"
-    )
+    parser.add_argument("--data", help="data set on which ONNX is checked, if not that of the same results")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -62,10 +60,11 @@ def write_onnx(args: argparse.Namespace, weights: Weights, mask: Mask) -> str:
     from earlyphase.core.networks.state import load_state
 
     spec = json.loads(read_bytes(Path(args.ticket, "run.json")))["spec"]
-    data, _ = load_tensors(args.data or data_beside(args.ticket, spec), "data set")
-    test = Images.from_arrays(
-        data["test_images"][:128], data["test_labels"][:128], data["mean"], data["std"], torch.device("cpu")
-    )
+    results = Path(args.ticket).resolve().as_posix().rpartition("/imp/")[0]
+    beside = f"{results}/data/{spec['columns']['dataset']}.safetensors"
+    data, _ = load_tensors(args.data or beside, "data set")
+    arrays = data["test_images"][:128], data["test_labels"][:128], data["mean"], data["std"]
+    test = Images.from_arrays(*arrays, torch.device("cpu"))
     images = test.normalise(test.pixels).contiguous()
     entry = dict(spec["model"])
     classes = len(weights[list(mask)[-1]])  # of the last layer
@@ -77,15 +76,3 @@ def write_onnx(args: argparse.Namespace, weights: Weights, mask: Mask) -> str:
         raise InvalidInput(f"ONNX Runtime differs from torch by {found:.1e} of the largest output")
     write_bytes(args.onnx, content)
     return f"{len(content):,} bytes; on {len(images)} images within {found:.1e} of torch's largest output"
-
-
-def data_beside(ticket: str, spec: dict) -> Path:
-    """The data set that a ticket was trained on, in the same folder of results.
-
-    Raises:
-        InvalidInput: the ticket does not lie in a folder of results.
-    """
-    folder = next((one.parent for one in Path(ticket).resolve().parents if one.name == "imp"), None)
-    if folder is None:
-        raise InvalidInput(f"{ticket} lies in no folder of results; name the data set with --data")
-    return folder / "data" / f"{spec['columns']['dataset']}.safetensors"

@@ -6,7 +6,7 @@ from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
-RUNTIMES = 4  # a network is timed under, on average; five as pruned, two without its emptied channels
+RUNTIMES = 3  # of a network on average: four as pruned, two without its emptied channels
 
 SETTINGS = section(
     rewind_iterations=REWIND_ITERATIONS,
@@ -18,12 +18,7 @@ SETTINGS = section(
         "items": {"type": "integer", "minimum": 1, "maximum": 4096},
     },
     turns={"type": "integer", "minimum": 3, "description": "a median needs three"},
-    least_seconds={
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "maximum": 10,
-        "description": "seconds of a turn",
-    },
+    least_seconds={"type": "number", "exclusiveMinimum": 0, "maximum": 10, "description": "of a turn"},
 )
 
 

@@ -19,9 +19,9 @@ from earlyphase.core.stability import estimate_statistics
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_mask, read_bytes
 from earlyphase.runtime.tickets import load_trained
+from earlyphase.stages.inference import NARROWED
 from earlyphase.study.contradictions import of_size
 from earlyphase.study.jobs import all_jobs
-from earlyphase.study.possible import NARROWED
 from earlyphase.study.signatures import registered
 from test_workflow import SMOKE, Project
 

@@ -1,11 +1,14 @@
 """Measure what the sparsity of tickets buys: bytes, multiply-adds, time and energy of inference."""
 
+from collections.abc import Iterator, Sequence
+
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import REWIND_ITERATIONS, ROUNDS, ROW, section, training_spec
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
+NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
 RUNTIMES = 3  # of a network on average: four as pruned, two without its emptied channels
 
 SETTINGS = section(
@@ -18,13 +21,27 @@ SETTINGS = section(
         "items": {"type": "integer", "minimum": 1, "maximum": 4096},
     },
     turns={"type": "integer", "minimum": 3, "description": "a median needs three"},
-    least_seconds={"type": "number", "exclusiveMinimum": 0, "maximum": 10, "description": "of a turn"},
+    least_seconds={
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 10,
+        "description": "seconds of a turn",
+    },
 )
 
 
 def jobs(study: Study, run: Run) -> list[Block]:
     """One job for all tickets of a chain whose inference is measured: they are timed in turns."""
     return [{"seed": run.seeds, "k": run.inference["rewind_iterations"]}] if run.inference["rounds"] else []
+
+
+def impossible(run: Run, network: str, lacks: Sequence[str]) -> Iterator[str]:
+    """Tickets without their emptied channels, of networks from which these cannot be removed."""
+    if run.inference["rewind_iterations"] and run.inference["rounds"] and network not in NARROWED:
+        yield (
+            f"inference without emptied channels is left out: they can be removed from networks of "
+            f"{', '.join(NARROWED)}, not of {network}"
+        )
 
 
 def spec(job: Job) -> dict:
@@ -71,6 +88,7 @@ STAGE = Stage(
     size=size,
     inputs=inputs,
     settings={"inference": SETTINGS},
+    impossible=impossible,
     looks_up=("models", "tasks"),
     tables={"inference": Table("table")},
 )

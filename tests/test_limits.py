@@ -282,11 +282,14 @@ def test_a_gpu_asks_for_less_time_and_a_longer_training_for_more():
     assert minutes(half, "dense") < cpu
 
 
-def test_a_checkpoint_asks_for_the_training_it_may_have_to_make_up():
-    end, zero, late = (
-        minutes(PAPER, "checkpoint", gpu=True, k=k) for k in (PAPER.runs[0].iterations, 0, 4000)
-    )
-    assert end == zero == limits.START < late < minutes(PAPER, "dense", gpu=True)
+def test_a_checkpoint_asks_for_the_training_it_has_to_make_up():
+    """Of k = 4000 nothing, where the dense run is to keep it or kept it; else from the nearest state before it."""
+    one = job(PAPER, "checkpoint", k=4000)
+    assert one.span == range(4000, 4000) and minutes(PAPER, "checkpoint", k=4000) == limits.START
+    for kept, span in (([0, 4000], range(4000, 4000)), ([0, 2000, 8000], range(2000, 4000))):
+        save_trajectory(one.path("dense", "trajectory"), {k: ({}, {}) for k in kept})
+        assert job(PAPER, "checkpoint", k=4000).span == span
+    assert limits.START < minutes(PAPER, "checkpoint", k=4000) < minutes(PAPER, "dense")
 
 
 def test_every_attempt_asks_for_more():
@@ -415,7 +418,7 @@ def test_iterations_are_those_that_jobs_are_told(tmp_path, configuration):
     for one in planned_by_snakemake(configuration, tmp_path):
         planned[one.rule] += trained(one)
     for one in all_jobs(read_study(configuration)):
-        spans[one.rule] += len(one.span) * (one.rule != "checkpoint")  # which trains what was not kept
+        spans[one.rule] += len(one.span)
     assert planned == spans
     assert planned.total() > 1000
 
@@ -520,12 +523,10 @@ def in_resnet20():
 def test_the_longest_chain_of_the_paper(study, rules, steps):
     """Counted by hand; a seed's iterations alone, so that every step takes as long."""
     study = study()
-    chain = longest_chain(
-        {one: float(len(one.span)) * (one.rule != "checkpoint") + 1e-3 for one in all_jobs(study)}
-    )
+    chain = longest_chain({one: float(len(one.span)) + 1e-3 for one in all_jobs(study)})
     assert [one.rule for one in chain][:-2] == ["data", *rules, "collect"]  # then figure or claims
     assert chain[-1].rule == "report"
-    assert sum(len(one.span) for one in chain if one.rule != "checkpoint") == steps
+    assert sum(len(one.span) for one in chain) == steps
 
 
 # The command
@@ -557,7 +558,7 @@ def test_the_paper_is_planned_in_a_minute(nothing_trained):
     number, iterations = (int(text.replace(",", "")) for text in total.groups()[:2])
     everything = list(all_jobs(PAPER))
     assert number == len(everything)
-    assert iterations == sum(len(one.span) for one in everything if one.rule != "checkpoint")
+    assert iterations == sum(len(one.span) for one in everything)
     clock = Clock(PAPER, gpu=False)
     work = sum(map(clock.seconds, everything)) / 3600
     assert float(total[3].replace(",", "")) == pytest.approx(work, abs=0.01)

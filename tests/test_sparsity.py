@@ -1,12 +1,12 @@
 """What sparsity buys, from the job to the table, the figure and the verdicts."""
 
-import builtins
 import lzma
+import sys
 
 import numpy as np
 import pytest
 import torch
-from pandas import DataFrame, concat, read_csv
+from pandas import DataFrame, read_csv
 
 from assigned import carry_out
 from earlyphase.core.masks import full_mask
@@ -14,14 +14,13 @@ from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
 from earlyphase.results.claims.claim import NOT_CONFIGURED, NOT_MEASURABLE
 from earlyphase.results.figures import figure, render
-from earlyphase.results.sparsity import breaks_even, surely_less
 from earlyphase.runtime.storage import save_mask, save_weights
 from test_claims import judged
 from test_figures import check_declaration
 from test_first_iterations import NAMES, folder, spec  # noqa: F401 - `folder` is a fixture
 
 CHOSEN = {"rounds": [1, 3], "batch_sizes": [1, 3], "turns": 3, "least_seconds": 1e-4}
-RUNTIMES = ["torch", "torch_csr", "scipy", "onnxruntime", "onnxruntime_sparse"]
+RUNTIMES = ["torch", "torch_csr", "scipy", "onnxruntime"]
 
 
 def measure(rng, **chosen):
@@ -41,7 +40,7 @@ def measure(rng, **chosen):
     return read_csv("table.csv")
 
 
-def test_a_row_for_every_network_runtime_and_batch_size(folder, rng, capsys):  # noqa: F811
+def test_a_row_for_every_network_runtime_and_batch_size(folder, rng):  # noqa: F811
     table = measure(rng)
     assert torch.get_num_threads() == 1
     pruned, narrow = (table[table["form"] == form] for form in ("as pruned", "emptied channels removed"))
@@ -57,34 +56,21 @@ def test_a_row_for_every_network_runtime_and_batch_size(folder, rng, capsys):  #
         assert small["parameters"] <= ticket["parameters"] and small["density"] == ticket["density"]
         assert small["kept_multiply_adds"] <= ticket["kept_multiply_adds"]
     assert one.loc[(3, "emptied channels removed")]["parameters"] < dense["parameters"]
-    sparse = table["runtime"].isin(["torch_csr", "scipy"])
-    assert (table["executed_multiply_adds"] == table["kept_multiply_adds"])[sparse].all()
-    assert (table["executed_multiply_adds"] == table["multiply_adds"])[~sparse].all()
     timed = table[table["note"].isna()]
     assert len(timed) >= 3 * 3 * 2  # with or without ONNX
-    assert (timed["seconds_low"] <= timed["seconds"]).all() and (
-        timed["seconds"] <= timed["seconds_high"]
-    ).all()
-    assert (timed["seconds_low"] > 0).all() and (timed["turns"] == 3).all() and (timed["calls"] >= 1).all()
+    assert (timed["seconds"] > 0).all() and timed["waited"].between(-0.1, 1).all()
     assert (table["energy"].str.startswith("measured") == table["joules"].notna()).all()
     assert len(lzma.compress((folder / "dense").read_bytes(), preset=9)) == dense["bytes_dense_compressed"]
-    assert "processors were busy with other work" in capsys.readouterr().out
 
 
 def test_absent_runtimes_are_named_and_the_rest_is_measured(folder, rng, capsys, monkeypatch):  # noqa: F811
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.split(".")[0] in ("onnx", "onnxruntime"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    for name in ("onnx", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)  # to import it then raises ImportError
     table = measure(rng, batch_sizes=[2])
     absent = table[table["runtime"].str.startswith("onnx")]
     word = "not measured: the package onnx is not installed: pip install 'earlyphase[inference]'"
     assert len(absent) and (absent["note"] == word).all()
-    assert absent[["seconds", "deviation"]].isna().all(axis=None) and (absent["turns"] == 0).all()
+    assert absent[["seconds", "deviation"]].isna().all(axis=None)
     assert table.loc[~table["runtime"].str.startswith("onnx"), "seconds"].notna().all()
     assert capsys.readouterr().out.count(word) == 1
     notes = figure["sparsity"]({"inference": table})[0].get_supxlabel().replace("\n", " ")
@@ -112,7 +98,7 @@ def made(ratios, seeds=5, spread=0.02, joules=False, densities=(0.4, 0.17, 0.07)
                             "bytes_packed_compressed": size + 700, "seconds": seconds,
                             "joules": 20 * seconds if joules else np.nan,
                             "energy": "measured (RAPL)" if joules else "not measured: no counter",
-                            "note": np.nan, "others_busy": 0.01,
+                            "note": np.nan, "waited": 0.01,
                         }
                     )  # fmt: skip
     return DataFrame(rows)
@@ -121,51 +107,19 @@ def made(ratios, seeds=5, spread=0.02, joules=False, densities=(0.4, 0.17, 0.07)
 FLAT, FALLING = (1.0, 1.0, 1.0), (0.9, 0.5, 0.2)
 
 
-def test_one_density_that_is_below_by_chance_does_not_break_even():
-    ratios = DataFrame({"seed": range(3), "density": 0.4, "round": 2, "ratio": [0.4, 0.5, 0.6]})
-    later = ratios.assign(density=0.17, round=4, ratio=[0.9, 1.1, 1.0])
-    assert np.isnan(breaks_even(concat([ratios, later])))
-    assert breaks_even(concat([ratios, later.assign(ratio=ratios["ratio"])])) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(
-    ("ratios", "surely"),
-    [([0.9, 0.92, 0.91], True), ([0.9, 1.3, 0.8], False), ([0.5], False), ([0.5, 0.5], True), ([1, 1], False),
-     ([1.2, 1.3, 1.25], False)],
-)  # fmt: skip
-def test_surely_less_needs_the_bound_below_one(ratios, surely):
-    assert surely_less(DataFrame({"r": ratios})["r"]) is surely
-
-
-def test_noise_alone_seldom_breaks_even():
-    """Of 200 tables of tickets that are as fast as the dense network, at most one in twenty, or nearly."""
-    found = 0
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        rows = {"seed": np.arange(5), "round": 6, "density": 0.07, "ratio": np.exp(rng.normal(0, 0.1, 5))}
-        found += not np.isnan(breaks_even(DataFrame(rows)))
-    assert found <= 20
-
-
-def test_the_figure_shows_what_breaks_even():
+def test_the_figure_shows_bytes_and_times():
     table = made({"torch": FALLING, "scipy": FLAT})
     drawn, points = figure["sparsity"]({"inference": table})
     assert len(drawn.axes) == 3
-    times = points[points["quantity"] == "seconds"]
     assert len(points) == 4 * 4 + 2 * 2 * 4 and (points["n"] == 5).all()
-    fastest = times[times["curve"] == "PyTorch"]
-    assert times["breaks_even"].isna().all()  # whether times are shorter is a claim
-    sizes = points[points["quantity"] == "bytes"].groupby("curve")["breaks_even"].first()
-    assert sizes["packed"] == 0.4 and np.isnan(sizes["all weights"])
-    stars = [line for line in drawn.axes[0].lines if line.get_marker() == "*" and len(line.get_xdata())]
-    assert len(stars) == sizes.notna().sum()
-    at = fastest[(fastest["batch"] == 128) & (fastest["density"] == 0.07)]["mean"].item()
-    assert at == pytest.approx(0.2e-3, rel=0.05)  # seconds for an image
+    sparsest = points[points["density"] == 0.07].set_index(["curve", "batch"])["mean"]
+    assert sparsest["PyTorch", 128] == pytest.approx(0.2e-3, rel=0.05)  # seconds for an image
+    assert sparsest["packed", 0] == 1400 + 2 + 900
     assert render(drawn, "png") == render(drawn, "png")
-    assert "other work" not in drawn.get_supxlabel()
-    busy = figure["sparsity"]({"inference": table.assign(others_busy=1.5)})[0]
-    assert "Times are rough: up to 1.5 processors did other work" in busy.get_supxlabel()
+    assert "rough" not in drawn.get_supxlabel()
     check_declaration("sparsity", {"inference": table})
+    drawn, _ = figure["sparsity"]({"inference": table.assign(waited=0.3)})
+    assert "other work for up to 30% of them" in drawn.get_supxlabel().replace("\n", " ")
 
 
 def claimed(table, *claims):

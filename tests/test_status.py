@@ -103,7 +103,6 @@ def test_every_state_is_shown(status):
         ("dense", {}, 12, 24, 12 / 24),
         ("telemetry", {}, 6, 13, 7 / 13),  # to one past the last sample
         ("perturb", {"k": 4, "round": 1, "perturbation": "rewind"}, 14, 24, 10 / 20),
-        ("checkpoint", {"k": 4}, 2, 4, 2 / 4),
         ("imp_round", {"k": 4, "round": 1}, 4, 24, 1.0),
     ],
 )
@@ -186,7 +185,7 @@ def test_the_time_left_is_what_finished_jobs_took_for_what_is_left(status):
     finish(dense, seconds=12_000)
     study = read_study(SMOKE, **alone)
     everything, clock = list(all_jobs(study)), Clock(study, gpu=False)
-    trained = sum(len(one.span) for one in everything if one.rule != "checkpoint")
+    trained = sum(len(one.span) for one in everything)
     left = sum(clock.seconds(one) for one in everything if one != dense)
     assert f"training: {24 / trained:.0%} of the iterations, about {duration(left)} left" in status(**alone)
     with held(others[0]), held(others[1]):

@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ticket", help="folder of a round: results/imp/.../round6")
     parser.add_argument("--out", help="folder for the mask, and for the whole state, a tensor a name")
     parser.add_argument("--onnx", metavar="FILE", help="write the network as ONNX")
-    parser.add_argument(
-        "--data", help="data set on which ONNX is checked; otherwise that in the same results"
-    )
+    parser.add_argument("--data", help="data set on which ONNX is checked, if not that of the same results")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,13 +58,10 @@ def write_onnx(args: argparse.Namespace) -> str:
     from earlyphase.core.inference import deviation, onnx_file, onnx_session
 
     spec = json.loads(read_bytes(Path(args.ticket, "run.json")))["spec"]
-    data, _ = load_tensors(
-        args.data or results_of(args.ticket) / "data" / f"{spec['columns']['dataset']}.safetensors",
-        "data set",
-    )
-    test = Images.from_arrays(
-        data["test_images"][:128], data["test_labels"][:128], data["mean"], data["std"], torch.device("cpu")
-    )
+    beside = results_of(args.ticket) / "data" / f"{spec['columns']['dataset']}.safetensors"
+    data, _ = load_tensors(args.data or beside, "data set")
+    arrays = data["test_images"][:128], data["test_labels"][:128], data["mean"], data["std"]
+    test = Images.from_arrays(*arrays, torch.device("cpu"))
     images = test.normalise(test.pixels).contiguous()
     model = load_ticket(args.ticket)
     content = onnx_file(model, images[:1])

@@ -65,8 +65,7 @@ def print_jobs(study: Study, seconds: dict[Job, float]) -> None:
     for rule in [*study.stages, ""]:
         jobs = [job for job in seconds if rule in ("", job.rule)]
         if jobs:
-            # a checkpoint trains only where its k was added to the study after the dense run
-            trained = sum(len(job.span) for job in jobs if job.rule != "checkpoint")
+            trained = sum(len(job.span) for job in jobs)
             hours = sum(seconds[job] for job in jobs) / 3600
             gigabytes = sum(job.stage.size(job) for job in jobs) / 1e9
             print(f"{rule or 'all':18}{len(jobs):>9,}{trained:>16,}{hours:>14,.2f}{gigabytes:>10.3f}")

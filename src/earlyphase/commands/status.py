@@ -162,7 +162,7 @@ def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:
 
 def in_words(study: Study, states: dict[Job, State], clock: Clock) -> str:
     """How much of the training is done, and how long the rest will take, as many side by side as run now."""
-    trained = {job: len(job.span) for job in states if job.span and job.rule != "checkpoint"}
+    trained = {job: len(job.span) for job in states if job.span}
     whole = sum(trained.values())
     done = 1 - sum(length * share_left(job, states[job]) for job, length in trained.items()) / max(whole, 1)
     left = sum(clock.seconds(job) * share_left(job, state) for job, state in states.items())

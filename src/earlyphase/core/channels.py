@@ -16,20 +16,20 @@ from torch import nn
 
 from earlyphase.core.networks.resnet import Block, ResNet
 
-Writer = tuple[nn.Conv2d, nn.BatchNorm2d]
 
-
-class Place(NamedTuple):
-    """Where several layers write the same channels and others read them.
+class Step(NamedTuple):
+    """Layers that write the same channels, and those that read them next.
 
     Attributes:
-        stages: in turn, writers whose sum, after the nonlinearity, the `readers` of the same position see.
-            Those after the first add to what was there: they stand beside an identity shortcut.
-        readers: for each of the stages, the layers that read there.
+        writers: convolutions, each with its batch norm, whose sum passes the nonlinearity.
+        readers: layers that read what comes out.
     """
 
-    stages: list[list[Writer]]
-    readers: list[list[nn.Conv2d | nn.Linear]]
+    writers: list[tuple[nn.Conv2d, nn.BatchNorm2d]]
+    readers: list[nn.Conv2d | nn.Linear]
+
+
+Place = list[Step]  # in turn, on the same channels: each step after the first adds to what the last left
 
 
 @torch.no_grad()
@@ -40,66 +40,49 @@ def without_emptied_channels(model: ResNet) -> ResNet:
     place keeps at least one channel.
     """
     narrow = copy.deepcopy(model).eval()
-    width = None
-    while width != (width := sum(layer.out_channels for layer in convolutions(narrow))):
+    size = None
+    while size != (size := sum(parameter.numel() for parameter in narrow.parameters())):
         for place in places_of(narrow):
             narrow_place(place)
     return narrow
 
 
-def convolutions(model: nn.Module) -> list[nn.Conv2d]:
-    """The convolutions of a network."""
-    return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-
-
 def places_of(model: ResNet) -> list[Place]:
     """The inside of each block, and the stream of each stage: from its first block to the next stage."""
     blocks = [cast("Block", block) for block in model.blocks]
-    places = [Place([[(block.conv1, block.bn1)]], [[block.conv2]]) for block in blocks]  # between the two
-    stream = Place([[(model.conv, model.bn)]], [])
+    places = [[Step([(block.conv1, block.bn1)], [block.conv2])] for block in blocks]
+    stream = [Step([(model.conv, model.bn)], [])]
     for block in blocks:
-        second = (block.conv2, block.bn2)
-        stream.readers.append(readers_of(block))
-        shortcut = projection_of(block)
-        if shortcut is None:
-            stream.stages.append([second])
-        else:
+        stream[-1].readers.append(block.conv1)
+        writers = [(block.conv2, block.bn2)]
+        if block.shortcut is not None:  # no identity: the channels before and behind it are not the same
+            projection, norm = cast("tuple[nn.Conv2d, nn.BatchNorm2d]", tuple(block.shortcut))
+            stream[-1].readers.append(projection)
             places.append(stream)
-            stream = Place([[second, shortcut]], [])
-    stream.readers.append([model.fc])
+            stream, writers = [], [*writers, (projection, norm)]
+        stream.append(Step(writers, []))
+    stream[-1].readers.append(model.fc)
     return [*places, stream]
-
-
-def projection_of(block: Block) -> Writer | None:
-    """Convolution and batch norm of the shortcut of a block; None where it is the identity."""
-    if block.shortcut is None:
-        return None
-    convolution, norm = block.shortcut
-    return cast("nn.Conv2d", convolution), cast("nn.BatchNorm2d", norm)
-
-
-def readers_of(block: Block) -> list[nn.Conv2d | nn.Linear]:
-    """Layers of a block that read what comes into it; an identity shortcut passes it on."""
-    shortcut = projection_of(block)
-    return [block.conv1] if shortcut is None else [block.conv1, shortcut[0]]
 
 
 def narrow_place(place: Place) -> None:
     """Merge the constant channels of a place, and remove those that nothing reads, in place."""
-    writers = [writer for stage in place.stages for writer in stage]
-    readers = [reader for layers in place.readers for reader in layers]
+    writers = [writer for step in place for writer in step.writers]
+    readers = [reader for step in place for reader in step.readers]
     emptied = torch.stack([conv.weight.flatten(1).eq(0).all(1) for conv, _ in writers]).all(0)
     if emptied.any():
         merge(place, emptied.nonzero().flatten())
-    read = [reader.weight.transpose(0, 1).flatten(1).ne(0).any(1) for reader in readers]
-    needed = torch.stack(read).any(0)
+    needed = torch.stack([reader.weight.transpose(0, 1).flatten(1).ne(0).any(1) for reader in readers]).any(0)
     needed[0] |= not needed.any()
+    width = int(needed.sum())
     for conv, norm in writers:
-        keep_outputs(conv, norm, needed)
+        conv.weight, conv.out_channels = nn.Parameter(conv.weight[needed]), width
+        norm.weight, norm.bias = nn.Parameter(norm.weight[needed]), nn.Parameter(norm.bias[needed])
+        norm.running_mean, norm.running_var = (statistic[needed] for statistic in statistics_of(norm))
+        norm.num_features = width
     for reader in readers:
         reader.weight = nn.Parameter(reader.weight[:, needed])
-        name = "in_features" if isinstance(reader, nn.Linear) else "in_channels"
-        setattr(reader, name, int(needed.sum()))
+        setattr(reader, "in_features" if isinstance(reader, nn.Linear) else "in_channels", width)
 
 
 def merge(place: Place, emptied: torch.Tensor) -> None:
@@ -110,18 +93,18 @@ def merge(place: Place, emptied: torch.Tensor) -> None:
         emptied: numbers of the constant channels, (channels,).
     """
     first, values = emptied[0], torch.zeros(len(emptied), dtype=torch.float64)
-    for number, (stage, layers) in enumerate(zip(place.stages, place.readers, strict=True)):
-        values = torch.relu(values + sum(constants(norm)[emptied] for _, norm in stage))
-        for reader in layers:
+    for step in place:
+        values = torch.relu(values + sum(constants(norm)[emptied] for _, norm in step.writers))
+        for reader in step.readers:
             merged = torch.tensordot(reader.weight[:, emptied].double(), values, dims=([1], [0]))
             reader.weight[:, emptied] = 0
             if isinstance(reader, nn.Linear):  # reads no padding: a constant is a bias
                 reader.bias.add_(merged.to(reader.bias.dtype))
             else:
                 reader.weight[:, first] = merged.to(reader.weight.dtype)
-        for position, (_, norm) in enumerate(stage):
-            statistics_of(norm)[0][first] = 0
-            norm.bias[first] = float(number == 0 and position == 0)  # 1 from the first on, then 0 is added
+        for _, norm in step.writers:
+            statistics_of(norm)[0][first] = norm.bias[first] = 0  # it adds nothing from here on, ...
+    place[0].writers[0][1].bias[first] = 1  # ... but for the 1 that is there from the start
 
 
 def constants(norm: nn.BatchNorm2d) -> torch.Tensor:
@@ -136,11 +119,3 @@ def statistics_of(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None  # None where batch norm keeps none; `ResNet`'s does
     return mean, variance
-
-
-def keep_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d, needed: torch.Tensor) -> None:
-    """Keep some output channels of a convolution and of its batch norm."""
-    conv.weight = nn.Parameter(conv.weight[needed])
-    conv.out_channels = norm.num_features = int(needed.sum())
-    norm.weight, norm.bias = nn.Parameter(norm.weight[needed]), nn.Parameter(norm.bias[needed])
-    norm.running_mean, norm.running_var = (statistic[needed] for statistic in statistics_of(norm))

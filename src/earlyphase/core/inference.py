@@ -1,9 +1,10 @@
-"""Ways to run a trained network: PyTorch, ONNX Runtime, and products with sparse matrices."""
+"""Ways to run a trained network: PyTorch, ONNX Runtime, and products with sparse matrices; what it costs."""
 
 import copy
 import io
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from earlyphase.errors import InvalidInput
 
 Forward = Callable[[torch.Tensor], torch.Tensor | np.ndarray]  # images (B, C, H, W) -> logits (B, classes)
 Product = Callable[[torch.Tensor], torch.Tensor]  # (inputs, N) -> (outputs, N), by the matrix of a layer
-EXTRA = "pip install 'earlyphase[inference]'"
 INPUT, OUTPUT = "images", "logits"
 
 
@@ -34,44 +34,30 @@ def torch_product(matrix: torch.Tensor) -> Product:
     return lambda columns: rows @ columns
 
 
-class SparseLinear(nn.Module):
-    """A linear layer as a product with a sparse matrix."""
+class SparseLayer(nn.Module):
+    """A linear layer, or a convolution of the unrolled image, as a product with a sparse matrix."""
 
-    def __init__(self, layer: nn.Linear, product: Callable[[torch.Tensor], Product]) -> None:
+    def __init__(self, layer: nn.Linear | nn.Conv2d, product: Callable[[torch.Tensor], Product]) -> None:
         super().__init__()
-        self.product, self.bias = product(layer.weight.detach()), layer.bias
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, inputs) -> (B, outputs)."""
-        out = self.product(x.T.contiguous()).T
-        return out if self.bias is None else out + self.bias
-
-
-class SparseConvolution(nn.Module):
-    """A convolution as a product of a sparse matrix with the unrolled image."""
-
-    def __init__(self, layer: nn.Conv2d, product: Callable[[torch.Tensor], Product]) -> None:
-        super().__init__()
-        self.product, self.bias = product(layer.weight.detach().flatten(1)), layer.bias
+        self.layer, self.product = layer, product(layer.weight.detach().flatten(1))
         self.step = layer.step if isinstance(layer, Pointwise) else 1
-        assert not isinstance(layer.padding, str)  # `can_be_unrolled` says so
-        self.window: dict[str, tuple[int, ...]] = {
-            "kernel_size": layer.kernel_size, "dilation": layer.dilation, "padding": layer.padding,
-            "stride": layer.stride,
-        }  # fmt: skip
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C_in, H, W) -> (B, C_out, H', W')."""
+        """(B, inputs) -> (B, outputs), or (B, C_in, H, W) -> (B, C_out, H', W')."""
+        layer = self.layer
+        if isinstance(layer, nn.Linear):
+            out = self.product(x.T.contiguous()).T
+            return out if layer.bias is None else out + layer.bias
         x = x[:, :, :: self.step, :: self.step]
+        assert not isinstance(layer.padding, str)  # `can_be_unrolled` says so
+        window = layer.kernel_size, layer.dilation, layer.padding, layer.stride
         height, width = (
             (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-            for size, kernel, dilation, padding, stride in zip(
-                x.shape[2:], *self.window.values(), strict=True
-            )
+            for size, kernel, dilation, padding, stride in zip(x.shape[2:], *window, strict=True)
         )
-        columns = F.unfold(x, **self.window).transpose(0, 1).flatten(1).contiguous()  # (inputs, B * pixels)
+        columns = F.unfold(x, *window).transpose(0, 1).flatten(1).contiguous()  # (inputs, B * pixels)
         out = self.product(columns).view(-1, len(x), height, width).transpose(0, 1)
-        return out if self.bias is None else out + self.bias.view(-1, 1, 1)
+        return out if layer.bias is None else out + layer.bias.view(-1, 1, 1)
 
 
 def with_sparse_layers(model: nn.Module, product: Callable[[torch.Tensor], Product]) -> nn.Module:
@@ -81,11 +67,9 @@ def with_sparse_layers(model: nn.Module, product: Callable[[torch.Tensor], Produ
     """
     changed = copy.deepcopy(model).eval()
     for name, layer in list(changed.named_modules()):
-        parent, _, child = name.rpartition(".")
-        if isinstance(layer, nn.Linear):
-            setattr(changed.get_submodule(parent), child, SparseLinear(layer, product))
-        elif isinstance(layer, nn.Conv2d) and can_be_unrolled(layer):
-            setattr(changed.get_submodule(parent), child, SparseConvolution(layer, product))
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and can_be_unrolled(layer)):
+            parent, _, child = name.rpartition(".")
+            setattr(changed.get_submodule(parent), child, SparseLayer(layer, product))
     return changed
 
 
@@ -104,10 +88,7 @@ def onnx_file(model: nn.Module, images: torch.Tensor) -> bytes:
         InvalidInput: the package onnx is not installed.
     """
     content = io.BytesIO()
-    try:
-        import onnx  # noqa: F401 - a clear word where it is absent; torch says it late
-    except ImportError:
-        raise InvalidInput(f"the package onnx is not installed: {EXTRA}") from None
+    check_installed("onnx")  # torch says it late, and in other words
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -119,36 +100,15 @@ def onnx_file(model: nn.Module, images: torch.Tensor) -> bytes:
     return content.getvalue()
 
 
-def with_sparse_initialisers(content: bytes) -> bytes:
-    """An ONNX file whose matrices and kernels with zeros in them are stored as positions and values."""
-    import onnx
-    from onnx import numpy_helper
-
-    model = onnx.load_from_string(content)
-    dense = list(model.graph.initializer)
-    del model.graph.initializer[:]
-    for tensor in dense:
-        values = numpy_helper.to_array(tensor)
-        positions = np.flatnonzero(values)
-        if values.ndim < 2 or len(positions) in (0, values.size):
-            model.graph.initializer.append(tensor)
-            continue
-        kept = numpy_helper.from_array(values.ravel()[positions], tensor.name)
-        indices = numpy_helper.from_array(positions.astype(np.int64), f"{tensor.name}_positions")
-        model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(kept, indices, values.shape))
-    return model.SerializeToString()
-
-
 def onnx_session(content: bytes) -> Forward:
     """Run an ONNX file with ONNX Runtime, on one thread of the processor.
 
     Raises:
         InvalidInput: the package onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise InvalidInput(f"the package onnxruntime is not installed: {EXTRA}") from None
+    check_installed("onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone
@@ -156,16 +116,22 @@ def onnx_session(content: bytes) -> Forward:
     return lambda images: session.run([OUTPUT], {INPUT: images.numpy()})[0]
 
 
+def check_installed(package: str) -> None:
+    """Raise `InvalidInput` unless a package of the extra `inference` can be imported."""
+    try:
+        import_module(package)
+    except ImportError:
+        raise InvalidInput(
+            f"the package {package} is not installed: pip install 'earlyphase[inference]'"
+        ) from None
+
+
 RUNTIMES = {  # name -> (network in eval mode, example images) -> way to run it
     "torch": lambda model, images: copy.deepcopy(model).eval(),
     "torch_csr": lambda model, images: with_sparse_layers(model, torch_product),
     "scipy": lambda model, images: with_sparse_layers(model, scipy_product),
     "onnxruntime": lambda model, images: onnx_session(onnx_file(model, images)),
-    "onnxruntime_sparse": lambda model, images: onnx_session(
-        with_sparse_initialisers(onnx_file(model, images))
-    ),
 }
-SPARSE = ("torch_csr", "scipy")  # those that leave the multiply-adds of pruned weights out
 
 
 def deviation(forward: Forward, model: nn.Module, images: torch.Tensor) -> float:
@@ -174,3 +140,38 @@ def deviation(forward: Forward, model: nn.Module, images: torch.Tensor) -> float
         expected = model.eval()(images).numpy()
         found = np.asarray(forward(images))
     return float(np.abs(found - expected).max() / max(1, np.abs(expected).max()))
+
+
+def cost_of(model: nn.Module, image: torch.Tensor) -> dict[str, int]:
+    """Count parameters, and the multiply-adds of convolutions and linear layers for one image.
+
+    Each weight of a convolution is used once at each pixel of the output. The zeros around an image count, as
+    in the kernels that multiply them; batch norm, additions and nonlinearities do not.
+
+    Args:
+        model: parameters that are zero count as pruned.
+        image: (1, C, H, W).
+
+    Returns:
+        `parameters`, `multiply_adds`, and both of what is not zero alone: `kept_parameters`, ...
+    """
+    parameters = list(model.parameters())
+    cost = {
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "kept_parameters": sum(int(parameter.count_nonzero()) for parameter in parameters),
+        "multiply_adds": 0,
+        "kept_multiply_adds": 0,
+    }
+
+    def count(layer: nn.Conv2d | nn.Linear, _: tuple, output: torch.Tensor) -> None:
+        pixels = output.shape[2:].numel()  # of a linear layer: 1
+        cost["multiply_adds"] += pixels * layer.weight.numel()
+        cost["kept_multiply_adds"] += pixels * int(layer.weight.count_nonzero())
+
+    model = copy.deepcopy(model).eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        model(image)
+    return cost

@@ -4,11 +4,9 @@ import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
-Files = Mapping[
-    str, str | list[str]
-]  # role -> path, or paths where a job has several; none where it has none
+Files = Mapping[str, Any]  # role -> path, or paths where a job has several; none where it has none
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -23,7 +24,7 @@ from earlyphase.errors import InvalidInput
 
 FORMAT = 1  # to be raised when a reader of the old layout would misread the new one
 
-Row = dict[str, str | int | float]
+Row = dict[str, Any]  # column -> text or number
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from earlyphase.core.masks import Weights
+from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_tensors, save_tensors
 
 KIND = "trajectory"
@@ -25,9 +26,15 @@ def kept_states(path: str | Path) -> dict[int, Weights]:
 
 
 def kept_before(path: str | Path, k: int) -> tuple[int, Weights, Weights]:
-    """Read the last iteration up to k whose state was kept; its weights and the optimiser's state."""
+    """Read the last iteration up to k whose state was kept; its weights and the optimiser's state.
+
+    Raises:
+        InvalidInput: the file is damaged, or holds no such state.
+    """
     tensors, header = load_tensors(path, KIND)
-    nearest = max(iteration for iteration in header["iterations"] if iteration <= k)
+    nearest = max((iteration for iteration in header["iterations"] if iteration <= k), default=None)
+    if nearest is None:
+        raise InvalidInput(f"{path} keeps no state up to iteration {k}; delete it and run Snakemake again")
     state = _part(tensors, f"{nearest}/")
     optimizer_state = {name: state[name] for name in state if not name.startswith("weights/")}
     return nearest, _part(state, "weights/"), optimizer_state

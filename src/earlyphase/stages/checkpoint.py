@@ -4,9 +4,14 @@ Where the run did not keep that iteration, because k was added to the study late
 from the nearest kept one before it, with the optimiser's state there: the same bytes at the least cost.
 """
 
+from contextlib import suppress
+from pathlib import Path
+
+from earlyphase.errors import InvalidInput
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import state_size, training_spec, training_work
-from earlyphase.study.jobs import Block, Job, Stage, Work
+from earlyphase.stages.dense import kept
+from earlyphase.study.jobs import Block, Job, Stage
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
@@ -22,14 +27,14 @@ def jobs(study: Study, run: Run) -> list[Block]:
 
 
 def span(job: Job) -> range:
-    """Train to k where k was added later and no earlier state was kept; the end is always kept."""
-    k = int(job.names["k"])
-    return range(0 if k == job.run.iterations else k)
+    """Train to k from the nearest state that the dense run kept or, before it has run, is to keep."""
+    k, iterations = int(job.names["k"]), [*kept(job), job.run.iterations]
+    if (trajectory := Path(job.path("dense", "trajectory"))).exists():
+        from earlyphase.runtime.storage import stored_header  # imports NumPy
 
-
-def work(job: Job) -> Work:
-    """The training up to a k that was not kept; of one that was, nothing."""
-    return training_work(job)
+        with suppress(InvalidInput):  # it is damaged, and then is made again
+            iterations = stored_header(trajectory)["iterations"]
+    return range(max((iteration for iteration in iterations if iteration <= k), default=0), k)
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
@@ -52,5 +57,10 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
 
 STAGE = Stage(
-    jobs=jobs, spec=training_spec, work=work, size=state_size, span=span, looks_up=("models", "tasks")
+    jobs=jobs,
+    spec=training_spec,
+    work=training_work,
+    size=state_size,
+    span=span,
+    looks_up=("models", "tasks"),
 )

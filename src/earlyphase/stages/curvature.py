@@ -1,5 +1,6 @@
 """The Hessian's top subspace at one state of the dense run, and what lies in it."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from earlyphase.runtime.assignment import Assignment, Files
@@ -51,6 +52,19 @@ def states(run: Run) -> list[int]:
 def jobs(study: Study, run: Run) -> list[Block]:
     """Every time of curvature."""
     return [{"seed": run.seeds, "k": times(run)}]
+
+
+def impossible(run: Run, network: str, lacks: Sequence[str]) -> Iterator[str | dict]:
+    """Several kinds of statistics of a network without batch norm, whose curvature is measured once."""
+    if "batch norm" not in lacks:
+        return
+    statistics = run.curvature["statistics"]
+    if run.curvature["iterations"] and len(statistics) > 1:
+        yield (
+            f"curvature is measured once and not under each of {', '.join(statistics)} statistics: "
+            f"{network} has no batch norm"
+        )
+    yield {"curvature": run.curvature | {"statistics": ["none"]}}
 
 
 def spec(job: Job) -> dict:
@@ -157,6 +171,7 @@ STAGE = Stage(
     size=size,
     states=states,
     settings={"curvature": SETTINGS},
+    impossible=impossible,
     looks_up=("models", "tasks"),
     tables={"curvature": Table("row")},
 )

@@ -38,7 +38,7 @@ def span(job: Job) -> range:
     return range(min(max(sampled + 1, evaluated), job.run.iterations))
 
 
-def times(job: Job, schedule: str) -> list[int]:
+def times(job: Job, schedule: str) -> tuple[int, ...]:
     """Iterations of a schedule of the run."""
     return sampled_iterations(job.run.telemetry[schedule], job.run.iterations)
 

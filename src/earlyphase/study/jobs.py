@@ -11,11 +11,11 @@ for each. Paths, logs and literal inputs stand in the rules. Wildcards say which
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from earlyphase.core.settings import TrainingSettings
 from earlyphase.errors import InvalidInput
@@ -60,26 +60,6 @@ class Table:
     jobs: "Callable[[Study, Run], list[Block]] | None" = None
 
 
-def no_training(job: "Job") -> range:
-    """Train for no iteration."""
-    return range(0)
-
-
-def no_inputs(job: "Job") -> Inputs:
-    """Need nothing but the literal inputs of the rule."""
-    return {}
-
-
-def no_states(run: Run) -> Iterable[int]:
-    """Need no state of the dense run."""
-    return ()
-
-
-def no_contradictions(run: Run) -> Iterable[str]:
-    """Find nothing wrong."""
-    return ()
-
-
 def no_work(job: "Job") -> Work:
     """Compute nothing with a network."""
     return Work()
@@ -98,6 +78,8 @@ class Stage:
         inputs: inputs that the rule does not name literally.
         states: iterations whose state the dense run keeps for it.
         settings: sections of the configuration that are its own, each with its JSON schema.
+        impossible: what of these settings the networks of a function cannot have, which lack some layers: a
+            sentence each for people, and sections of the settings as they then are.
         contradictions: what is wrong with these settings in a run, a sentence each.
         looks_up: sections of the configuration whose functions a job looks up by name; `pretraining` stands
             for the task that is learned first.
@@ -109,11 +91,12 @@ class Stage:
     spec: "Callable[[Job], dict]"
     work: "Callable[[Job], Work]"
     size: "Callable[[Job], float]"
-    span: "Callable[[Job], range]" = no_training
-    inputs: "Callable[[Job], Inputs]" = no_inputs
-    states: Callable[[Run], Iterable[int]] = no_states
+    span: "Callable[[Job], range]" = lambda job: range(0)
+    inputs: "Callable[[Job], Inputs]" = lambda job: {}
+    states: Callable[[Run], Iterable[int]] = lambda run: ()
     settings: Mapping[str, dict] = field(default_factory=dict)
-    contradictions: Callable[[Run], Iterable[str]] = no_contradictions
+    impossible: Callable[[Run, str, Sequence[str]], Iterable[str | dict]] = lambda run, network, lacks: ()
+    contradictions: Callable[[Run], Iterable[str]] = lambda run: ()
     looks_up: tuple[str, ...] = ()
     roots: "Callable[[Job], Iterable[str]] | None" = None
     tables: Mapping[str, Table] = field(default_factory=dict)
@@ -146,7 +129,7 @@ class Job:
         """The run of the study that it belongs to."""
         return self.study.run(self.names)
 
-    def entry(self, section: str) -> dict | list[dict]:
+    def entry(self, section: str) -> Any:
         """The entry of a section of the configuration that its wildcards name."""
         return self.study.entry(section, self.names)
 
@@ -229,16 +212,11 @@ def names_of(run: Run) -> Names:
     return {"dataset": run.dataset, "model": run.model, "task": run.task, "criterion": CRITERION}
 
 
-def combinations_of(block: Block) -> list[dict]:
-    """All combinations of a block's values, each a mapping of names to values."""
-    return [dict(zip(block, values, strict=True)) for values in product(*block.values())]
-
-
 def jobs_in(study: "Study", rule: str, run: Run, blocks: Iterable[Block]) -> Iterator[Job]:
     """The jobs of a rule in blocks of wildcards of a run."""
     for block in blocks:
-        for names in combinations_of(block):
-            yield job_of(study, rule, names_of(run) | names)
+        for values in product(*block.values()):
+            yield job_of(study, rule, names_of(run) | dict(zip(block, values, strict=True)))
 
 
 def all_jobs(

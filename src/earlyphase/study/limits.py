@@ -9,6 +9,7 @@ their run records say. So the first jobs of a study ask for more than they need,
 import json
 import math
 import statistics
+import time
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from earlyphase.study.study import Study
 FIXED = 2.0  # seconds of a job besides its work: Python, its packages, reading and writing
 START = 4  # minutes that a job may take to start: a busy file system, Snakemake once more, torch
 MEASURED_MARGIN = 3  # times as long as finished trainings took, that a job may take
+LOOK_AGAIN = 60  # seconds after which a network is looked at again of which nothing was finished
 RECORDS = 50  # finished trainings of a network that its speed is taken from
 
 CPU_RATE = 1.2e10  # multiply-adds a second of one core; 2.7e10 to 4.8e10 measured for ResNet-20 at batch 128
@@ -103,12 +105,13 @@ class Clock:
             gpu: whether jobs compute on one.
         """
         self._study, self._gpu = study, gpu
-        self._speeds: dict[tuple[str, str], float | None] = {}
+        self._speeds: dict[tuple[str, str], tuple[float | None, float]] = {}  # with the time of the look
 
     def measured(self, run: Run) -> float | None:
         """What finished trainings of a run took, as a share of generous seconds; None before any."""
-        network = run.dataset, run.model
-        if network not in self._speeds:
+        network, now = (run.dataset, run.model), time.monotonic()
+        speed, looked = self._speeds.get(network, (None, -math.inf))
+        if speed is None and now > looked + LOOK_AGAIN:
             shares = (
                 share
                 for rule, stage in self._study.stages.items()
@@ -117,8 +120,9 @@ class Clock:
                 if (share := self._share_taken(job)) is not None
             )
             taken = list(islice(shares, RECORDS))
-            self._speeds[network] = statistics.median(taken) if taken else None
-        return self._speeds[network]
+            speed = statistics.median(taken) if taken else None
+            self._speeds[network] = speed, now
+        return speed
 
     def _share_taken(self, job: Job) -> float | None:
         """The same of one training; None where there is no record of it, or of another kind of device."""

@@ -1,18 +1,17 @@
 """What of a run its network and its length allow; the rest is left out, with a sentence each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.deficits import windows_of
+from earlyphase.study.jobs import Stage
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import registered
 
-NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
-
 
 def what_is_possible(
-    run: Run, perturbations: Mapping[str, Any], network: str, lacks: Sequence[str]
+    run: Run, perturbations: Mapping[str, Any], network: str, lacks: Sequence[str], stages: Iterable[Stage]
 ) -> tuple[Run, list[str]]:
     """Leave out of a run what it cannot have.
 
@@ -21,6 +20,7 @@ def what_is_possible(
         perturbations: entries of the configuration.
         network: the function that makes the network.
         lacks: what that says its networks have not.
+        stages: which say what of their own settings such a network cannot have.
 
     Returns:
         The run without it, and what was left out, a sentence each, for people.
@@ -28,9 +28,8 @@ def what_is_possible(
     left_out: list[str] = []
     for leave_out in (
         _perturbations_of_other_networks(run, perturbations, network, lacks),
-        _statistics_without_batch_norm(run, network, lacks),
         _windows_past_the_end(run),
-        _narrowed_networks(run, network),
+        *(stage.impossible(run, network, lacks) for stage in stages),
     ):
         for step in leave_out:
             if isinstance(step, str):
@@ -68,19 +67,6 @@ def _perturbations_of_other_networks(
         yield {section: [entry for entry in kept if entry["perturbations"]]}
 
 
-def _statistics_without_batch_norm(run: Run, network: str, lacks: Sequence[str]) -> Left:
-    """Measure curvature once where a network has no batch norm that could have several statistics."""
-    if "batch norm" not in lacks:
-        return
-    statistics = run.curvature["statistics"]
-    if run.curvature["iterations"] and len(statistics) > 1:
-        yield (
-            f"curvature is measured once and not under each of {', '.join(statistics)} statistics: "
-            f"{network} has no batch norm"
-        )
-    yield {"curvature": run.curvature | {"statistics": ["none"]}}
-
-
 def _windows_past_the_end(run: Run) -> Left:
     """Leave out windows of critical periods that go on past the end of training."""
     entries = []
@@ -94,15 +80,6 @@ def _windows_past_the_end(run: Run) -> Left:
                 entry = entry | {key: [said for said in entry[key] if said not in past]}
         entries.append(entry)
     yield {"critical_periods": [entry for entry in entries if [] not in entry.values()]}
-
-
-def _narrowed_networks(run: Run, network: str) -> Left:
-    """Measure inference without emptied channels only where these can be removed."""
-    if run.inference["rewind_iterations"] and run.inference["rounds"] and network not in NARROWED:
-        yield (
-            f"inference without emptied channels is left out: they can be removed from networks of "
-            f"{', '.join(NARROWED)}, not of {network}"
-        )
 
 
 def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.contents import content_digest
@@ -21,7 +21,7 @@ from earlyphase.study.configuration import (
 from earlyphase.study.contradictions import of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.jobs import Stage
-from earlyphase.study.possible import NARROWED, what_is_possible
+from earlyphase.study.possible import what_is_possible
 from earlyphase.study.pretraining import Pretraining, named_by, pretraining_in, pretraining_of
 from earlyphase.study.rules import Rule
 from earlyphase.study.run import Run, run_of
@@ -70,7 +70,8 @@ class Study:
             run = with_figures_bound(run_of(self.config, entry, sections), entry, index)
             run = run.with_settings(training=bound_settings(f"training of {run}", run.training))
             run, lacking = with_choices_read(run, schema)
-            run, impossible = what_is_possible(run, self.config["perturbations"], *self.network(run))
+            perturbations = self.config["perturbations"]
+            run, impossible = what_is_possible(run, perturbations, *self.network(run), stages.values())
             self.runs.append(run)
             self.left_out += [*lacking, *impossible]
         self._runs = {(run.dataset, run.model): run for run in self.runs}
@@ -102,11 +103,7 @@ class Study:
             raise InvalidInput(f"{pair[1]} on {pair[0]} is none of the runs of this study")
         return self._runs[pair]
 
-    @overload
-    def entry(self, section: Literal["datasets", "models", "figures"], names: dict[str, str]) -> dict: ...
-    @overload
-    def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]: ...
-    def entry(self, section: str, names: dict[str, str]) -> dict | list[dict]:
+    def entry(self, section: str, names: dict[str, str]) -> Any:
         """The entry of a section that a job's wildcards name."""
         if section == "figures":
             return self.run(names).figures[names["figure"]]
@@ -147,10 +144,6 @@ class Study:
         """The function that makes the networks of a run, and what it says that they have not."""
         ((name, described),) = self.functions("models", run.model)
         return name, described.facts.get("lacks", ())
-
-    def narrowed(self, run: Run) -> bool:
-        """Whether inference is also measured of a run's tickets without their emptied channels."""
-        return self.network(run)[0] in NARROWED
 
     def starts_at(self, perturbation: str, k: int) -> int:
         """Iteration at which a branch begins to train: k, unless a function of it says otherwise."""

@@ -20,8 +20,7 @@ from earlyphase.results.figures.style import (
     spread_note,
 )
 from earlyphase.results.figures.tickets import density_axis
-from earlyphase.results.sparsity import PRUNED, breaks_even
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.sparsity import PRUNED
 
 FILES = {  # column -> label
     "bytes_dense": "all weights",
@@ -34,26 +33,24 @@ RUNTIMES = {
     "torch_csr": "PyTorch, sparse (CSR)",
     "scipy": "SciPy, sparse (CSR)",
     "onnxruntime": "ONNX Runtime",
-    "onnxruntime_sparse": "ONNX Runtime, sparse initialisers",
 }
 NARROW = "emptied channels removed"
-BUSY = 0.2  # processors that others use, from which times are rough
-MARK = {"marker": "*", "markersize": 9, "markeredgecolor": "black", "markeredgewidth": 0.5, "zorder": 5}
+ROUGH = 0.02  # share of the time that the processor did other work, from which on times are called rough
 
 
 @figure(reads=("inference",))
 def sparsity(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw bytes of files, and time of inference for each batch size, against density.
 
-    A star marks the largest density measured from which on a file is surely smaller than the dense network's.
-    Whether times are shorter is a claim, which gives dense network and ticket the same candidates.
+    Whether a ticket is surely smaller or faster is a claim, which gives dense network and ticket the same
+    candidates.
 
     Args:
         tables: `inference` of one network.
 
     Returns:
         The figure, and a row per point: `quantity` (bytes, seconds for an image), `curve`, `batch` (0 for
-        bytes), `round`, `density`, `mean`, `std`, `n`, and of bytes `breaks_even`, a density or nothing.
+        bytes), `round`, `density`, `mean`, `std`, `n`.
 
     Raises:
         InvalidInput: the table is empty.
@@ -61,58 +58,47 @@ def sparsity(tables: Tables) -> tuple[Figure, DataFrame]:
     table = tables["inference"]
     if table.empty:
         raise InvalidInput("figure sparsity: the table inference holds no run")
-    batches = sorted(table["batch"].unique())
-    sizes, times = size_points(table), time_points(table)
+    points = points_of(table)
+    panels = list(points.groupby("batch"))
+    styles = {}
+    for _, curves in points.groupby("quantity"):
+        styles |= curve_styles(curves["curve"].unique())
     with house_style():
-        drawn, axes = new_axes(1 + len(batches), columns=3, height=2.6)
-        draw(axes[0], sizes, curve_styles(list(FILES.values())), 1e-3)
-        axes[0].set_ylabel("Size of the file (kB)")
-        axes[0].set_title(f"{network_of(table)}: storage", loc="left")
+        drawn, axes = new_axes(len(panels), columns=3, height=2.6)
+        for ax, (batch, curves) in zip(axes, panels, strict=True):
+            draw(ax, curves, styles, 1e3 if batch else 1e-3)
+            ax.set_ylabel("Time for an image (ms)" if batch else "Size of the file (kB)")
+            title = f"{counted(batch, 'image')} at a time" if batch else f"{network_of(table)}: storage"
+            ax.set_title(title, loc="left")
         add_legend(drawn, axes[:1], "Storage", "above left")
-        styles = curve_styles(times["curve"].unique())
-        for ax, batch in zip(axes[1:], batches, strict=True):
-            draw(ax, times[times["batch"] == batch], styles, 1e3)
-            ax.set_ylabel("Time for an image (ms)")
-            ax.set_title(f"{counted(batch, 'image')} at a time", loc="left")
         add_legend(drawn, axes[1:], "Time, one thread of the processor", "above right")
-        star = "★: surely smaller than the dense network's file from there on"
-        add_note(drawn, f"{spread_note(times['n'])}. {star}")
+        add_note(drawn, spread_note(points["n"]))
         if missing := sorted(table["note"].dropna().unique()):
             add_note(drawn, "; ".join(missing))
-        if (busy := table["others_busy"].max()) > BUSY:
-            add_note(drawn, f"Times are rough: up to {busy:.1f} processors did other work meanwhile")
-    columns = ["quantity", "curve", "batch", "round", "density", "mean", "std", "n", "breaks_even"]
-    return drawn, concat([sizes, times], ignore_index=True)[columns]
+        if (waited := table["waited"].max()) > ROUGH:
+            add_note(drawn, f"Times are rough: the processor did other work for up to {waited:.0%} of them")
+    return drawn, points
 
 
-def size_points(table: DataFrame) -> DataFrame:
-    """Summarise the bytes of each kind of file, of the networks as they were pruned, and where it pays."""
-    networks = table[table["form"] == PRUNED].drop_duplicates(["seed", "k", "round"])
-    dense = networks.loc[networks["round"] == 0, ["seed", "k", "bytes_dense"]]
-    networks = networks.merge(dense.rename(columns={"bytes_dense": "reference"}), on=["seed", "k"])
-    parts = []
-    for column, label in FILES.items():
-        pays = breaks_even(networks.assign(ratio=networks[column] / networks["reference"]))
-        points = over_seeds(networks, ["round"], column, ["density"])
-        parts.append(points.assign(quantity="bytes", curve=label, batch=0, breaks_even=pays))
-    return concat(parts, ignore_index=True)
-
-
-def time_points(table: DataFrame) -> DataFrame:
-    """Summarise seconds for an image of each runtime, form and batch size that was measured."""
+def points_of(table: DataFrame) -> DataFrame:
+    """Summarise over seeds the bytes of each kind of file, and the seconds an image takes in each runtime."""
+    sized = table[table["form"] == PRUNED].drop_duplicates(["seed", "k", "round"])
     timed = table.dropna(subset="seconds")
     narrow = (timed["form"] != PRUNED).map({True: f", {NARROW}", False: ""})
-    timed = timed.assign(
-        image=timed["seconds"] / timed["batch"], curve=timed["runtime"].map(RUNTIMES) + narrow
-    )
-    points = over_seeds(timed, ["curve", "batch", "round"], "image", ["density"])
-    order = list(timed["curve"].unique())
-    points = points.sort_values("curve", key=lambda curves: curves.map(order.index), kind="stable")
-    return points.assign(quantity="seconds", breaks_even=float("nan"))
+    curves = [
+        sized.assign(quantity="bytes", curve=label, batch=0, value=sized[column])
+        for column, label in FILES.items()
+    ]
+    names, seconds = timed["runtime"].map(RUNTIMES) + narrow, timed["seconds"] / timed["batch"]
+    curves.append(timed.assign(quantity="seconds", curve=names, value=seconds))
+    groups = concat(curves).groupby(["quantity", "curve", "batch", "round"], sort=False)
+    return groups.agg(
+        density=("density", "mean"), mean=("value", "mean"), std=("value", "std"), n=("value", "count")
+    ).reset_index()
 
 
 def draw(ax: Axes, points: DataFrame, styles: dict[str, dict], scale: float) -> None:
-    """Draw the curves of a panel, on two logarithmic axes, and mark where they break even.
+    """Draw the curves of a panel, on two logarithmic axes.
 
     Args:
         ax: panel to draw into.
@@ -123,8 +109,6 @@ def draw(ax: Axes, points: DataFrame, styles: dict[str, dict], scale: float) -> 
     for label, curve in points.groupby("curve", sort=False):
         bars = scale * curve["std"] if curve["std"].notna().any() else None
         ax.errorbar(100 * curve["density"], scale * curve["mean"], bars, label=label, **BARS | styles[label])
-        at = curve[curve["density"].round(9) == curve["breaks_even"].round(9)]
-        ax.plot(100 * at["density"], scale * at["mean"], **MARK, color=styles[label]["color"], linestyle="")
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -9,7 +9,7 @@ judged; and `InvalidInput`, whose message is shown to the user.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 PUBLIC = {  # name -> module below this package
     "augmentation": "registry",

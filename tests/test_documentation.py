@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from runpy import run_path
 from unittest.mock import patch
 
@@ -26,45 +27,31 @@ SHORT = {
 }
 DENSE = "photo_digits/resnet8/seed0/supervised"
 OUTCOMES = ["results/tables/photo_digits/resnet8/norm.csv", "results/claims.csv"]
+EXTENDING, EXAMPLES = "docs/extending.md", "docs/examples"
 
 
-def blocks(page, heading=""):
-    """Code blocks of a page, from a heading or a bold beginning on: language, file that it belongs to, text."""
-    text = (ROOT / page).read_text()
-    assert heading in text
-    for language, code in re.findall(r"^```(\w+)\n(.*?)^```$", text[text.index(heading) :], re.M | re.S):
-        first, _, rest = code.partition("\n")
-        yield (language, "", code) if language == "sh" else (language, first.removeprefix("# "), rest)
+def blocks(page, heading):
+    """Code blocks of a section of a page: language and text."""
+    _, section = (ROOT / page).read_text().split(f"\n## {heading}\n")
+    return re.findall(r"^```(\w+)\n(.*?)^```$", section.split("\n## ")[0], re.M | re.S)
 
 
-def written(project, found):
-    """Write blocks to the files that they belong to; return what stands in blocks of the shell."""
-    commands = []
-    for language, file, code in found:
-        path = project.folder / file
-        if language == "sh":
-            commands += code.splitlines()
-        else:
-            path.write_text((path.read_text() + "\n\n" if path.exists() else "") + code)
-    return commands
-
-
-def test_every_block_says_where_it_belongs():
-    found = list(blocks("docs/extending.md"))
-    assert len(found) == (ROOT / "docs/extending.md").read_text().count("\n```") / 2
-    assert [file for _, file, _ in found] == [
-        *("claims.yaml", "claims.py", "", "rules/telemetry.smk", "src/earlyphase/stages/norm.py")
-    ]
+def test_the_page_shows_every_file_of_an_example():
+    shown = re.findall(r'^--8<-- "(.*)"$', (ROOT / EXTENDING).read_text(), re.M)
+    assert sorted(shown) == sorted(path.name for path in (ROOT / EXAMPLES).iterdir() if path.suffix != ".png")
 
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """The study of `docs/extending.md`, finished on short trainings, with the stage that it adds."""
+    """The claim and the stage of `docs/extending.md`, finished on short trainings."""
     project = Project(tmp_path_factory.mktemp("extended"))
-    written(project, blocks("docs/examples/perturbation.md"))
-    project.commands = written(project, blocks("docs/extending.md"))
+    shutil.copytree(ROOT / EXAMPLES, project.folder / EXAMPLES)
+    for _, code in blocks(EXTENDING, "A new stage"):
+        file, _, text = code.removeprefix("# ").partition("\n")
+        with (project.folder / file).open("a") as opened:
+            opened.write("\n\n" + text)
     (project.folder / "short.yaml").write_text(yaml.safe_dump(SHORT))
-    project.configuration = ["perturbation.yaml", "claims.yaml", "short.yaml"]
+    project.configuration = [f"{EXAMPLES}/perturbation.yaml", f"{EXAMPLES}/claims.yaml", "short.yaml"]
     project.snakemake(*OUTCOMES, "--cores", "2")
     return project
 
@@ -97,27 +84,51 @@ def test_the_claim_of_the_page_is_judged(extended):
 
 def test_the_command_of_the_page_plans_on_the_default_study(extended):
     """As it stands there, over `config.yaml` and the example of a perturbation alone."""
-    (command,) = extended.commands
+    (command,) = (code for language, code in blocks(EXTENDING, "A claim") if language == "sh")
     program, target, *options, name, first, second = shlex.split(command)
     assert (program, name, target) == ("snakemake", "--configfile", "results/claims.csv")
     with patch.object(extended, "configuration", [first, second]):
         mine = extended.planned(target, *options)
+        listed = extended.command("list", "perturbations")
     example = yaml.safe_load((extended.folder / first).read_text())
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | example
     assert mine["imp_round"] == chains_and_rounds(config)
     assert mine["perturb"] == len(example["seeds"]) * 2 * 4
-
-
-def test_the_recipe_for_something_of_ones_own_plans(tmp_path):
-    project = Project(tmp_path)
-    written(project, list(blocks("docs/using.md", "## Something of your own"))[:2])
-    project.configuration = ["mine.yaml"]
-    planned = project.planned("figures")
-    assert planned["perturb"] == 5 * 2 * 2  # seeds, rewind iterations, rounds
-    assert project.command("status").startswith("small on photo_digits")
-    listed = project.command("list", "perturbations")
     assert "rewind: {function: rewind}\n" in listed
-    assert "halved: {function: scaled, factor: 0.5}\n    Multiply the kept weights by a factor." in listed
+    assert "rounded_2: {function: rounded, base: 2}\n    Round each kept weight to a power" in listed
+
+
+def test_a_ticket_is_loaded_as_the_page_says(extended, monkeypatch):
+    """The network that its code makes is as accurate as the ticket was in the workflow."""
+    import torch
+    from pandas import read_csv
+
+    from earlyphase.runtime.storage import load_tensors
+
+    monkeypatch.chdir(extended.folder)
+    ((_, code), _) = blocks("docs/tickets.md", "A ticket in your own program")
+    made = {}
+    exec(code, made)
+    assert made["iteration"] == 104
+    data, _ = load_tensors("results/data/photo_digits.safetensors", "data set")
+    images = data["test_images"] / np.float32(255)
+    images = (images - data["mean"][:, None, None]) / data["std"][:, None, None]
+    with torch.no_grad():
+        guessed = made["model"](torch.from_numpy(images)).argmax(dim=1).numpy()
+    expected = read_csv(f"{made['folder']}/metrics.csv")["accuracy"].iloc[-1]
+    assert np.mean(guessed == data["test_labels"]) == pytest.approx(expected, abs=0.01)
+
+
+def test_help_lists_the_commands_of_the_page(capsys):
+    from earlyphase.__main__ import main
+
+    (row,) = re.findall(
+        r"^\| `commands/` \| (.*) \| all \|$", (ROOT / "docs/how-it-works.md").read_text(), re.M
+    )
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--help"])
+    listed = re.findall(r"^    (\w+)", capsys.readouterr().out, re.M)
+    assert sorted(listed) == sorted(re.findall(r"`(\w+)`", row))
 
 
 PAGES = [
@@ -145,7 +156,7 @@ def test_every_link_of_a_page_leads_somewhere(page):
 
 
 def test_every_page_is_in_the_site():
-    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text())
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "zensical.toml").read_text())
     assert sorted(listed) == sorted(
         str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")
     )
@@ -166,4 +177,4 @@ def test_the_page_of_the_claims_is_what_they_say():
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from contextlib import ExitStack
 from runpy import run_path
 from types import SimpleNamespace
@@ -12,11 +13,17 @@ import pytest
 import yaml
 from pandas import read_csv
 
-from test_documentation import SHORT, blocks, written
+from test_documentation import EXAMPLES, EXTENDING, SHORT, blocks
 from test_workflow import ROOT, Project
 
-EXAMPLES = ["perturbation", "network", "task", "data-set", "figure"]
-# What is laid over each example besides.
+SECTIONS = {  # of the page, by the name of the example's files
+    "perturbation": "A perturbation",
+    "network": "A network",
+    "task": "A task",
+    "gratings": "A data set",
+    "figure": "A figure",
+}
+# What overrides each example besides.
 SMALLER = {
     "perturbation": {
         "rounds": 2,
@@ -30,17 +37,23 @@ SMALLER = {
     },
     "network": {"rounds": 1},
     "task": {"pretrained": [{"pretraining": ["parity", "supervised"], "iterations": [8], "rounds": 1}], "rounds": 1},
-    "data-set": {"rounds": 1, "datasets": {"gratings": {"train": 512, "test": 200}}},
+    "gratings": {"rounds": 1, "datasets": {"gratings": {"train": 512, "test": 200}}},
     "figure": {"perturbed": [], "rewind_iterations": [0, 100], "rounds": 1, "seeds": [0, 1]},
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=EXAMPLES)
+def command_of(name):
+    """The words of the command that makes an example's picture."""
+    (command,) = (code for language, code in blocks(EXTENDING, SECTIONS[name]) if language == "sh")
+    return shlex.split(command)
+
+
+@pytest.fixture(scope="module", params=SECTIONS)
 def example(request, tmp_path_factory):
-    """An example that was copied from its page, and made by its command at a small size."""
+    """An example, made by the command of its section at a small size."""
     project = Project(tmp_path_factory.mktemp(request.param))
-    (command,) = written(project, blocks(f"docs/examples/{request.param}.md"))
-    program, picture, *options, name, configuration = shlex.split(command)
+    shutil.copytree(ROOT / EXAMPLES, project.folder / EXAMPLES)
+    program, picture, *options, name, configuration = command_of(request.param)
     assert (program, options, name) == ("snakemake", ["--cores", "all"], "--configfile")
     small = yaml.safe_dump(SHORT | SMALLER[request.param])
     (project.folder / "small.yaml").write_text(small)
@@ -66,7 +79,7 @@ def test_the_picture_shows_what_the_study_found(example):
     """Against the tables of single runs, which no figure has passed through."""
     results = example.project.folder / "results"
     points = read_csv((example.project.folder / example.picture).with_suffix(".csv"))
-    network = "gratings/resnet8" if example.name == "data-set" else "photo_digits/resnet8"
+    network = "gratings/resnet8" if example.name == "gratings" else "photo_digits/resnet8"
     chain = results / f"imp/{network}/seed0/supervised/magnitude"
     match example.name:
         case "perturbation":
@@ -75,7 +88,7 @@ def test_the_picture_shows_what_the_study_found(example):
             shown = points[(points["curve"] == "powers of 8") & (points["round"] == 2)]["mean"].item()
             run = results / f"perturbed/{network}/seed0/supervised/magnitude/it100/round2"
             assert shown == last_accuracy(run, "rounded_8.csv")
-        case "network" | "data-set":
+        case "network" | "gratings":
             assert set(points["model"]) == (
                 {"resnet8", "straight8"} if example.name == "network" else {"resnet8"}
             )
@@ -108,32 +121,22 @@ def test_the_command_plans_as_it_stands(example):
     assert planned.get("perturb", 0) == (3 * 2 * 4 if example.name == "perturbation" else 0)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_a_page_shows_its_picture_and_is_linked_from_the_reference(name):
-    page = (ROOT / f"docs/examples/{name}.md").read_text()
-    assert re.search(rf"!\[[^]]{{20,}}\]\({name}\.png\)", page)
-    assert (ROOT / f"docs/examples/{name}.png").stat().st_size < 150_000
-    assert f"(examples/{name}.md)" in (ROOT / "docs/extending.md").read_text()
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_shows_its_picture(name):
+    assert re.search(rf"!\[[^]]{{20,}}\]\(examples/{name}\.png\)", (ROOT / EXTENDING).read_text())
+    assert (ROOT / EXAMPLES / f"{name}.png").stat().st_size < 150_000
 
 
 @pytest.fixture
-def defined(tmp_path):
-    """What the plugin of a page defines; other tests do not find it registered."""
+def defined():
+    """What the plugin of an example defines; other tests do not find it registered."""
     from earlyphase import registry
 
     with ExitStack() as stack:
         for known in vars(registry).values():
             if isinstance(known, registry.Registry):
                 stack.enter_context(patch.dict(known))
-
-        def load(page):
-            for language, file, code in blocks(f"docs/examples/{page}.md"):
-                if language == "python":
-                    (tmp_path / file).write_text(code)
-                    return run_path(str(tmp_path / file))
-            raise AssertionError(f"no Python on {page}")
-
-        yield load
+        yield lambda name: run_path(str(ROOT / EXAMPLES / f"{name}.py"))
 
 
 @pytest.mark.parametrize("base", [2, 8, 64])
@@ -201,7 +204,7 @@ def test_the_task_tells_even_from_odd(defined):
 
 def test_the_gratings_have_the_orientation_of_their_class(defined):
     """As their Fourier transform says, in which a grating is a pair of points across its stripes."""
-    made = defined("data-set")["gratings"](contrast=20, size=32, train=400, test=100)
+    made = defined("gratings")["gratings"](contrast=20, size=32, train=400, test=100)
     assert made.test_images.shape == (100, 1, 32, 32)
     assert made.classes[:2] == ("0 degrees", "22.5 degrees")
     power = np.abs(np.fft.fft2(made.train_images[:, 0] - 128.0, (256, 256))) ** 2

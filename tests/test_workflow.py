@@ -613,7 +613,7 @@ def test_the_report_is_redone_by_what_it_shows_and_by_nothing_else(finished, tmp
             "Rewound to",
             {"figure": 1, "report": 1},
         ),
-        ("CITATION.cff", "version: 0.1.0", "version: 0.1.1", {"report": 1}),
+        ("CITATION.cff", "version: 1.0.0", "version: 1.0.1", {"report": 1}),
         ("config.yaml", "resume_interval: 30", "resume_interval: 40", {}),
     ):
         before = (own.folder / name).read_text()

@@ -10,7 +10,7 @@ study into a network.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 PUBLIC = {  # name -> module below this package
     "augmentation": "registry",

@@ -62,7 +62,10 @@ def run_command(chosen: str, words: list[str]) -> None:
         if name == chosen:
             module = import_module(f"earlyphase.commands.{name}")
             module.add_arguments(subparser)
-    module.run(parser.parse_args(words))
+    arguments = parser.parse_args(
+        words
+    )  # ends here where a command is missing, unknown, or asked for its help
+    module.run(arguments)
 
 
 def run_job(job: "Assignment", inputs: "Files", outputs: "Files") -> None:

@@ -1,17 +1,3 @@
-# A figure
-
-**Does every replicate gain from rewinding to iteration 100, or do some of them carry the mean?** The figure of rewinding
-shows means and standard deviations, in which seeds that are good or bad as a whole hide what each gains. A replicate of k
-= 100 and one of k = 0 with the same seed share their initialisation and the order of their data, so their difference is a
-paired contrast.
-
-A figure takes tables, which it names in its decorator, and returns a picture with the points it shows: these are written
-beside it as CSV. It may use what the package's own figures use, as the axis of densities here. It needs no training of its
-own, so after the default study it is drawn at once; without it,
-the command first trains the 95 networks of the table `imp`:
-
-```python
-# figure.py
 from earlyphase import InvalidInput, figure
 from earlyphase.results.figures.style import add_note, house_style, new_axes
 from earlyphase.results.figures.tickets import density_axis
@@ -38,21 +24,3 @@ def gain(tables, *, over: int, k: int):
         ax.set_ylabel(f"Accuracy of k = {k} minus k = {over} (points)")
         add_note(picture, f"A point for each of {points['seed'].nunique()} seeds; lines: their means")
     return picture, points
-```
-
-```yaml
-# figure.yaml
-plugins: [figure.py]
-figures:
-  gain: {function: gain, k: 100, over: 0}
-```
-
-```sh
-snakemake results/figures/photo_digits/resnet8/gain.png --cores all --configfile figure.yaml
-```
-
-![Accuracy gained by rewinding to iteration 100 instead of 0, a point for each of five seeds, by density](figure.png)
-
-*`results/figures/photo_digits/resnet8/gain.png`.* Each of the five seeds gains at each of the six densities. The mean
-grows from 4.5 points at 64 % of the weights to 25.1 at 6.9 %, and so does what tells seeds apart: at 10.7 % the mean of
-21.7 is of gains from 4.1 to 31.8 points. Five seeds agree on the sign of the effect, and say little of its size.

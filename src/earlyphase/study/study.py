@@ -1,6 +1,7 @@
 """The configured study: its runs, and the settings of each."""
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -188,13 +189,14 @@ def with_figures_bound(run: Run, entry: dict, index: int) -> Run:
 
 
 def citation_in(home: Path) -> dict:
-    """The content of CITATION.cff beside the Snakefile; empty where a copy of the workflow has none.
+    """The content of CITATION.cff beside the Snakefile, dates as text; empty where a copy has none.
 
     Raises:
         InvalidInput: it is not YAML.
     """
     path = home / "CITATION.cff"
-    return read_yaml(path) if path.exists() else {}
+    content = read_yaml(path) if path.exists() else {}
+    return {key: str(value) if isinstance(value, date) else value for key, value in content.items()}
 
 
 @cache

@@ -10,7 +10,7 @@ from earlyphase.runtime import machine
 from earlyphase.sentences import duration
 from earlyphase.stages.figure import left_out
 from earlyphase.study.jobs import Job, all_jobs
-from earlyphase.study.limits import Clock, of_unknown_work
+from earlyphase.study.limits import Clock
 from earlyphase.study.study import Study
 
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     if done:
         left = work - sum(seconds[job] for job in done)
         print(f"{len(done):,} of {len(seconds):,} jobs are done; {duration(left)} of work are left")
-    for sentence in [*left_out(study), *of_unknown_work(study)]:
+    for sentence in left_out(study):
         print(f"note: {sentence}")
 
 

@@ -50,28 +50,13 @@ def run(args: argparse.Namespace) -> None:
     study = load_study(args)
     gpu = machine.device(study.config["execution"]["device"]) == "cuda"
     if not (args.watch and sys.stdout.isatty()):
-        show(study, states_of(study), Clock(study, gpu=gpu))
+        show(study, gpu=gpu)
         return
     with suppress(KeyboardInterrupt):  # how a person stops watching
-        watch(study, gpu=gpu)
-
-
-def states_of(study: Study) -> dict[Job, State]:
-    """How far each job is."""
-    return {job: state_of(job) for job in all_jobs(study)}
-
-
-def watch(study: Study, *, gpu: bool) -> None:
-    """Show it anew every few seconds, until all is done."""
-    while True:
-        began = time.monotonic()
-        states = states_of(study)
-        print(CLEAR, end="")
-        show(study, states, Clock(study, gpu=gpu))  # with what trainings have taken by now
-        sys.stdout.flush()
-        if all(state.name == "done" for state in states.values()):
-            return
-        time.sleep(max(EVERY, 10 * (time.monotonic() - began)))
+        began, done = time.monotonic(), show(study, gpu=gpu, clear=CLEAR)
+        while not done:
+            time.sleep(max(EVERY, 10 * (time.monotonic() - began)))
+            began, done = time.monotonic(), show(study, gpu=gpu, clear=CLEAR)
 
 
 # One job
@@ -120,8 +105,19 @@ def share_left(job: Job, state: State) -> float:
 # All of them
 
 
-def show(study: Study, states: dict[Job, State], clock: Clock) -> None:
-    """Print how far a study is."""
+def show(study: Study, *, gpu: bool, clear: str = "") -> bool:
+    """Print how far a study is.
+
+    Args:
+        gpu: whether jobs compute on one.
+        clear: printed first, once everything is read.
+
+    Returns:
+        Whether all is done.
+    """
+    states = {job: state_of(job) for job in all_jobs(study)}
+    clock = Clock(study, gpu=gpu)  # by what trainings have taken so far
+    print(clear, end="")
     for network in study.runs:
         print_chains(study, network, states)
     print("  " + "  ".join(f"{mark} {name}" for name, mark in MARKS.items()))
@@ -134,7 +130,8 @@ def show(study: Study, states: dict[Job, State], clock: Clock) -> None:
     for sentence in left_out(study):
         print(f"note: {sentence}")
     used = ", ".join(f"{folder} {size / 1e6:.1f} MB" for folder, size in space_used().items())
-    print(f"space: {used or 'none yet'}")
+    print(f"space: {used or 'none yet'}", flush=True)
+    return all(state.name == "done" for state in states.values())
 
 
 def print_chains(study: Study, network: Run, states: dict[Job, State]) -> None:

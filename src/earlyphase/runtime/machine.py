@@ -105,14 +105,15 @@ def granted_threads(environment: Mapping[str, str] = os.environ) -> int:
     return int(text)
 
 
-def has_gpu() -> bool:
-    """Whether there is a GPU of NVIDIA's that processes started here may use."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and bool(gpu_models())
-
-
 def device(asked: str) -> str:
-    """Kind of device, "cpu" or "cuda", that `execution.device` of the configuration means here."""
-    return ("cuda" if has_gpu() else "cpu") if asked == "auto" else asked
+    """Kind of device, "cpu" or "cuda", that `execution.device` of the configuration means here.
+
+    `auto` means a GPU of NVIDIA's where there is one that processes started here may use.
+    """
+    if asked != "auto":
+        return asked
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+    return "cuda" if allowed and gpu_models() else "cpu"
 
 
 def gpu_models() -> list[str]:

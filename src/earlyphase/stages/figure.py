@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.study.configuration import chains_of, panels_of, shown_by, tickets_of
+from earlyphase.study.configuration import labelled, shown_by
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, job_of, names_of, no_work, tables_of
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -32,14 +32,14 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
     shown, rounds = shown_by(figure), {figure["round"]} if "round" in figure else None
     if shown and not perturbs(run, shown, rounds):
         return "none of the perturbations that it shows is applied"
-    panels = panels_of(figure)
+    panels, tickets = labelled(figure, "panels"), labelled(figure, "tickets")
     if panels and not panels & {first.name for first, _ in study.beginnings(run)}:
         return "none of the pretrainings that it shows is applied"
     pruned_by = {name for entry in run.pruned_by for name in entry["criteria"]}
-    if chains_of(figure) and not chains_of(figure) & pruned_by:
+    if labelled(figure, "chains") and not labelled(figure, "chains") & pruned_by:
         return "none of the chains that it shows is run"
     pretrained = {name for entry in run.sparse_pretraining for name in entry["perturbations"]}
-    if tickets_of(figure) and not tickets_of(figure) & pretrained:
+    if tickets and not tickets & pretrained:
         return "none of the tickets that it shows is pretrained"
     return ""
 

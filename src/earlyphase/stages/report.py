@@ -2,7 +2,7 @@
 
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages.figure import figures_of, left_out
-from earlyphase.study.configuration import chains_of, panels_of, shown_by, tickets_of
+from earlyphase.study.configuration import labelled, shown_by
 from earlyphase.study.jobs import Inputs, Job, Stage, all_jobs, no_work, once
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -40,7 +40,9 @@ def shown_figure(job: Job) -> dict:
         "model": job.run.model,
         **paths,
         "function": entry["function"],
-        "shows": sorted(shown_by(entry) | tickets_of(entry) | panels_of(entry) | chains_of(entry)),
+        "shows": sorted(
+            shown_by(entry).union(*(labelled(entry, key) for key in ("tickets", "panels", "chains")))
+        ),
     }
 
 

@@ -187,10 +187,10 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
             case "array", list() if isinstance(schema.get("items"), dict):
                 return [settled(item, schema["items"], definitions) for item in value]
             case "object", dict():
+                named, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+                others = others if isinstance(others, dict) else {}  # it may be true or false
                 return {
-                    key if isinstance(key, str) else str(key): settled(
-                        item, schema.get("properties", {}).get(key, _others(schema)), definitions
-                    )
+                    str(key): settled(item, named.get(key, others), definitions)
                     for key, item in value.items()
                 }
     return value
@@ -210,12 +210,6 @@ def _said(text: str, kinds: list[str]) -> Any:
 def _has_words(schema: dict) -> bool:
     """Whether a value may be one of some known words."""
     return any("enum" in part for part in (schema, *schema.get("anyOf", [])))
-
-
-def _others(schema: dict) -> dict:
-    """Schema of the keys of a mapping that are not named in it."""
-    others = schema.get("additionalProperties", {})
-    return others if isinstance(others, dict) else {}
 
 
 # Checking
@@ -250,26 +244,15 @@ def entries_of(entry: dict | list[dict]) -> list[dict]:
     return entry if isinstance(entry, list) else [entry]
 
 
+def labelled(figure: dict, key: str) -> set[str]:
+    """Names to which an entry of `figures` gives labels: those of pretrained tickets, of panels, ..."""
+    return {name for labels in figure.get(key, []) for name in labels}
+
+
 def shown_by(figure: dict) -> set[str]:
     """Perturbations that an entry of `figures` shows."""
-    shown = {name for labelled in figure.get("show", []) for name in labelled}
-    families = (names for labelled in figure.get("families", []) for names in labelled.values())
-    return shown | {name for names in families for name in names}
-
-
-def tickets_of(figure: dict) -> set[str]:
-    """Perturbations of tickets that were pretrained, which an entry of `figures` shows."""
-    return {name for labelled in figure.get("tickets", []) for name in labelled}
-
-
-def chains_of(figure: dict) -> set[str]:
-    """Criteria whose chains an entry of `figures` shows."""
-    return {name for labelled in figure.get("chains", []) for name in labelled}
-
-
-def panels_of(figure: dict) -> set[str]:
-    """Pretrainings that an entry of `figures` shows, a panel each."""
-    return {name for labelled in figure.get("panels", []) for name in labelled}
+    families = (names for labels in figure.get("families", []) for names in labels.values())
+    return labelled(figure, "show").union(*families)
 
 
 def not_finite(value: object, key: str = "") -> Iterator[tuple[str, float]]:

@@ -7,7 +7,7 @@ another, so that one reading of the messages is enough to mend a configuration.
 from collections.abc import Iterable, Iterator
 
 from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import chains_of, entries_of, panels_of, shown_by, tickets_of, unknown
+from earlyphase.study.configuration import entries_of, labelled, shown_by, unknown
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named, windows_of
 from earlyphase.study.pretraining import Pretraining, named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
@@ -35,19 +35,21 @@ def of_run(run: Run, config: dict) -> Iterator[str]:
     """All that a run cannot have."""
     yield from of_training(run)
     yield from of_images(run, config)
-    yield from of_criteria(run)
     yield from of_critical_periods(run, config)
     yield from of_pretraining(run, config)
     yield from of_figures(run, config)
 
 
 def of_training(run: Run) -> Iterator[str]:
-    """Milestones and rewind iterations that lie past the end."""
+    """Milestones and rewind iterations past the end, and chains by the criterion by which all prune."""
     end = run.iterations
     yield from of_milestones(f"training of {run}", run.training["milestones"], end)
     for k in run.rewind_iterations:
         if k >= end:
             yield f"rewind_iterations has {k}, but {run} trains for {end} iterations; k must be smaller"
+    for index, entry in enumerate(run.pruned_by):
+        if CRITERION in entry["criteria"]:
+            yield f"pruned_by.{index}.criteria has {CRITERION!r}, by which every run prunes; name others only"
 
 
 def of_milestones(where: str, milestones: list[int], end: int) -> Iterator[str]:
@@ -121,20 +123,18 @@ def of_validation(run: Run, config: dict) -> Iterator[str]:
         )
 
 
-def of_criteria(run: Run) -> Iterator[str]:
-    """Chains that prune by the criterion by which all do."""
-    for index, entry in enumerate(run.pruned_by):
-        if CRITERION in entry["criteria"]:
-            yield f"pruned_by.{index}.criteria has {CRITERION!r}, by which every run prunes; name others only"
-
-
 def of_critical_periods(run: Run, config: dict) -> Iterator[str]:
     """Deficits and regimes that cannot be what they are named for, and windows that are empty."""
     for index, entry in enumerate(run.critical_periods):
         where = f"critical_periods.{index}"
         yield from of_protocol(where, entry)
         for name in entry.get("deficits", []):
-            yield from of_deficit(f"{where}.deficits has {name!r}", config["tasks"][name])
+            for part in entries_of(config["tasks"][name]):
+                if classes := registered("tasks")[part["function"]].facts.get("classes"):
+                    yield (
+                        f"{where}.deficits has {name!r}, whose {classes} classes are its own; "
+                        "a deficit keeps the classes of the data set"
+                    )
         yield from of_windows(where, entry, run)
         for name in entry["regimes"]:
             yield from of_regime(where, name, config["regimes"].get(name, {}), run, held="held" in entry)
@@ -151,13 +151,6 @@ def of_protocol(where: str, entry: dict) -> Iterator[str]:
         yield f"{where} lacks {key}, which {found[0]} needs"
     for key in sorted(entry.keys() - needed - {found[0], "regimes"}):
         yield f"{where} has {key}, which {found[0]} does not use"
-
-
-def of_deficit(where: str, entry: dict | list[dict]) -> Iterator[str]:
-    """A task that has classes of its own, so that it is no deficit in another."""
-    for one in entries_of(entry):
-        if classes := registered("tasks")[one["function"]].facts.get("classes"):
-            yield f"{where}, whose {classes} classes are its own; a deficit keeps the classes of the data set"
 
 
 def of_windows(where: str, entry: dict, run: Run) -> Iterator[str]:
@@ -218,11 +211,12 @@ def of_share(where: str, first: Pretraining, run: Run) -> Iterator[str]:
 def of_figures(run: Run, config: dict) -> Iterator[str]:
     """Figures that show a perturbation, a pretraining or a criterion that is not configured."""
     for figure, entry in run.figures.items():
-        for section, names in (
-            ("perturbations", shown_by(entry) | tickets_of(entry)),
-            ("pretraining", panels_of(entry)),
-            ("criteria", chains_of(entry)),
-        ):
+        shown = {
+            "perturbations": shown_by(entry) | labelled(entry, "tickets"),
+            "pretraining": labelled(entry, "panels"),
+            "criteria": labelled(entry, "chains"),
+        }
+        for section, names in shown.items():
             for name in sorted(names):
                 for problem in unknown(name, section, config[section]):
                     yield f"figures.{figure} shows {problem}"

@@ -31,8 +31,9 @@ def deficits_of(run: Run, regimes: dict[str, dict]) -> list[dict[str, list]]:
     """Trainings of a run in blocks of wildcards, each of which stands for all combinations of its values."""
     blocks, end = [], run.iterations
     for entry in run.critical_periods:
-        wanted = [name for name in entry["regimes"] if name != BASE and clean_regime(name, regimes) != BASE]
-        blocks.append(without_deficit(run, [BASE, *wanted]))
+        # where no deficit ends, a regime that only begins the schedule anew is the base
+        others = [name for name in entry["regimes"] if name != BASE and regimes[name] != RESTARTED]
+        blocks.append(without_deficit(run, [BASE, *others]))
         removed_at = [as_iterations(time, end) for time in entry.get("removed_at", [])]
         windows = windows_of(run, entry)
         shared = {"regime": entry["regimes"], "deficit": entry.get("deficits", [])}
@@ -69,11 +70,6 @@ def deficits_named(run: Run) -> list[str]:
 def without_deficit(run: Run, regimes: list[str]) -> dict[str, list]:
     """The block of trainings that deficits are compared with."""
     return {"regime": regimes, "deficit": [run.task], "first": [0], "end": [0], "stop": [run.iterations]}
-
-
-def clean_regime(name: str, regimes: dict[str, dict]) -> str:
-    """The regime whose training without a deficit is that of `name`: where nothing ends, nothing restarts."""
-    return BASE if regimes[name] == RESTARTED else name
 
 
 def training_of(run: Run, regimes: dict[str, dict], regime: str, end: int, stop: int) -> dict:

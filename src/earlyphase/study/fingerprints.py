@@ -2,7 +2,7 @@
 
 A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in
 whatever module of this package they stand, the files beside them that one of them finds by `with_name`
-(of YAML each entry, of a template all of it), and nothing else. So a comment, a docstring or a reformat
+and nothing else. So a comment, a docstring or a reformat
 changes no fingerprint, an edit of one figure changes that figure's alone, and an edit of pruning leaves dense
 training as it was. Names are followed in the rooms that determine a result, and in plugins; `runtime` and
 `study` cannot change one.
@@ -24,8 +24,7 @@ PACKAGE = "earlyphase"
 SOURCE = Path(__file__).parents[1]
 FOLLOWED = ("core", "datasets", "results", "stages", "plugins", "sentences")
 LOOSE = "(loose)"  # the name of what runs and defines nothing
-DATA = ".yaml"  # in place of a definition: a file beside the module, of which entries are followed
-TEXTS = (".j2", ".css", ".js")  # likewise, of which the whole is
+TEXTS = (".j2", ".css", ".js")  # in place of a definition: a file beside the module, hashed whole
 NEWER_FIELDS = ("type_params", "is_lazy")  # of syntax trees, since Python 3.12 and 3.15; empty where unused
 FOR_PROGRAMMERS = re.compile(r"^(?:Args|Returns|Raises|Source):", re.MULTILINE)  # sections of a docstring
 Name = tuple[str, str]  # module below the package, definition in it
@@ -73,9 +72,6 @@ def definitions(*roots: str) -> dict[str, str]:
             module_name = PUBLIC.get(name, "")
         if module_name.split(".")[0] not in FOLLOWED or f"{module_name}.{name}" in reached:
             continue
-        if name.endswith(DATA):
-            reached |= _entries(source_file(module_name).with_name(name))
-            continue
         if name.endswith(TEXTS):
             content = source_file(module_name).with_name(name).read_text(encoding="utf-8")
             reached[f"{module_name}.{name}"] = _digest(content)[:8]
@@ -104,23 +100,6 @@ def _root(root: str) -> Name:
     if not source_file(module_name).is_file() or name not in parse(module_name).definitions:
         raise InvalidInput(f"{module_name} defines no {name!r}")
     return module_name, name
-
-
-@cache
-def _entries(path: Path) -> dict[str, str]:
-    """Hash of each entry of each section of a YAML file, and of their order.
-
-    Returns:
-        "questions.yaml: figures.rewinding" -> 8 hex digits; "questions.yaml: figures" of the order.
-    """
-    import yaml
-
-    content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    found = {}
-    for section, entries in content.items():
-        found[f"{path.name}: {section}"] = list(entries)
-        found |= {f"{path.name}: {section}.{name}": entry for name, entry in entries.items()}
-    return {name: _digest(canonical(entry))[:8] for name, entry in found.items()}
 
 
 @cache
@@ -249,7 +228,7 @@ def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> t
             ):
                 needed.append((aliases[alias][0], attribute))
             case ast.Call(func=ast.Attribute(attr="with_name"), args=[ast.Constant(value=str(file))]) if (
-                file.endswith((DATA, *TEXTS))
+                file.endswith(TEXTS)
             ):
                 needed.append((module_name, file))
             case ast.Name(id=name):

@@ -60,17 +60,6 @@ def network_of(study: Study, dataset: str, model: str) -> NetworkWork:
     return known or NetworkWork.of(LAYERS["resnet"](images["size"], images["channels"], depth=56))
 
 
-def of_unknown_work(study: Study) -> list[str]:
-    """A sentence for each network of the study that does not state its work."""
-    entries = {run.model: study.config["models"][run.model] for run in study.runs}
-    return [
-        f"network {name} does not state its work (work= of its decorator): time and memory are asked for "
-        "as for a ResNet-56"
-        for name, entry in entries.items()
-        if entry["function"] not in LAYERS and "work" not in registered("models")[entry["function"]].facts
-    ]
-
-
 def enlargement(entry: dict | list[dict]) -> int:
     """How many times as large as configured the mini-batches of a task are: 4 of all turns of each image."""
     factor = 1

@@ -17,6 +17,7 @@ SECTIONS = {
     "C": "What the paper builds on",
     "L": "What sparse networks promise",
     "M": "A finding of our own",
+    "E": "The edge of stability",
 }
 INTRODUCTION = """# The claims
 

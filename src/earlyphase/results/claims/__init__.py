@@ -31,7 +31,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     data.D1, data.D2, data.D3, data.D4, data.D5, data.D6, data.D7, data.D8, data.D9,
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
     promises.L1, promises.L2, promises.L3, promises.L4,
-    decomposition.M1,
+    decomposition.M1, decomposition.M2,
     edge.E1, edge.E2, edge.E3,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims

@@ -18,6 +18,7 @@ SECTIONS = {
     "L": "What sparse networks promise",
     "M": "A finding of our own",
     "E": "The edge of stability",
+    "B": "Early-bird tickets",
 }
 INTRODUCTION = """# The claims
 

@@ -13,6 +13,7 @@ from earlyphase import registry
 from earlyphase.results.claims import critical_periods as critical
 from earlyphase.results.claims import data_dependence as data
 from earlyphase.results.claims import decomposition, promises, rewinding
+from earlyphase.results.claims import early_bird as early
 from earlyphase.results.claims import edge_of_stability as edge
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
@@ -32,7 +33,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
     promises.L1, promises.L2, promises.L3, promises.L4,
     decomposition.M1, decomposition.M2,
-    edge.E1, edge.E2, edge.E3,
+    edge.E1, edge.E2, edge.E3, early.B1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims
     "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",

@@ -20,6 +20,8 @@ SECTIONS = {
     "L": "What sparse networks promise",
     "N": "What followed: noise, and lines between networks",
     "M": "A finding of our own",
+    "E": "The edge of stability",
+    "B": "Early-bird tickets",
 }
 INTRODUCTION = """# The claims
 

@@ -37,6 +37,40 @@ use rule training as curvature with:
         "Curvature of {wildcards.model} on {wildcards.dataset} at iteration {wildcards.k}, seed {wildcards.seed}"
 
 
+use rule training as edge_of_stability with:
+    """Replay a dense run, and follow the Hessian's largest eigenvalue from iteration to iteration."""
+    input:
+        data="results/data/{dataset}.safetensors",
+        trajectory="results/dense/{dataset}/{model}/seed{seed}/{task}/trajectory.safetensors",
+    output:
+        rows="results/edge_of_stability/{dataset}/{model}/seed{seed}/{task}/rows.csv",
+        run="results/edge_of_stability/{dataset}/{model}/seed{seed}/{task}/run.json",
+    log:
+        "logs/edge_of_stability/{dataset}/{model}/seed{seed}/{task}.log",
+    priority: 30
+    params:
+        spec=spec("edge_of_stability"),
+        code=code("edge_of_stability"),
+    message:
+        "Edge of stability of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+
+
+use rule job as early_bird with:
+    """Compare the masks that would be pruned at the states which a dense run keeps."""
+    input:
+        states=needs("early_bird", "states"),
+    output:
+        table="results/early_bird/{dataset}/{model}/seed{seed}/{task}/masks.csv",
+    log:
+        "logs/early_bird/{dataset}/{model}/seed{seed}/{task}.log",
+    priority: 30
+    params:
+        spec=spec("early_bird"),
+        code=code("early_bird"),
+    message:
+        "Masks of kept states of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
+
+
 use rule training as fisher with:
     """Estimate the trace of the Fisher information after k iterations, and of the empirical one."""
     input:

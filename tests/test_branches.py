@@ -19,6 +19,7 @@ from earlyphase.core.branches import (
     matched_noise,
     permute_channels,
     rewind,
+    rewind_layers_to_0,
     rewind_to_0,
     scope_groups,
     shuffle,
@@ -44,6 +45,7 @@ STATES = ["k", "0", "fresh"]
 FIXED = [("rewind", {}), ("rewind_to_0", {}), ("batch_norm_from_0", {})]
 FIXED += [("combine", {"signs": signs, "magnitudes": size}) for signs in "k0" for size in "k0"]
 FIXED += [("constant", {"signs": signs}) for signs in "k0"]
+FIXED += [("rewind_layers_to_0", {"layers": layers}) for layers in ([2], [1, 3])]
 FIXED += [("one_shot", {"criterion": name}) for name in ("magnitude", "magnitude_at_k", "movement")]
 RANDOM = [("shuffle", {"scope": scope, "keep_signs": keep}) for scope in SCOPES for keep in (False, True)]
 RANDOM += [("shuffle_magnitudes", {"scope": "kernel"}), ("shuffle_magnitudes", {})]
@@ -228,6 +230,15 @@ def test_rewinding_takes_the_state_of_k_or_of_0():
     ticket = network_ticket(resnet(3, 10, depth=8, width=4))
     assert states_equal(rewind(ticket, 0).weights, masked(ticket.weights, ticket.mask))
     assert states_equal(rewind_to_0(ticket, 0).weights, masked(ticket.initial, ticket.mask))
+    some = rewind_layers_to_0(ticket, 0, layers=[1, 4])
+    assert some.iteration == ticket.iteration
+    of_0 = ("conv.weight", "blocks.1.conv1.weight")
+    for name, array in masked(
+        ticket.weights | {name: ticket.initial[name] for name in of_0}, ticket.mask
+    ).items():
+        assert np.array_equal(some.weights[name], array)
+    with pytest.raises(InvalidInput, match="layers has 11, but the network has 10 layers"):
+        rewind_layers_to_0(ticket, 0, layers=[11])
     mixed = batch_norm_from_0(ticket, 0).weights
     for name in mixed:
         source = ticket.weights if name in ticket.mask else ticket.initial

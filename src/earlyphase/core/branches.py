@@ -32,6 +32,7 @@ from earlyphase.registry import branch
 
 State = Literal["k", "0", "fresh"]  # at the rewind iteration, at iteration 0, a new draw from the initial law
 AtOnce = Literal["magnitude", "magnitude_at_k", "movement"]  # criteria that need no data
+Layers = Annotated[list[Annotated[int, {"minimum": 1}]], {"minItems": 1}]  # places in the network, from 1 on
 Scope = Literal["global", "layer", "filter", "kernel", "incoming", "outgoing"]
 
 # Axes of a weight (out, in, height, width) that tell the groups of a scope apart.
@@ -110,6 +111,29 @@ def rewind_to_0(ticket: Ticket, seed: int) -> Ticket:
     Source: Frankle, Schwab & Morcos 2020, Figure 4.
     """
     return _with_kept(replace(ticket, weights=ticket.initial, iteration=0), ticket.initial)
+
+
+@branch
+def rewind_layers_to_0(ticket: Ticket, seed: int, *, layers: Layers) -> Ticket:
+    """Take the kept weights of some layers from iteration 0, all else from k, and train from k.
+
+    Args:
+        layers: places of convolutions and linear layers among all, in the network's order from 1 on.
+
+    Raises:
+        InvalidInput: the network has fewer layers.
+
+    Source: Zhang, Bengio & Singer 2019, who do so after training, layer by layer.
+    """
+    names = list(ticket.mask)
+    if max(layers) > len(names):
+        raise InvalidInput(
+            f"rewind_layers_to_0: layers has {max(layers)}, but the network has {len(names)} layers; at most "
+            "that is right"
+        )
+    return _with_kept(
+        ticket, ticket.weights | {names[at - 1]: ticket.initial[names[at - 1]] for at in layers}
+    )
 
 
 @branch(needs="batch norm")

@@ -20,7 +20,9 @@ from earlyphase.results.claims import (
     optimizers,
     promises,
     rewinding,
-)  # fmt: skip
+)
+from earlyphase.results.claims import early_bird as early
+from earlyphase.results.claims import edge_of_stability as edge
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
@@ -41,7 +43,8 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     optimizers.O1, optimizers.O2, optimizers.O3, optimizers.O4,
     promises.L1, promises.L2, promises.L3, promises.L4,
     noise.N1, noise.N2, noise.N3, noise.N4,
-    decomposition.M1,
+    decomposition.M1, decomposition.M2,
+    edge.E1, edge.E2, edge.E3, early.B1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims
     "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",

@@ -12,7 +12,7 @@ from pandas import DataFrame, Series
 
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import Measured, NotRun
-from earlyphase.results.claims.evidence import Evidence
+from earlyphase.results.claims.evidence import Evidence, order
 from earlyphase.results.claims.network import REWIND_TO_0, Network, sparsest_of_all
 from earlyphase.results.summaries import t_interval
 
@@ -64,6 +64,43 @@ def split(parts: DataFrame) -> dict[str, float]:
             spread = Series(parts[name] - share * parts["gain"]).std() / found["gain"]
         found |= {f"{name}_share": share, f"{name}_share_std": spread}
     return found
+
+
+def over_0(network: Network, perturbation: str, imp_round: int | None = None) -> DataFrame:
+    """What a perturbation of the weights of k gains over rewinding to 0, both under the masks of k.
+
+    Args:
+        imp_round: of pruning; None is the sparsest at which every k has both.
+
+    Returns:
+        Points, (seeds, ks).
+    """
+    runs = network.results("perturbed", ["seed", "k", "round", "perturbation"], "no ticket was perturbed")
+    runs = runs[runs["perturbation"].isin([perturbation, REWIND_TO_0]) & (runs["k"] > 0)]
+    both = runs.groupby(["k", "round"])["perturbation"].transform("nunique") == 2
+    if not both.any():
+        raise NotRun(f"{perturbation} was not run at a k and a density at which {REWIND_TO_0} was")
+    runs = runs[both]
+    runs = runs[runs["round"] == (sparsest_of_all(runs) if imp_round is None else imp_round)]
+    by_name = {name: own.pivot(index="seed", columns="k", values="accuracy")
+               for name, own in runs.groupby("perturbation")}  # fmt: skip
+    return by_name[perturbation] - by_name[REWIND_TO_0]
+
+
+@claim(
+    statement="The later k, the more the signs of k alone, with magnitudes of 0, gain over rewinding to 0 "
+    "under the same masks",
+    paper="k = 500: no better than rewinding to 0; k = 2,000: better, below k (recollected)",
+    criterion="over at least {least} ks the gain rises: Spearman's rank correlation, by Page's exact test",
+    source="Figure 4",
+    reads=("perturbed",),
+)
+def M2(network: Network, *, perturbation: str = "signs_k_magnitudes_0", least: int = 3) -> Measured:
+    """How the gain by signs alone is ordered over k."""
+    gains = over_0(network, perturbation)
+    if gains.shape[1] < least:
+        raise NotRun(f"{perturbation} was run at {gains.shape[1]} ks above 0; {least} are needed")
+    return Measured([order(gains)])
 
 
 @claim(

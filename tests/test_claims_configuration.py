@@ -109,7 +109,7 @@ def test_claims_are_told_how_far_a_training_is_the_papers():
     for other in ({"learning_rate": 0.05}, {"batch_size": 64}, {"flip": False}):
         assert facts(**paper | other)["paper_until"] == 0
     small = spec(study())["networks"]["photo_digits/resnet8"]
-    assert small == {"function": "resnet", "full": False, "paper_until": 0, "classes": 10}
+    assert small == {"function": "resnet", "full": False, "paper_until": 0, "classes": 10, "optimizer": "sgd"}
 
 
 def test_a_claim_of_ones_own(tmp_path):

@@ -16,6 +16,7 @@ from earlyphase.results.claims import decomposition, promises, rewinding
 from earlyphase.results.claims import early_bird as early
 from earlyphase.results.claims import edge_of_stability as edge
 from earlyphase.results.claims import first_iterations as first
+from earlyphase.results.claims import kernel as tangent
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
 from earlyphase.results.claims.evidence import ERROR
@@ -33,7 +34,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
     promises.L1, promises.L2, promises.L3, promises.L4,
     decomposition.M1, decomposition.M2,
-    edge.E1, edge.E2, edge.E3, early.B1,
+    edge.E1, edge.E2, edge.E3, early.B1, tangent.N1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims
     "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",

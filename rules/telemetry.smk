@@ -71,6 +71,25 @@ use rule job as early_bird with:
         "Masks of kept states of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
 
 
+use rule training as kernel with:
+    """Compare the tangent kernel after k iterations with that an interval later, and that of the end."""
+    input:
+        data="results/data/{dataset}.safetensors",
+        state="results/dense/{dataset}/{model}/seed{seed}/{task}/it{k}.safetensors",
+        later=needs("kernel", "later"),
+        final=needs("kernel", "final"),
+    output:
+        row="results/kernel/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
+    log:
+        "logs/kernel/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    priority: 30
+    params:
+        spec=spec("kernel"),
+        code=code("kernel"),
+    message:
+        "Tangent kernel of {wildcards.model} on {wildcards.dataset} at iteration {wildcards.k}, seed {wildcards.seed}"
+
+
 use rule training as fisher with:
     """Estimate the trace of the Fisher information after k iterations, and of the empirical one."""
     input:

@@ -28,6 +28,7 @@ RULES = {  # boundary -> how it is found
 }
 
 HALF = 0.5  # of the gradient, and of a subspace
+SLOW = 0.1  # share of its highest velocity at which the tangent kernel counts as slow
 MATCHES_WITHIN = 0.005  # accuracy, as a fraction: the tolerance of the paper's claim
 EVENTS = RULES | {
     "subspace_formed": "from then on, at least half of the squared gradient lies in the Hessian's top "
@@ -40,6 +41,8 @@ EVENTS = RULES | {
     "blur where it was run",
     "dense_stable": STABILITY_RULE,
     "tickets_stable": f"{STABILITY_RULE}; of tickets at 16.8 % of weights, or the nearest density measured",
+    "kernel_slow": "from this measured time on, the tangent kernel changes at most a tenth as fast as at its "
+    "fastest, by the mean over seeds",
     # Later additions: a rule here, a row in `timeline`.
 }
 PRETRAINING_MATCHES = "pretraining_matches"  # an event for each pretraining: `pretraining_matches: rotation`
@@ -53,6 +56,7 @@ LABELS = {  # event -> what it is called; `label_of` for those of pretraining
     "dense_stable": "smallest k of a stable network",
     "tickets_stable": "smallest k of stable tickets",
     "critical_period_over": "critical period over",
+    "kernel_slow": "tangent kernel slow",
 }
 PRETRAINED = {"pretrained_dense", "pretrained_imp", "imp"}  # the tables that it needs
 
@@ -262,12 +266,25 @@ def rewinding_matches(imp: DataFrame, dense: DataFrame, density: float = 0.8**8)
     return onset({k: t_interval(gaps[k].dropna())[1] < MATCHES_WITHIN for k in gaps})
 
 
+def kernel_slow(kernel: DataFrame) -> tuple[float, float]:
+    """Find between which two measured times the tangent kernel slows down, by `EVENTS`.
+
+    Args:
+        kernel: of one network: `iteration`, `velocity`.
+
+    Returns:
+        The last time at which it is fast and the first from which on it is slow, as `onset` has them.
+    """
+    velocity = kernel.groupby("iteration")["velocity"].mean()
+    return onset({time: value <= SLOW * velocity.max() for time, value in velocity.items()})
+
+
 def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     """Put every event of one network on one axis.
 
     Args:
-        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, `stability`, `deficits`, and
-            `pretrained_dense` with `pretrained_imp`, where there are any.
+        tables: `telemetry`; `curvature` with `pairs`, `imp` with `dense`, `stability`, `deficits`,
+            `kernel`, and `pretrained_dense` with `pretrained_imp`, where there are any.
 
     Returns:
         A row per event, in the order of `EVENTS`, then one for each pretraining: `event`; `mean`, `std`
@@ -292,6 +309,9 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
                 rows.append(event_of_all(own["seed"].nunique(), name, stable_from(own)))
     if "deficits" in tables and (over := period_end(tables["deficits"]))["n"]:
         rows.append(event_of_all(over["n"], "critical_period_over", (over["low"], over["high"])))
+    if "kernel" in tables:
+        seeds = tables["kernel"]["seed"].nunique()
+        rows.append(event_of_all(seeds, "kernel_slow", kernel_slow(tables["kernel"])))
     if tables.keys() >= PRETRAINED:
         seeds = tables["pretrained_imp"]["seed"].nunique()
         for name, times in matching_durations(tables).items():

@@ -24,6 +24,7 @@ from earlyphase.results.claims import (
 from earlyphase.results.claims import early_bird as early
 from earlyphase.results.claims import edge_of_stability as edge
 from earlyphase.results.claims import first_iterations as first
+from earlyphase.results.claims import kernel as tangent
 from earlyphase.results.claims import perturbations as perturbed
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
 from earlyphase.results.claims.evidence import ERROR
@@ -44,7 +45,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     promises.L1, promises.L2, promises.L3, promises.L4,
     noise.N1, noise.N2, noise.N3, noise.N4,
     decomposition.M1, decomposition.M2,
-    edge.E1, edge.E2, edge.E3, early.B1,
+    edge.E1, edge.E2, edge.E3, early.B1, tangent.N1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims
     "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",

@@ -24,7 +24,7 @@ from earlyphase.results.timeline import timeline as timeline_of
 
 TOGETHER = (
     ("telemetry",), ("curvature", "pairs"), ("imp", "dense"), ("pretrained_dense", "pretrained_imp"),
-    ("deficits",), ("stability",),
+    ("deficits",), ("stability",), ("kernel",),
 )  # fmt: skip  # tables of no use without each other
 NARROW = 30  # iterations; left of there is no room for a text
 PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
@@ -39,6 +39,7 @@ PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded
         "dense",
         "stability",
         "deficits",
+        "kernel",
         "pretrained_dense",
         "pretrained_imp",
     ),
@@ -49,7 +50,7 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     Args:
         tables: of one network: `telemetry` and `evaluations`; `curvature` with `pairs`, `imp` with
             `dense`, and `pretrained_dense` with `pretrained_imp`, where there are both; `deficits`;
-            `stability`.
+            `stability`; `kernel`.
 
     Returns:
         The figure, and the table of events.

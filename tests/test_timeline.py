@@ -324,7 +324,7 @@ def test_the_timeline_summarises_over_seeds_and_says_what_was_not_found(rng):
     imp, dense = tickets({0: 3, 100: 0})
     tables |= {"imp": imp, "dense": dense}
     events = timeline(tables).set_index("event")
-    others = {"critical_period_over", "dense_stable", "tickets_stable"}  # in tests of these
+    others = {"critical_period_over", "dense_stable", "tickets_stable", "kernel_slow"}  # in tests of these
     assert list(events.index) == [name for name in EVENTS if name not in others]
     assert events["rule"].map(len).min() > 20
     formed, matches = events.loc["subspace_formed"], events.loc["rewinding_matches"]

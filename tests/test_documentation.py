@@ -9,6 +9,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import yaml
+from pandas import Series
 
 from test_workflow import NONE_PRETRAINED, ROOT, Project, chains_and_rounds
 
@@ -173,6 +174,15 @@ def test_the_page_of_the_claims_is_what_they_say():
     made = run_path(str(ROOT / "docs/make_claims.py"))["page"]()
     assert made == (ROOT / "docs/claims.md").read_text(), "run: python docs/make_claims.py"
     assert not re.findall(r"[{}](?!R2|$)", made.split("## ", 1)[1])
+
+
+def test_the_tables_of_results_are_those_of_the_runs():
+    made = run_path(str(ROOT / "docs/make_results.py"))
+    for name in made["PAGES"]:
+        assert made["page"](name) == (ROOT / "docs" / name).read_text(), "run: python docs/make_results.py"
+    seed = Series([90.0, 92.0])
+    assert made["mean"](seed) == "91.0 ± 1.4"
+    assert made["change"](seed, seed + Series([1.0, 3.0])) == "−2.0 (−14.7 to +10.7)"  # 12.706 is t for one degree
 
 
 def test_the_readme_is_short():

@@ -415,6 +415,7 @@ def test_a_pair_that_diverged_is_in_no_mean_and_one_seed_is_no_verdict():
     pairs.loc[0, "instability"] = np.nan
     assert stable_from(pairs) == (0, 0)
     assert np.isnan(stable_from(pairs[pairs["seed"] == 1])).all()
+    assert np.isnan(stable_from(with_dead({"stability": pairs.assign(second_accuracy=0.1)}, 10)["stability"])).all()
 
 
 def test_the_round_is_that_nearest_to_the_papers_density():
@@ -520,6 +521,13 @@ def test_that_stable_tickets_match_and_that_others_do_not_are_two_rows():
         assert [row["verdict"] for row in rows] == expected
     assert "given that instability at k = 20 is above 2 (+10.00 points), p = " in rows[1]["test"]
     assert "k = 0 and 20" in rows[1]["statement"] and "k = 100" in rows[0]["statement"]
+
+
+def test_two_dead_copies_are_no_evidence_of_stability():
+    percents, levels = {None: 90, 0: 75, 100: 90}, {0: 0.3, 100: 0.0001}
+    assert judged(percents, levels)[0]["verdict"] == YES
+    row, _ = judged(percents, levels, second_accuracy=0.11)
+    assert row["verdict"] == DIED and "in stability of seed 0" in row["test"]
 
 
 def test_where_it_is_not_sure_that_tickets_are_stable_nothing_is_decided():

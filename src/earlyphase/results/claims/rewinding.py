@@ -164,7 +164,8 @@ def minus_control(network: Network, control: str, reading: str) -> Measured:
 
     Of the k that it was run for: 0, or the largest.
     """
-    runs = network.results("perturbed", ["seed", "k", "round", "perturbation"], f"{control} was not run")
+    run = ["seed", "k", "round", "perturbation"]
+    runs = network.results("perturbed", run, f"{control} was not run", harmed=True)
     early = reading == REWOUND[0]
     runs = runs[(runs["perturbation"] == control) & ((runs["k"] == 0) if early else (runs["k"] > 0))]
     if runs.empty:
@@ -242,10 +243,11 @@ def C6(
 
 
 def instability_of(network: Network, density: float) -> DataFrame:
-    """Instability of the tickets near a density in points, (seeds, ks)."""
+    """Instability of the tickets near a density in points, (seeds, ks); NaN of a pair with a dead copy."""
     missing = "no two copies of a ticket were trained with different orders of the data"
     pairs = network.table("stability", missing)
     if (tickets := pairs[pairs["round"] > 0]).empty:
         raise NotRun(missing)
     chosen = tickets[tickets["round"] == round_near(tickets, density)]
-    return POINTS * chosen.pivot(index="seed", columns="k", values="instability")
+    chosen = chosen.assign(instability=POINTS * network.living("stability", chosen, "instability"))
+    return chosen.pivot(index="seed", columns="k", values="instability")

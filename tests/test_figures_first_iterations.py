@@ -249,6 +249,7 @@ def with_beginnings(tables):
         "pretrained_imp": pruned.assign(**rotation),
         "deficits": concat([whole, harmed], ignore_index=True),
         "stability": tables["dense"].assign(k=100, round=0, density=1.0, instability=0.01),
+        "kernel": tables["dense"].assign(iteration=0, velocity=0.1),
     }
 
 

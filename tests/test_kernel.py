@@ -110,11 +110,11 @@ def table(**velocities):
 
 
 def test_the_claim_is_judged_from_a_share_of_training_on():
-    assert verdict("N1", table()) == "reproduced"
-    assert verdict("N1", table(at390=0.02)) == "not reproduced"
-    assert verdict("N1", table(), share=0.01) == "not reproduced"
+    assert verdict("K1", table()) == "reproduced"
+    assert verdict("K1", table(at390=0.02)) == "not reproduced"
+    assert verdict("K1", table(), share=0.01) == "not reproduced"
     late = {"kernel": table()["kernel"].query("iteration > 0")}
-    assert verdict("N1", late) == "not run: not configured"
+    assert verdict("K1", late) == "not run: not configured"
 
 
 def test_the_kernel_is_slow_between_two_measured_times():

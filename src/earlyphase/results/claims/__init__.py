@@ -45,7 +45,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     promises.L1, promises.L2, promises.L3, promises.L4,
     noise.N1, noise.N2, noise.N3, noise.N4,
     decomposition.M1, decomposition.M2,
-    edge.E1, edge.E2, edge.E3, early.B1, tangent.N1,
+    edge.E1, edge.E2, edge.E3, early.B1, tangent.K1,
 )  # fmt: skip
 COLUMNS = [  # of the table of claims
     "id", "reading", *NETWORK, "statement", "paper", "measured", "ours", "interval", "margin", "n",

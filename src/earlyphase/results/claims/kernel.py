@@ -20,7 +20,7 @@ from earlyphase.results.claims.network import Network, Share
     reads=("kernel",),
     unit="% of the velocity at 0",
 )
-def N1(network: Network, *, share: Share = 0.1, most: Share = 0.1) -> Measured:
+def K1(network: Network, *, share: Share = 0.1, most: Share = 0.1) -> Measured:
     """Later velocities as a share of the first."""
     table = network.table("kernel", "the tangent kernel was not computed")
     velocities = by_seed(table, "velocity")

@@ -77,5 +77,6 @@ def mask_or_weights(tables: Tables) -> tuple[Figure, DataFrame]:
         density = plain(100 * points["density"].mean())
         ax.set_title(f"{network_of(tables['perturbed'])}: {density} % of weights", loc="left")
         add_legend(drawn, [ax], "Gain over rewinding to 0", "right")
-        add_note(drawn, f"{spread_note(points['n'])} of differences within seeds")
+        spread = "Differences within seeds: mean ± sample standard deviation"
+        add_note(drawn, spread_note(points["n"], spread))
     return drawn, points[["curve", "k", "density", "mean", "std", "n"]].reset_index(drop=True)

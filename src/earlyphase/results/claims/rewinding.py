@@ -5,7 +5,7 @@ from itertools import pairwise
 from pandas import DataFrame
 
 from earlyphase.registry import claim
-from earlyphase.results.claims.claim import Measured, NotRun
+from earlyphase.results.claims.claim import DIED, Measured, NotRun
 from earlyphase.results.claims.evidence import POINTS, Contrast, order
 from earlyphase.results.claims.network import Network, Points, Share, Tickets, listed, round_near
 
@@ -226,10 +226,12 @@ def C6(
 ) -> Measured:
     """Tickets of every k that is stable, or of every other one."""
     stable, instability = reading == STABLE, instability_of(network, density)
-    chosen = [k for k, points in instability.mean().items() if (points < threshold) == stable]
+    if (means := instability.mean().dropna()).empty and network.died:
+        raise NotRun("of every pair of tickets a copy is dead: as good as guessing", DIED)
+    chosen = [k for k, points in means.items() if (points < threshold) == stable]
     if not chosen:
-        means = ", ".join(f"{points:.1f} at k = {k:,}" for k, points in instability.mean().items())
-        raise NotRun(f"tickets of no k are {'' if stable else 'un'}stable; instability in points is {means}")
+        known = ", ".join(f"{points:.1f} at k = {k:,}" for k, points in means.items())
+        raise NotRun(f"tickets of no k are {'' if stable else 'un'}stable; instability in points is {known}")
     tickets, dense = network.tickets(density), network.dense()
     nothing, found = network.matching(tickets, margin), []
     for k in chosen:

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from pandas import DataFrame, Series
 
-
 Tables = dict[str, DataFrame]
 
 STYLE = {

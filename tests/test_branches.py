@@ -58,6 +58,7 @@ RANDOM += [
     ("gaussian_noise", {"scale": 0.5}),
     ("matched_noise", {"scope": "kernel"}),
     ("permute_channels", {}),
+    ("change_one_weight", {"scale": 1}),
 ]
 SEEDS = st.integers(0, 2**32 - 1)
 DENSITIES = st.floats(0, 1)

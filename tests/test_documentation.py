@@ -13,10 +13,10 @@ from pandas import Series
 
 from test_workflow import NONE_PRETRAINED, ROOT, Project, chains_and_rounds
 
-# Laid over an example: one seed, few images, little after the iteration 100 that it rewinds to, and nothing besides.
+# Laid over an example: one seed, few images, little after the iteration 60 that it rewinds to, and nothing besides.
 SHORT = {
     "seeds": [0],
-    "training": {"iterations": 104, "milestones": [102]},
+    "training": {"iterations": 64, "milestones": [62]},
     "datasets": {"photo_digits": {"train": 512, "test": 200}},
     "telemetry": {"schedule": [[4, 1]], "evaluations": [[4, 4]]},
     "curvature": {"iterations": []},
@@ -62,7 +62,7 @@ def test_the_stage_of_the_page_measures_what_it_says(extended):
     from earlyphase.runtime.storage import load_rows, load_weights
 
     rows = load_rows(extended.folder / OUTCOMES[0])
-    assert [int(row["k"]) for row in rows] == [0, 100, 104]
+    assert [int(row["k"]) for row in rows] == [0, 60, 64]
     for row in rows:
         weights, _ = load_weights(extended.folder / f"results/dense/{DENSE}/it{row['k']}.safetensors")
         length = np.linalg.norm(np.concatenate([array.ravel() for array in weights.values()]))
@@ -74,8 +74,8 @@ def test_the_claim_of_the_page_is_judged(extended):
 
     row = read_csv(extended.folder / OUTCOMES[1], keep_default_na=False).set_index("id").iloc[-1]
     assert row.name == "F1" and row["source"].endswith("photo_digits/resnet8/imp.csv")
-    assert row["statement"] == "Coarse rounding costs less than 5 points more than fine rounding, at k = 100"
-    runs = extended.folder / f"results/perturbed/{DENSE}/magnitude/it100/round5"
+    assert row["statement"] == "Coarse rounding costs less than 5 points more than fine rounding, at k = 60"
+    runs = extended.folder / f"results/perturbed/{DENSE}/magnitude/it60/round4"
     fine, rough = (
         100 * read_csv(runs / f"{name}.csv")["accuracy"].iloc[-1] for name in ("rounded_2", "rounded_64")
     )
@@ -94,7 +94,7 @@ def test_the_command_of_the_page_plans_on_the_default_study(extended):
     example = yaml.safe_load((extended.folder / first).read_text())
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | example
     assert mine["imp_round"] == chains_and_rounds(config)
-    assert mine["perturb"] == len(example["seeds"]) * 2 * 4
+    assert mine["perturb"] == len(config["seeds"]) * 2 * 4
     assert "rewind: {function: rewind}\n" in listed
     assert "rounded_2: {function: rounded, base: 2}\n    Round each kept weight to a power" in listed
 

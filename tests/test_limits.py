@@ -193,11 +193,12 @@ def test_time_asked_for_a_line_is_more_than_was_measured_and_comes_on_top_of_tra
 def test_time_asked_for_counts_the_operations_of_a_training():
     """Those of a step, forward and back, as torch counts them; of each evaluation, forward alone."""
     images = 16
-    model = resnet(3, 10, depth=8, width=4)  # as resnet8 and photo_digits are configured
+    model = network.bound(CONFIG["models"]["resnet8"])(3, 10)
+    shape = (images, *registered("datasets")["photo_digits"].facts["shape"])
     with FlopCounterMode(display=False) as step:
-        model(torch.zeros(images, 3, 16, 16)).sum().backward()
+        model(torch.zeros(shape)).sum().backward()
     with FlopCounterMode(display=False) as forward:
-        model(torch.zeros(images, 3, 16, 16))
+        model(torch.zeros(shape))
     seconds, evaluations = {}, {}
     for every in (10, 50):
         study = read_study(runs=PHOTO, training={"batch_size": 64, "evaluate_every": every})

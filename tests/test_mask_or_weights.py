@@ -1,7 +1,7 @@
 """What rewinding gains, by k, in masks and weights, and in signs and magnitudes: by hand."""
 
 import pytest
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from earlyphase.results.figures import figure
 from test_claims import jitter, verdict
@@ -64,6 +64,18 @@ def test_the_figure_leaves_out_what_was_not_run():
         "weights",
         "signs_k_magnitudes_0",
     }
+
+
+def test_rounds_may_differ_between_ks():
+    """The sparsest round is drawn, with the ks and the perturbations that have it."""
+    given = tables()
+    sparser = {name: table.assign(round=6, density=0.06) for name, table in given.items()}
+    late = sparser["perturbed"]
+    late = late[(late["perturbation"] == "rewind_to_0") & (late["k"] == 100)]
+    both = {"perturbed": concat([given["perturbed"], late]), "imp": concat([given["imp"], sparser["imp"]])}
+    points = figure["mask_or_weights"](both)[1]
+    assert (set(points["k"]), set(points["curve"])) == ({100}, {"gain", "mask", "weights"})
+    assert points["density"].unique() == [0.06]
 
 
 @pytest.mark.parametrize(

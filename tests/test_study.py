@@ -40,6 +40,7 @@ def changed(path, value):
     return config
 
 
+EARLY, LATE = CONFIG["rewind_iterations"][1:]
 PERTURBED = {"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}
 BAD = [
     # key, value, what the message must say
@@ -116,7 +117,7 @@ BAD = [
     ("training.evaluate_every", 0, "evaluate_every is 0"),
     ("training.crop_padding", -1, "crop_padding is -1"),
     ("training.flip", "yes", "training.flip is 'yes', but must be of type boolean"),
-    ("models.resnet8.training", {"iterations": 50}, "rewind_iterations has 100, but .* trains for 50 iterations"),
+    ("models.resnet8.training", {"iterations": 50}, f"rewind_iterations has {LATE}, but .* trains for 50 iterations"),
     ("models.resnet8.training", {"milestones": [340, 450]}, "milestone 450 is not before the end at iteration 400"),
     ("models.resnet8.function", "resnt", "'resnt', which is not registered in models, did you mean 'resnet'"),
     ("models.resnet8.widht", 8, "models.resnet8.widht: resnet has no such argument, did you mean 'width'"),
@@ -212,7 +213,7 @@ def test_other_rewind_iterations_are_one_edit():
     default, other = planned({})[1], planned({"rewind_iterations": [0, 50]})
     study, found = other
     assert not [sentence for sentence in left_out(study) if "is left out: the run" in sentence]
-    renamed = {"20": "50", "100": "50"}
+    renamed = {str(EARLY): "50", str(LATE): "50"}
     for rule in default.keys() - {"dense", "checkpoint", "deficit", "curvature", "fisher"}:
         assert {tuple(renamed.get(value, value) for value in names) for names in default[rule]} >= found[rule]
     assert parts(found, "imp_round", 2) == {("0",), ("50",)}
@@ -222,23 +223,23 @@ def test_other_rewind_iterations_are_one_edit():
 
 
 def test_fewer_rounds_are_one_edit_and_what_is_lacking_is_named():
-    default, (study, found) = planned({})[1], planned({"rounds": 3})
-    assert found["imp_round"] == {names for names in default["imp_round"] if int(names[-1]) <= 3}
-    assert found["perturb"] == {names for names in default["perturb"] if int(names[3]) <= 3}
+    default, (study, found) = planned({})[1], planned({"rounds": 2})
+    assert found["imp_round"] == {names for names in default["imp_round"] if int(names[-1]) <= 2}
+    assert "perturb" in default and "perturb" not in found
     assert found["stability"] == {names for names in default["stability"] if names[3] == "0"}
     for rule in ("dense", "checkpoint", "telemetry", "curvature", "fisher", "deficit", "pretrain"):
         assert found[rule] == default[rule]
-    why = "is left out: the run has the rounds (densities) 1 (0.64), 2 (0.41), 3 (0.262)"
+    why = "is left out: the run has the rounds (densities) 1 (0.552), 2 (0.304)"
     lacking = {
-        *(f"perturbed.{index}.rounds 0.107" for index in (0, 2, 3)),
-        *("pretrained.0.rounds what follows round 3", "sparse_pretraining.0.rounds 0.107"),
-        *("stability.rounds 0.168", "inference.rounds 0.168, 0.069"),
+        *(f"perturbed.{index}.rounds 0.093" for index in (0, 1, 2)),
+        *("pretrained.0.rounds what follows round 2", "sparse_pretraining.0.rounds 0.093"),
+        *("stability.rounds 0.168", "inference.rounds 0.093"),
     }
     said = [sentence for sentence in left_out(study) if why in sentence]
     assert {sentence.split(": of ")[1].split(" is left")[0] for sentence in said} == lacking
     figures_left = {s.split("figure ")[1].split(" is")[0] for s in left_out(study) if ": figure " in s}
-    assert {"effective_std", "controls", "starting_values", "sparse_pretraining"} <= figures_left
-    assert not {"rewinding", "signs", "noise", "pretraining", "stability", "sparsity"} & figures_left
+    assert {"effective_std", "controls", "starting_values", "sparse_pretraining", "noise"} <= figures_left
+    assert not {"rewinding", "pretraining", "stability", "sparsity"} & figures_left
 
 
 def test_a_shorter_training_is_one_edit():
@@ -248,8 +249,8 @@ def test_a_shorter_training_is_one_edit():
     assert study.runs[0].training["milestones"] == [130, 170]
     default = planned({})[1]
     assert {rule: len(names) for rule, names in found.items()} == {
-        rule: len(names) - {"stability": 1, "checkpoint": 1}.get(rule, 0) for rule, names in default.items()
-    }  # half of the training is iteration 100, which is there already
+        rule: len(names) for rule, names in default.items()
+    }
     short, named = planned({"training": {"iterations": 150}, "curvature": {"iterations": [0, 100, 400, 0.5]}})
     assert short.runs[0].training["milestones"] == [98, 128]
     assert curvature.times(short.runs[0]) == [0, 75, 100]
@@ -281,7 +282,7 @@ def test_a_density_is_the_nearest_round_within_a_tenth_and_never_another(fractio
     }
     (run,) = planned(edit)[0].runs
     assert run.perturbed == (
-        [entry | {"rewind_iterations": [100], "rounds": [imp_round]}] if imp_round else []
+        [entry | {"rewind_iterations": [LATE], "rounds": [imp_round]}] if imp_round else []
     )
     last = run.pruned_by[0]["rounds"]
     assert last == imp_round or (
@@ -365,7 +366,7 @@ def test_a_problem_of_several_runs_is_said_once():
     "entry",
     [
         {"function": "perturbed", "show": [{"shufle_layers": "a"}]},
-        {"function": "effective_std", "round": 0.107, "families": [{"shuffles": ["shufle_layers"]}]},
+        {"function": "effective_std", "round": 0.093, "families": [{"shuffles": ["shufle_layers"]}]},
     ],
 )
 def test_a_figure_of_what_is_not_configured_is_refused(entry):
@@ -446,7 +447,7 @@ def test_a_preset_says_what_it_prunes_to_and_has_all_that_it_chooses(path):
 
 
 @pytest.mark.parametrize(
-    ("path", "epoch"), [("config.yaml", 8192 / 64), ("presets/cifar10-cpu.yaml", np.ceil(50_000 / 128))]
+    ("path", "epoch"), [("config.yaml", 8192 / CONFIG["training"]["batch_size"]), ("presets/cifar10-cpu.yaml", np.ceil(50_000 / 128))]
 )
 def test_a_short_study_looks_at_its_first_epoch_and_at_the_spans_of_its_window(path, epoch):
     run, evaluated = times(path, "evaluations")
@@ -545,7 +546,7 @@ def test_times_of_curvature_are_kept_by_the_dense_run_and_fractions_are_of_train
     study = configured(config)
     run = study.runs[0]
     assert curvature.times(run) == [20, 200, 400]
-    assert study.kept_iterations(run) == [0, 20, 100, 200]  # the end is kept anyway
+    assert study.kept_iterations(run) == [0, EARLY, LATE, 200]  # the end is kept anyway
 
 
 def drawn(study):
@@ -559,8 +560,8 @@ def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
     study = configured(config)
     assert "curvature" not in tables_of(study, study.runs[0])
     signs = {job.inputs for job in all_jobs(study, rules=["pairs"])}  # of every k above 0
-    assert len(signs) == 5 and all("it20." in one and "it100." in other for one, other in signs)
-    assert study.kept_iterations(study.runs[0]) == [0, 20, 100]
+    assert len(signs) == 5 and all(f"it{EARLY}." in one and f"it{LATE}." in other for one, other in signs)
+    assert study.kept_iterations(study.runs[0]) == [0, EARLY, LATE]
     assert "subspace" not in drawn(study)
     assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
     assert any(
@@ -584,11 +585,11 @@ def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
     none = {"pretrained": [], "sparse_pretraining": [], "critical_periods": []}
     study = configured(config | none | {"rewind_iterations": [0]})
     assert set(drawn(study)) == {"rewinding", "timeline", "telemetry", "subspace"}
-    assert len(left_out(study)) == len(CONFIG["figures"]) - 4 + 1  # and inference of k = 100
-    other_round = [{"rewind_iterations": [20], "rounds": [6], "perturbations": ["noise_1"]}]
+    assert len(left_out(study)) == len(CONFIG["figures"]) - 4 + 1  # and inference of the latest k
+    other_round = [PERTURBED | {"rounds": [CONFIG["rounds"]]}]
     study = configured(changed("perturbed", other_round))
     assert "noise" in drawn(study)  # shows every round
-    assert "effective_std" not in drawn(study)  # shows round 5
+    assert "effective_std" not in drawn(study)  # shows the round before the last
 
 
 def test_an_entry_that_is_null_is_left_out():
@@ -607,14 +608,14 @@ def test_mirroring_needs_the_consent_of_data_and_training():
 
 
 def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
-    config = changed("inference.rewind_iterations", [100, 7])
-    config["inference"] |= {"rounds": [2, 6, 9]}
+    config = changed("inference.rewind_iterations", [LATE, 7])
+    config["inference"] |= {"rounds": [2, 5, 9]}
     study = configured(config)
-    assert study.runs[0].inference["rounds"] == [2, 6]
-    assert study.runs[0].inference["rewind_iterations"] == [100]
+    assert study.runs[0].inference["rounds"] == [2, 5]
+    assert study.runs[0].inference["rewind_iterations"] == [LATE]
     said = "\n".join(left_out(study))
-    assert "of inference.rewind_iterations 7 is left out: the run rewinds to 0, 20, 100" in said
-    assert "of inference.rounds 9 is left out: the run has the rounds (densities) 1 (0.64), 2 (0.41)" in said
+    assert "of inference.rewind_iterations 7 is left out: the run rewinds to 0, 20, 60" in said
+    assert "of inference.rounds 9 is left out: the run has the rounds (densities) 1 (0.552), 2 (0.304)" in said
     assert inputs_of(study)["masks"] == [
         path.replace("weights", "mask") for path in inputs_of(study)["weights"]
     ]

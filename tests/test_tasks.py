@@ -428,7 +428,7 @@ def test_turning_images_that_are_known_not_to_be_square_is_refused_at_the_start(
             described, "photo_digits", replace(described["photo_digits"], facts=known | facts)
         )
         if refused:
-            with pytest.raises(InvalidInput, match="rotation needs square images, but they are 12x16 pixels"):
+            with pytest.raises(InvalidInput, match="rotation needs square images, but they are 12x8 pixels"):
                 study("rotation")
         else:
             assert study("rotation").runs

@@ -7,7 +7,7 @@ from earlyphase import Contrast, Measured, claim
     criterion="the difference is less than {edge:g} points",
     source="this page",
     reads=("perturbed", "imp"),
-    places={"k": 100},  # what the statement says where nothing is measured
+    places={"k": 60},  # what the statement says where nothing is measured
 )
 def F1(network, *, fine: str = "rounded_2", coarse: str = "rounded_64", edge: float = 1):
     early = network.branches("early")[0]

@@ -15,7 +15,7 @@ class Nothing(torch.nn.Module):
 
 
 @network
-def straight(channels: int, classes: int, *, width: Annotated[int, {"minimum": 1}] = 4) -> torch.nn.Module:
+def straight(channels: int, classes: int, *, width: Annotated[int, {"minimum": 1}] = 3) -> torch.nn.Module:
     """ResNet-8 without its shortcuts: the same convolutions, one after the other."""
     whole = resnet(channels, classes, depth=8, width=width)
     for block in whole.blocks:

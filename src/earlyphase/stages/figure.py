@@ -30,6 +30,9 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
     task = study.facts("figures", figure).get("task")
     if task and task not in dict(study.functions("tasks", run.task)):
         return f"it is of networks that learn {task}"
+    changed = study.facts("figures", figure).get("perturbation")
+    if changed and not (0 in run.rewind_iterations and perturbs(run, {changed}, None, least=1)):
+        return f"it is of {changed} at a k above 0, beside rewinding to 0"
     shown, rounds = shown_by(figure), {figure["round"]} if "round" in figure else None
     if shown and not perturbs(run, shown, rounds):
         return "none of the perturbations that it shows is applied"
@@ -45,10 +48,12 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
     return ""
 
 
-def perturbs(run: Run, names: set[str], rounds: set[int] | None) -> bool:
-    """Whether a run perturbs tickets by any of some names, in any of some rounds (None: of all)."""
+def perturbs(run: Run, names: set[str], rounds: set[int] | None, least: int = 0) -> bool:
+    """Whether a run perturbs tickets by any of some names, in any of some rounds (None: of all), from a k on."""
     return any(
-        names & set(entry["perturbations"]) and (rounds is None or rounds & set(entry["rounds"]))
+        names & set(entry["perturbations"])
+        and (rounds is None or rounds & set(entry["rounds"]))
+        and max(entry["rewind_iterations"]) >= least
         for entry in run.perturbed
     )
 

@@ -77,11 +77,13 @@ def over_0(network: Network, perturbation: str, imp_round: int | None = None) ->
     """
     runs = network.results("perturbed", ["seed", "k", "round", "perturbation"], "no ticket was perturbed")
     runs = runs[runs["perturbation"].isin([perturbation, REWIND_TO_0]) & (runs["k"] > 0)]
+    if imp_round is not None:
+        runs = runs[runs["round"] == imp_round]
     both = runs.groupby(["k", "round"])["perturbation"].transform("nunique") == 2
     if not both.any():
         raise NotRun(f"{perturbation} was not run at a k and a density at which {REWIND_TO_0} was")
     runs = runs[both]
-    runs = runs[runs["round"] == (sparsest_of_all(runs) if imp_round is None else imp_round)]
+    runs = runs[runs["round"] == sparsest_of_all(runs)]
     by_name = {name: own.pivot(index="seed", columns="k", values="accuracy")
                for name, own in runs.groupby("perturbation")}  # fmt: skip
     return by_name[perturbation] - by_name[REWIND_TO_0]

@@ -7,7 +7,6 @@ from earlyphase.registry import figure
 from earlyphase.results.claims import of_network
 from earlyphase.results.claims.claim import NotRun
 from earlyphase.results.claims.decomposition import over_0, parts_of_gain
-from earlyphase.results.claims.network import sparsest_of_all
 from earlyphase.results.figures.style import (
     BARS,
     Tables,
@@ -31,13 +30,14 @@ CURVES = {  # column of `parts_of_gain`, or perturbation -> label
 PARTS = ("gain", "mask", "weights")
 
 
-@figure(reads=("perturbed", "imp"))
+@figure(reads=("perturbed", "imp"), perturbation="rewind_to_0")
 def mask_or_weights(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw what rewinding to k gains over rewinding to 0, and its parts, against k.
 
     The whole gain is the part of the masks, from 0 under masks of its own to 0 under the masks of k, and that
     of the weights, from 0 to k under the masks of k. Signs alone, with magnitudes of 0, and magnitudes alone,
     with signs of 0, start under the masks of k as well; they are trained from k on, and batch norm is of k.
+    All at the sparsest density at which 0 was run under the masks of any k.
 
     Args:
         tables: `perturbed` and `imp` of one network.
@@ -48,7 +48,7 @@ def mask_or_weights(tables: Tables) -> tuple[Figure, DataFrame]:
     names = tables["perturbed"][["dataset", "model"]].iloc[0]
     network = of_network(tables, *names)
     parts = parts_of_gain(network)
-    parts = parts[parts["round"] == sparsest_of_all(parts)]
+    parts = parts[parts["round"] == parts["round"].max()]
     about = parts[["k", "density", "n"]]
     rows = [about.assign(curve=name, mean=parts[name], std=parts[f"{name}_std"]) for name in PARTS]
     for name in CURVES.keys() - set(PARTS):

@@ -43,7 +43,9 @@ of a study, `results/claims.csv`, has its own. This page is made from the claims
   lies on the edge, in less than 6 % beside a margin, which is measured itself (`tests/test_error_rates.py`); so a verdict on
   one part is what its interval shows. t tests need normal differences: three seeds alone cannot reject without.
 * **Not run** says why: *not at this scale*, *not configured*, *not measurable here*, *another network*. **Not judged**: *networks
-  died*, so that they are as good as guessing, or did *not learn* what they were to learn first.
+  died*, or did *not learn* what they were to learn first. A dead network is as good as guessing: its loss is no lower, its
+  accuracy less than half as high again. It is left out, as one that diverged; but a ticket that died of a perturbation, of fresh
+  weights or of pruning at once was harmed, which is what claims on these ask, and its accuracy counts.
 * **Readings** are what a claim may be taken to mean, each with a verdict of its own.
 * A **number** may be changed, and a claim removed: `claims: {R2: {least: 1.0}, R3: null}`.
 """

@@ -182,7 +182,9 @@ def test_the_tables_of_results_are_those_of_the_runs():
         assert made["page"](name) == (ROOT / "docs" / name).read_text(), "run: python docs/make_results.py"
     seed = Series([90.0, 92.0])
     assert made["mean"](seed) == "91.0 ± 1.4"
-    assert made["change"](seed, seed + Series([1.0, 3.0])) == "−2.0 (−14.7 to +10.7)"  # 12.706 is t for one degree
+    assert (
+        made["change"](seed, seed + Series([1.0, 3.0])) == "−2.0 (−14.7 to +10.7)"
+    )  # 12.706 is t for one degree
 
 
 def test_the_readme_is_short():

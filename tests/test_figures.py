@@ -26,7 +26,6 @@ from earlyphase.results.figures.perturbed import perturbed
 from earlyphase.results.figures.rewinding import rewinding
 from earlyphase.results.figures.style import curve_styles, plain, seeds_note
 from earlyphase.results.figures.tickets import MASKS_OF_K, OWN_MASKS, TO_K
-from earlyphase.results.summaries import DEAD
 
 KS, ROUNDS, SEEDS = (0, 100, 500), 6, 3
 
@@ -640,10 +639,8 @@ def test_families_of_one_label_are_one_family():
 
 
 def with_dead(table, chosen):
-    """The table with a share of features that are zero, just enough for a dead network in the chosen rows."""
-    return table.assign(
-        dead_features=np.where(table.index.isin(table.query(chosen).index), DEAD, DEAD - 0.01)
-    )
+    """The table with dead networks in the chosen rows."""
+    return table.assign(dead=table.index.isin(table.query(chosen).index))
 
 
 def test_dead_networks_are_marked_counted_and_in_the_mean():

@@ -581,7 +581,7 @@ def test_random_labels_that_were_not_learned_have_no_effect_to_judge(loss, expec
     if expected == NOT_LEARNED:
         said = "the loss on the random labels ends at up to 2.3100, guessing has 2.3000"
         assert row["test"] == said
-    dead = learned(found)["pretraining"].assign(dead_features=0.8125)
+    dead = learned(found, 2.31)["pretraining"].assign(dead_features=0.8125)
     row = judged("D1", found | {"pretraining": dead}, SHORT)
     assert (row["verdict"], row["test"]) == (DIED, "5 of 5 networks died in the first phase")
     unknown = learned(found)["pretraining"].drop(columns="training_loss")

@@ -27,9 +27,10 @@ from earlyphase.core.stability import (
 )
 from earlyphase.core.training import evaluate
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims.claim import NOT_CONFIGURED
+from earlyphase.results.claims.claim import DIED, NOT_CONFIGURED
 from earlyphase.results.figures import figure, render
 from earlyphase.results.stability import stable_from, ticket_round
+from earlyphase.results.summaries import with_dead
 from earlyphase.results.timeline import timeline
 from earlyphase.runtime.resume import ResumeFile
 from earlyphase.runtime.storage import load_mask, save_mask, save_weights
@@ -415,6 +416,8 @@ def test_a_pair_that_diverged_is_in_no_mean_and_one_seed_is_no_verdict():
     pairs.loc[0, "instability"] = np.nan
     assert stable_from(pairs) == (0, 0)
     assert np.isnan(stable_from(pairs[pairs["seed"] == 1])).all()
+    dead = with_dead({"stability": pairs.assign(first_accuracy=0.9, second_accuracy=0.1)}, 10)["stability"]
+    assert np.isnan(stable_from(dead)).all()
 
 
 def test_the_round_is_that_nearest_to_the_papers_density():
@@ -492,7 +495,7 @@ def test_the_timeline_tells_from_when_on_networks_are_stable(rng):
     assert "2 points" in events.loc["tickets_stable", "rule"]
 
 
-def judged(accuracies, instabilities, spread=0.0002):
+def judged(accuracies, instabilities, spread=0.0002, **of_pairs):
     """C6 on five seeds; percent by k, of tickets of 16.8 % of the weights, and of the dense network at None."""
     rng = np.random.default_rng(1)
     common = {"dataset": "d", "model": "m", "task": "supervised", "iteration": 400, "loss": 0.3}
@@ -503,7 +506,7 @@ def judged(accuracies, instabilities, spread=0.0002):
         for seed in range(5)
     ]  # fmt: skip
     dense = [common | {"seed": seed, "accuracy": accuracies[None] / 100} for seed in range(5)]
-    pairs = pairs_of(instabilities, round=4, density=0.168, spread=spread)
+    pairs = pairs_of(instabilities, round=4, density=0.168, spread=spread).assign(**of_pairs)
     found = {"imp": DataFrame(imp), "dense": DataFrame(dense), "stability": pairs}
     return [assessed("C6", found, SHORT, reading) for reading in KNOWN["C6"].readings]
 
@@ -520,6 +523,13 @@ def test_that_stable_tickets_match_and_that_others_do_not_are_two_rows():
         assert [row["verdict"] for row in rows] == expected
     assert "given that instability at k = 20 is above 2 (+10.00 points), p = " in rows[1]["test"]
     assert "k = 0 and 20" in rows[1]["statement"] and "k = 100" in rows[0]["statement"]
+
+
+def test_two_dead_copies_are_no_evidence_of_stability():
+    percents, levels = {None: 90, 0: 75, 100: 90}, {0: 0.3, 100: 0.0001}
+    assert judged(percents, levels)[0]["verdict"] == YES
+    rows = judged(percents, levels, first_accuracy=0.9, second_accuracy=0.11)
+    assert [row["verdict"] for row in rows] == [DIED, DIED]
 
 
 def test_where_it_is_not_sure_that_tickets_are_stable_nothing_is_decided():

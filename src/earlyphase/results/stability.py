@@ -19,11 +19,13 @@ def stable_from(pairs: DataFrame) -> tuple[float, float]:
 
     Args:
         pairs: of one network, or of tickets of one round: `seed`, `k`, `instability`; a pair of which a copy
-            diverged has NaN, and is in no mean.
+            diverged has NaN, and is in no mean, nor is one of which a copy is `dead`, where that is known.
 
     Returns:
         The last k at which it is not surely stable and the first from which on it is, as `onset` has them.
     """
+    if "dead" in pairs:
+        pairs = pairs[~pairs["dead"]]
     return onset({
         k: t_interval(at_k["instability"].dropna())[1] < STABLE  # not where there is no interval
         for k, at_k in pairs.groupby("k")

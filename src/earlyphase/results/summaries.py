@@ -10,7 +10,7 @@ from pandas import DataFrame, Series
 NETWORK = ["dataset", "model"]
 PRODUCED_BY = ["torch", "device", "precision", "threads", "instructions"]  # each ought to hold one value
 IDENTICAL = 1e-9  # Values that differ by less do so by rounding.
-DEAD = 0.8  # A network is dead if this share of its final features, or more, is zero for all test images.
+GUESSING = 1.5  # An accuracy of less than so many times that of guessing is none to speak of.
 
 
 def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
@@ -27,6 +27,34 @@ def last_evaluations(table: DataFrame, run: list[str]) -> DataFrame:
     last = table.sort_values([*run, "iteration"], kind="stable").drop_duplicates(run, keep="last")
     finite = np.isfinite(last[["accuracy", "loss"]]).all(axis=1)
     return last.assign(accuracy=last["accuracy"].where(finite)).reset_index(drop=True)
+
+
+def is_dead(runs: DataFrame, classes: int | None) -> Series:
+    """Tell which runs are dead: as good as guessing, with a loss no lower and little more accuracy.
+
+    Args:
+        runs: a row per evaluation or run, with `accuracy`, a fraction, and `loss`, in nats; or one per pair
+            of runs, with `first_accuracy` and `second_accuracy`, of which the lower counts.
+        classes: of the data set; where it is None nobody knows, and none is dead.
+
+    Returns:
+        Of booleans; False where a run diverged.
+    """
+    if classes is None:
+        return Series(False, runs.index)
+    lowest = runs.filter(["accuracy", "first_accuracy", "second_accuracy"]).min(axis=1, skipna=False)
+    dead = lowest < GUESSING / classes
+    return dead & runs["loss"].between(np.log(classes), np.inf, inclusive="left") if "loss" in runs else dead
+
+
+def with_dead(tables: Mapping[str, DataFrame], classes: int | None) -> dict[str, DataFrame]:
+    """Say in a column `dead` which runs are, where a table has the accuracy and loss of a run, or a pair."""
+    return {
+        name: table.assign(dead=is_dead(table, classes))
+        if {"accuracy", "loss"} <= set(table) or "first_accuracy" in table
+        else table
+        for name, table in tables.items()
+    }
 
 
 def early_stopping(table: DataFrame, run: list[str]) -> DataFrame:
@@ -73,7 +101,7 @@ def over_seeds(
 
     Args:
         rows: a row per run or measurement, with `seed`; `value` is NaN where the run diverged. Runs may have
-            `dead_features`, the share of final features that are zero for all test images, in [0, 1].
+            `dead`, whether they are (`with_dead`).
         by: the columns that name a group.
         value: the column to summarise.
         means: further columns, of which the mean over all seeds of a group is kept under their own names.
@@ -81,15 +109,13 @@ def over_seeds(
     Returns:
         A row per group, sorted by `by`: `by`; `means`; `mean` and `std` of `value`, the sample standard
         deviation (n - 1, NaN for one seed); `n`, the seeds they are over; `diverged`, the seeds left out;
-        `dead`, the seeds whose network is dead, which are in the mean (NaN where this was not measured).
+        `dead`, the seeds whose network is dead, which are in the mean (NaN where this is not known).
     """
-    measured = "dead_features" in rows
-    rows = rows.assign(dead=rows["dead_features"] >= DEAD if measured else np.nan)
     groups = rows.sort_values("seed", kind="stable").groupby(by)  # sums in another order end in other digits
     columns = {name: (name, "mean") for name in means}
     columns |= {"mean": (value, "mean"), "std": (value, "std"), "n": (value, "count")}
     summary = groups.agg(**columns)
-    dead = groups["dead"].sum() if measured else np.nan
+    dead = groups["dead"].sum() if "dead" in rows else np.nan
     return summary.assign(diverged=groups.size() - summary["n"], dead=dead).reset_index()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from earlyphase.runtime.assignment import Assignment, Files
+from earlyphase.study.claims import classes_of
 from earlyphase.study.configuration import labelled, shown_by
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, job_of, names_of, no_work, tables_of
 from earlyphase.study.run import Run
@@ -75,8 +76,8 @@ def figures_of(study: Study, run: Run) -> Iterator[Job]:
 
 
 def spec(job: Job) -> dict:
-    """The entry of the figure."""
-    return job.entry("figures")
+    """The entry of the figure, and the classes of the data set, where they are known."""
+    return {"entry": job.entry("figures"), "classes": classes_of(job.study.config, job.run)}
 
 
 def inputs(job: Job) -> Inputs:
@@ -109,13 +110,13 @@ def size(job: Job) -> float:
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Draw it, and write the picture twice and its numbers once."""
     from earlyphase.results.figures import add_note, figure, render
-    from earlyphase.results.summaries import mixtures
+    from earlyphase.results.summaries import mixtures, with_dead
     from earlyphase.runtime.storage import write_bytes
     from earlyphase.stages._tables import read_tables
 
-    arguments = dict(job.spec)
+    arguments = dict(job.spec["entry"])
     draw = figure.named(arguments.pop("function"))
-    tables = read_tables(inputs["tables"])
+    tables = with_dead(read_tables(inputs["tables"]), job.spec["classes"])
     drawn, points = draw(tables, **arguments)
     for mixture in mixtures(tables):
         print(f"warning: {mixture}")

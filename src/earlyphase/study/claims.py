@@ -37,6 +37,11 @@ def numbers_of_claims(own: Mapping[str, dict | None]) -> dict[str, dict | None]:
     return found
 
 
+def classes_of(config: dict, run: Run) -> int | None:
+    """How many classes the data set of a run has; None where that is not known before it is there."""
+    return CLASSES.get(config["datasets"][run.dataset]["function"])
+
+
 def facts_of(config: dict, run: Run, runs: Sequence[Run]) -> dict:
     """What claims are told of a run, one of all `runs`: see `results.claims.network.Network`."""
     dataset = config["datasets"][run.dataset]["function"]
@@ -46,7 +51,7 @@ def facts_of(config: dict, run: Run, runs: Sequence[Run]) -> dict:
         "full": long,
         "paper_until": paper_until(config, run),
     }
-    facts |= {"classes": CLASSES[dataset]} if dataset in CLASSES else {}
+    facts |= {"classes": classes_of(config, run)}
     settings = TrainingSettings.from_spec(run.training)
     facts["optimizer"] = settings.optimizer["function"]
     if warmup := settings.schedule.get("warmup"):

@@ -23,13 +23,14 @@ from earlyphase.results.claims.network import (
     shared_round,
 )
 from earlyphase.results.pretraining import FIRST, is_control
-from earlyphase.results.summaries import DEAD, NETWORK, last_evaluations
+from earlyphase.results.summaries import NETWORK, last_evaluations
 
 EPOCH = 391  # iterations, in the paper's data and batch
 PLACES = {"duration": "40 epochs", "k": 500, "density": 0.262}  # the paper's
 READS = ("pretrained_imp", "imp")
 OWN_TASK = "the run's own task for as long"
 BESIDE = ("rewinding to k", OWN_TASK)  # what a pretraining is to be as good as
+DEAD = 0.8  # share of final features that are zero for all images, of a network that died of its first phase
 LEARNED, OWN_RATE = "a rate at which they are learned", "the run's own learning rate"
 AS_GOOD = (
     "after the longest pretraining tickets are less than the margin below those rewound to k; in the other "
@@ -104,15 +105,18 @@ def learned_after(network: Network, name: str) -> list[int]:
     the true ones, so the loss there tells nothing of that.
 
     Raises:
-        NotRun: half of the networks died in it, or there is no such duration.
+        NotRun: half of the networks died in it, that is nearly all their features are zero and their loss is
+            no lower than that of guessing; or there is no such duration.
     """
     runs = network.table("pretraining", "the first phase was not evaluated")
     last = last_evaluations(runs[runs["pretraining"] == name], [*NETWORK, *FIRST, "seed"])
-    if "dead_features" in last and (dead := last["dead_features"] >= DEAD).mean() >= 0.5:
-        raise NotRun(f"{dead.sum()} of {len(dead)} networks died in the first phase", DIED)
     if "training_loss" not in last:
         raise NotRun("the loss on the random labels was not measured", NOT_MEASURABLE)
-    learned = (last["training_loss"] < last["guessing_loss"]).groupby(last["pretraining_iterations"]).all()
+    below = last["training_loss"] < last["guessing_loss"]
+    dead = ~below & (last["dead_features"] >= DEAD) if "dead_features" in last else Series(False, last.index)
+    if dead.mean() >= 0.5:
+        raise NotRun(f"{dead.sum()} of {len(dead)} networks died in the first phase", DIED)
+    learned = below.groupby(last["pretraining_iterations"]).all()
     if not learned.any():
         highest, guessing = last["training_loss"].max(skipna=False), last["guessing_loss"].mean()
         raise NotRun(

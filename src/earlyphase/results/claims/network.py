@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import numpy as np
 from pandas import DataFrame, Series
 
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, NOT_AT_SCALE, NotRun
 from earlyphase.results.claims.evidence import POINTS, Margin
-from earlyphase.results.summaries import DEAD, NETWORK, last_evaluations, nearest_round
+from earlyphase.results.summaries import NETWORK, is_dead, last_evaluations, nearest_round
 
 REWIND_TO_0 = "rewind_to_0"  # a perturbation by its name in config.yaml: iteration 0 under the mask of k
 OWN_MASKS = "own masks"  # of rewinding to 0: the tickets of k = 0; else 0 under the masks of k
@@ -126,19 +125,22 @@ class Network:
             )
         return self.tables[name]
 
-    def results(self, name: str, run: list[str], missing: str = "") -> DataFrame:
+    def living(self, name: str, runs: DataFrame, value: str) -> Series:
+        """A column of `runs` of the table `name`, NaN where a run is dead; which are, is kept in `died`."""
+        dead = is_dead(runs, self.facts.get("classes"))
+        self.died |= {(name, seed) for seed in runs.loc[dead, "seed"]}
+        return runs[value].where(~dead)
+
+    def results(self, name: str, run: list[str], missing: str = "", *, harmed: bool = False) -> DataFrame:
         """Results of the runs in the table `name`, a row per run, which the columns `run` name.
 
-        `accuracy` is in points, and NaN where the run diverged or died: a network the features of whose last
-        layer are nearly all zero for every image, or that is as good as guessing, with a loss no lower and an
-        accuracy less than half as high again, is no evidence of what its weights learn.
+        `accuracy` is in points, and NaN where the run diverged or died: a network that is as good as
+        guessing is no evidence of what its weights learn. Of what harm is done to them it is: where a claim
+        asks for that (`harmed`), its accuracy counts.
         """
         last = last_evaluations(self.table(name, missing), [*NETWORK, *run])
-        dead = last["dead_features"] >= DEAD if "dead_features" in last else Series(False, last.index)
-        if classes := self.facts.get("classes"):
-            dead |= (last["loss"] >= np.log(classes)) & (last["accuracy"] < 1.5 / classes)
-        self.died |= {(name, seed) for seed in last.loc[dead, "seed"]}
-        return last.assign(accuracy=POINTS * last["accuracy"].where(~dead))
+        accuracy = last["accuracy"] if harmed else self.living(name, last, "accuracy")
+        return last.assign(accuracy=POINTS * accuracy)
 
     def dense(self) -> Series:
         """Accuracy of the dense network by seed."""
@@ -188,7 +190,7 @@ class Network:
             ks: "early", "late", or "both": then the one there is does, if there is only one.
         """
         missing = "no ticket was perturbed"
-        runs = self.results("perturbed", ["seed", "k", "round", "perturbation"], missing)
+        runs = self.results("perturbed", ["seed", "k", "round", "perturbation"], missing, harmed=True)
         runs = runs[runs["k"] > 0]
         there = sorted(set(runs["k"]) & set(PAPER_KS) if self.full else set(runs["k"]))
         if not there:

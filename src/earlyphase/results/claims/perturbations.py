@@ -280,7 +280,7 @@ def figure_8_points(branches: Branches, perturbations: Names) -> tuple[DataFrame
     points = perturbation_means(runs, ["k", "perturbation"])
     lost = points["diverged"].sum()
     note = f"n counts perturbations (of {len(perturbations)}), each a mean over seeds"
-    note += f"; left out: {lost} run{'s' if lost > 1 else ''} that diverged or died" if lost else ""
+    note += f"; left out: {lost} run{'s' if lost > 1 else ''} that diverged" if lost else ""
     return points[points["n"] > 0].reset_index(drop=True), note
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pandas import DataFrame
 
 from earlyphase.registry import claim
-from earlyphase.results.claims.claim import Measured, NotRun
+from earlyphase.results.claims.claim import DIED, Measured, NotRun
 from earlyphase.results.claims.evidence import POINTS, Contrast, order
 from earlyphase.results.claims.network import Network, Points, Share, Tickets, listed, round_near
 
@@ -164,7 +164,8 @@ def minus_control(network: Network, control: str, reading: str) -> Measured:
 
     Of the k that it was run for: 0, or the largest.
     """
-    runs = network.results("perturbed", ["seed", "k", "round", "perturbation"], f"{control} was not run")
+    run = ["seed", "k", "round", "perturbation"]
+    runs = network.results("perturbed", run, f"{control} was not run", harmed=True)
     early = reading == REWOUND[0]
     runs = runs[(runs["perturbation"] == control) & ((runs["k"] == 0) if early else (runs["k"] > 0))]
     if runs.empty:
@@ -225,10 +226,12 @@ def C6(
 ) -> Measured:
     """Tickets of every k that is stable, or of every other one."""
     stable, instability = reading == STABLE, instability_of(network, density)
-    chosen = [k for k, points in instability.mean().items() if (points < threshold) == stable]
+    if (means := instability.mean().dropna()).empty and network.died:
+        raise NotRun("of every pair of tickets a copy is dead: as good as guessing", DIED)
+    chosen = [k for k, points in means.items() if (points < threshold) == stable]
     if not chosen:
-        means = ", ".join(f"{points:.1f} at k = {k:,}" for k, points in instability.mean().items())
-        raise NotRun(f"tickets of no k are {'' if stable else 'un'}stable; instability in points is {means}")
+        known = ", ".join(f"{points:.1f} at k = {k:,}" for k, points in means.items())
+        raise NotRun(f"tickets of no k are {'' if stable else 'un'}stable; instability in points is {known}")
     tickets, dense = network.tickets(density), network.dense()
     nothing, found = network.matching(tickets, margin), []
     for k in chosen:
@@ -242,10 +245,11 @@ def C6(
 
 
 def instability_of(network: Network, density: float) -> DataFrame:
-    """Instability of the tickets near a density in points, (seeds, ks)."""
+    """Instability of the tickets near a density in points, (seeds, ks); NaN of a pair with a dead copy."""
     missing = "no two copies of a ticket were trained with different orders of the data"
     pairs = network.table("stability", missing)
     if (tickets := pairs[pairs["round"] > 0]).empty:
         raise NotRun(missing)
     chosen = tickets[tickets["round"] == round_near(tickets, density)]
-    return POINTS * chosen.pivot(index="seed", columns="k", values="instability")
+    chosen = chosen.assign(instability=POINTS * network.living("stability", chosen, "instability"))
+    return chosen.pivot(index="seed", columns="k", values="instability")

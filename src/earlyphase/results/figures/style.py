@@ -16,8 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from pandas import DataFrame, Series
 
-from earlyphase.results.summaries import DEAD
-
 Tables = dict[str, DataFrame]
 
 STYLE = {
@@ -176,8 +174,7 @@ def seeds_note(points: DataFrame) -> str:
     if diverged:
         note += f"; ×: {counted(diverged, 'diverged run')}, left out"
     if dead:
-        zero = f"{100 * DEAD:.0f} % of the final features or more are zero"
-        note += f"; +: {counted(dead, 'dead run')}, in the mean ({zero})"
+        note += f"; +: {counted(dead, 'dead run')}, in the mean (as good as guessing)"
     return note
 
 

@@ -22,7 +22,7 @@ SECTIONS = {
     "M": "A finding of our own",
     "E": "The edge of stability",
     "B": "Early-bird tickets",
-    "N": "The tangent kernel",
+    "K": "The tangent kernel",
 }
 INTRODUCTION = """# The claims
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from assigned import ROOT, SMOKE, planned_by_snakemake, read_study
+from assigned import CONFIG, ROOT, SMOKE, planned_by_snakemake, read_study
 from earlyphase.__main__ import main
 from earlyphase.commands.plan import longest_chain
 from earlyphase.core import training

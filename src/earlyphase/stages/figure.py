@@ -49,7 +49,7 @@ def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
 
 
 def perturbs(run: Run, names: set[str], rounds: set[int] | None, least: int = 0) -> bool:
-    """Whether a run perturbs tickets by any of some names, in any of some rounds (None: of all), from a k on."""
+    """Whether a run perturbs tickets by any of some names, in any of some rounds (None: all), from a k on."""
     return any(
         names & set(entry["perturbations"])
         and (rounds is None or rounds & set(entry["rounds"]))

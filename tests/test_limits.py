@@ -195,7 +195,7 @@ def test_time_asked_for_counts_the_operations_of_a_training():
     """Those of a step, forward and back, as torch counts them; of each evaluation, forward alone."""
     images = 16
     model = network.bound(CONFIG["models"]["resnet8"])(3, 10)
-    shape = (images, *registered("datasets")["photo_digits"].facts["shape"])
+    shape = (images, 3, 8, 8)
     with FlopCounterMode(display=False) as step:
         model(torch.zeros(shape)).sum().backward()
     with FlopCounterMode(display=False) as forward:
@@ -226,7 +226,7 @@ def test_time_asked_for_an_eigen_solve_is_that_of_its_products(gpu):
         for size in (500, 1500)
     ]
     rate = limits.GPU_RATE if gpu else limits.CPU_RATE
-    forward = work_of({"function": "resnet", "depth": 8, "width": 4}, 16, 3)
+    forward = work_of(CONFIG["models"]["resnet8"], 8, 3)
     passes = curvature.PRODUCTS * 3 * (1 + 2)
     operations = passes * 1000 * forward.multiply_adds
     assert seconds[1] - seconds[0] == pytest.approx(operations / rate)

@@ -447,7 +447,11 @@ def test_a_preset_says_what_it_prunes_to_and_has_all_that_it_chooses(path):
 
 
 @pytest.mark.parametrize(
-    ("path", "epoch"), [("config.yaml", 8192 / CONFIG["training"]["batch_size"]), ("presets/cifar10-cpu.yaml", np.ceil(50_000 / 128))]
+    ("path", "epoch"),
+    [
+        ("config.yaml", 8192 / CONFIG["training"]["batch_size"]),
+        ("presets/cifar10-cpu.yaml", np.ceil(50_000 / 128)),
+    ],
 )
 def test_a_short_study_looks_at_its_first_epoch_and_at_the_spans_of_its_window(path, epoch):
     run, evaluated = times(path, "evaluations")
@@ -615,7 +619,9 @@ def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
     assert study.runs[0].inference["rewind_iterations"] == [LATE]
     said = "\n".join(left_out(study))
     assert "of inference.rewind_iterations 7 is left out: the run rewinds to 0, 20, 60" in said
-    assert "of inference.rounds 9 is left out: the run has the rounds (densities) 1 (0.552), 2 (0.304)" in said
+    assert (
+        "of inference.rounds 9 is left out: the run has the rounds (densities) 1 (0.552), 2 (0.304)" in said
+    )
     assert inputs_of(study)["masks"] == [
         path.replace("weights", "mask") for path in inputs_of(study)["weights"]
     ]

@@ -5,7 +5,14 @@ import torch
 from earlyphase import figure, network
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.results.figures.rewinding import rewinding
-from earlyphase.results.figures.style import add_legend, add_note, curve_styles, house_style, new_axes, seeds_note
+from earlyphase.results.figures.style import (
+    add_legend,
+    add_note,
+    curve_styles,
+    house_style,
+    new_axes,
+    seeds_note,
+)
 from earlyphase.results.figures.tickets import DENSE, accuracy_by_density
 
 

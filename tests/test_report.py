@@ -422,7 +422,7 @@ def test_the_page_waits_for_exactly_what_it_shows(study):
     ]
     found = report_of(study).stage.inputs(report_of(study))
     assert found.keys() == {"figures", "records"}
-    assert sorted(found["figures"]) == sorted(figures) and len(figures) == 3 * 15
+    assert sorted(found["figures"]) == sorted(figures) and len(figures) == 3 * 16
     assert sorted(found["records"]) == sorted(records) and len(records) == len(set(records)) > 50
 
 

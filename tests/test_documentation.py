@@ -114,7 +114,7 @@ def test_a_ticket_is_loaded_as_the_page_says(extended, monkeypatch):
     images = data["test_images"] / np.float32(255)
     images = (images - data["mean"][:, None, None]) / data["std"][:, None, None]
     with torch.no_grad():
-        guessed = made["model"](torch.from_numpy(images)).argmax(dim=1).numpy()
+        guessed = made["model"].eval()(torch.from_numpy(images)).argmax(dim=1).numpy()
     expected = read_csv(f"{made['folder']}/metrics.csv")["accuracy"].iloc[-1]
     assert np.mean(guessed == data["test_labels"]) == pytest.approx(expected, abs=0.01)
 

@@ -83,7 +83,7 @@ def test_without_other_chains_no_way_to_retrain_is_judged():
 
 def test_claims_are_told_of_the_optimiser_and_of_the_same_network_without_a_warm_up():
     steps = {"function": "steps", "milestones": [260, 340], "decay": 0.1}
-    resnet = {"function": "resnet", "depth": 8, "width": 4}
+    resnet = CONFIG["models"]["resnet8"]
     models = {
         "warm": resnet | {"training": {"schedule": steps | {"warmup": 200}}},
         "slow": resnet | {"training": {"schedule": steps | {"warmup": 200}, "learning_rate": 0.1}},

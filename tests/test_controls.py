@@ -326,7 +326,7 @@ def test_controls_criteria_and_a_validation_set_through_the_real_rules(tmp_path)
         for name, kept in mask.items():
             left = sizes[name]
             for _ in range(number):
-                left -= round(0.36 * left)
+                left -= round(CONFIG["prune_fraction"] * left)
             assert kept.sum() == left
         share = sum(int(kept.sum()) for kept in mask.values()) / sum(sizes.values())
         assert of_layers.query("round == @number")["density"].to_numpy() == pytest.approx(share)

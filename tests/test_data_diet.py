@@ -197,7 +197,7 @@ def test_images_are_judged_once_and_all_other_tables_stay_as_they_were():
             "which do not know the images that each seed holds out; validation must be 0",
         ),
         (
-            {"sparse_pretraining": [{"pretraining": ["random_eighth"], "iterations": [20], "rewind_iterations": [100],
+            {"sparse_pretraining": [{"pretraining": ["random_eighth"], "iterations": [20], "rewind_iterations": [60],
                                      "rounds": [1], "perturbations": ["rewind"]}]},
             "sparse_pretraining.0 has random_eighth, which shows a share of the images: only `pretrained` can",
         ),

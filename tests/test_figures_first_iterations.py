@@ -112,7 +112,13 @@ def test_a_diverged_seed_is_drawn_alone_and_in_no_mean(tables):
 def test_timeline_draws_every_event_with_its_rule(tables):
     figure, events = timeline(tables)
     assert set(LABELS) == set(EVENTS)
-    of_other_tables = ("rewinding_matches", "dense_stable", "tickets_stable", "critical_period_over")
+    of_other_tables = (
+        "rewinding_matches",
+        "dense_stable",
+        "tickets_stable",
+        "critical_period_over",
+        "kernel_slow",
+    )
     assert list(events["event"]) == [name for name in EVENTS if name not in of_other_tables]
     below = figure.axes[1]
     labels = [text.get_text() for text in below.get_yticklabels()]

@@ -223,6 +223,8 @@ def test_pairs_of_times(folder, rng):
     signs = rows[rows["statistics"].isna()].set_index(["earlier", "later"])
     assert list(signs.index) == [(0, 7), (5, 7), (7, 9)] and signs["overlap"].isna().all()
     assert list(signs["sign_changes"])[:2] == [2 / 5, 0]
+    assert carry_out("pairs", {"columns": NAMES}, {"states": ["s5", "s7"]}, {"table": "signs.csv"}) == 0
+    assert list(read_csv("signs.csv")["sign_changes"]) == [0]  # without any Hessian
     rows = rows.dropna(subset="statistics")
     assert list(rows["statistics"]) == ["sample"] * 3 + ["running"] * 3
     for kind, count in (("running", 2), ("sample", 1)):

@@ -54,7 +54,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     from earlyphase.runtime.storage import load_tensors, load_weights, save_rows
 
     subspaces: dict = {}
-    for eigenpairs in inputs["eigenpairs"]:
+    for eigenpairs in inputs.get("eigenpairs", []):
         tensors, header = load_tensors(eigenpairs, "eigenpairs")
         for statistics in header["statistics"]:
             basis = tensors[f"{statistics}/vectors"].astype("float64")

@@ -22,9 +22,9 @@ from earlyphase.results.stability import STABLE
 from earlyphase.results.summaries import over_seeds
 
 QUANTITIES = {  # column -> label of the axis, and factor from the table's unit
-    "barrier": ("Error on the line to the unchanged\nrun, above that of its ends (points)", 100),
-    "aligned_barrier": ("The same with channels renamed to\nbring the weights near (points)", 100),
-    "distance": ("Distance from the unchanged run\nat the end (L2, all parameters)", 1),
+    "barrier": ("Barrier to the unchanged\nrun (points of error)", 100),
+    "aligned_barrier": ("Barrier with channels\nrenamed (points of error)", 100),
+    "distance": ("Distance from the\nunchanged run (L2)", 1),
 }
 NOISE = "other order of the data"  # in the table `stability`, of the dense network
 LIMIT = "0.45"  # grey of what is no measurement

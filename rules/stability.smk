@@ -62,3 +62,22 @@ use rule training as butterfly with:
         code=code("butterfly"),
     message:
         "{wildcards.perturbation} of dense {wildcards.model} on {wildcards.dataset} at k = {wildcards.k}, seed {wildcards.seed}"
+
+
+use rule training as layerwise with:
+    """Train the second copy of the dense network, and measure the lines on which one layer alone moves."""
+    input:
+        data="results/data/{dataset}.safetensors",
+        final=needs("layerwise", "final"),
+        trajectory="results/dense/{dataset}/{model}/seed{seed}/{task}/trajectory.safetensors",
+    output:
+        rows="results/layerwise/{dataset}/{model}/seed{seed}/{task}/it{k}.csv",
+        run="results/layerwise/{dataset}/{model}/seed{seed}/{task}/it{k}.json",
+    log:
+        "logs/layerwise/{dataset}/{model}/seed{seed}/{task}/it{k}.log",
+    priority: 30
+    params:
+        spec=spec("layerwise"),
+        code=code("layerwise"),
+    message:
+        "Lines of single layers of {wildcards.model} on {wildcards.dataset}, k = {wildcards.k}, seed {wildcards.seed}"

@@ -55,9 +55,10 @@ use rule training as edge_of_stability with:
         "Edge of stability of {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
 
 
-use rule job as early_bird with:
+use rule training as early_bird with:
     """Compare the masks that would be pruned at the states which a dense run keeps."""
     input:
+        data="results/data/{dataset}.safetensors",
         states=needs("early_bird", "states"),
     output:
         table="results/early_bird/{dataset}/{model}/seed{seed}/{task}/masks.csv",

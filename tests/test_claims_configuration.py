@@ -22,7 +22,7 @@ from test_claims import KNOWN, make_tables
 OF_THE_PAPER = {"S": 8, "R": 7, "P": 14, "D": 8, "C": 6}  # sections of the list of claims: how many
 OURS = [
     "R8", "D9", "D10", "D11", "D12", "L1", "L2", "L3", "L4", "N1", "N2", "N3",
-    "N4", "O1", "O2", "O3", "O4", "M1", "M2", "E1", "E2", "E3", "B1", "K1",
+    "N4", "N5", "O1", "O2", "O3", "O4", "M1", "M2", "E1", "E2", "E3", "B1", "K1",
 ]  # fmt: skip
 
 

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from pandas import DataFrame, read_csv
 
-from assigned import carry_out, read_study
+from assigned import read_study
 from earlyphase.core.early_bird import distances_of_masks
+from earlyphase.core.masks import full_mask, gather_kept
+from earlyphase.core.networks.state import initial_state
+from earlyphase.core.networks.vgg import vgg
 from earlyphase.results.figures import figure, render
-from earlyphase.runtime.storage import save_weights
+from earlyphase.runtime.storage import load_mask, save_weights
 from earlyphase.stages.figure import left_out
 from earlyphase.study.jobs import all_jobs
 from test_claims import verdict
 from test_figures import check_declaration
-
-NAMES = {"dataset": "d", "model": "m", "seed": 0, "task": "supervised"}
+from test_first_iterations import NAMES, folder, job, spec  # noqa: F401 - `folder` is a fixture
 
 
 def states(rng):
@@ -52,26 +54,36 @@ def test_independent_masks_differ_by_chance_and_a_diverged_state_has_none(rng):
     assert np.isnan(distances_of_masks(many, 0.3)[0]["distance_final"])
 
 
-def test_the_stage_compares_what_is_pruned_and_nothing_else(tmp_path, monkeypatch, rng):
-    monkeypatch.chdir(tmp_path)
-    given = states(rng)
-    for time, weights in given.items():
-        save_weights(f"s{time}", weights | {"bias": rng.standard_normal(50).astype(np.float32)}, time)
-    described = {"columns": NAMES, "pruned": [0.3, 0.75]}
-    inputs = {"states": ["s3", "s0", "s9"]}
-    assert carry_out("early_bird", described, inputs, {"table": "t.csv"}, roots=()) == 0
+@pytest.mark.parametrize("pruned", [0.3, 0.75])
+def test_the_stage_compares_the_masks_of_the_first_round(folder, pruned):  # noqa: F811
+    """Of VGG, whose output layer is not pruned, by the job that prunes rounds."""
+    named, roots = (
+        {"model": {"function": "vgg", "depth": 11, "width": 2}},
+        {"roots": ["core.networks.vgg.vgg"]},
+    )
+    masks = {}
+    for time in (0, 3, 8):
+        save_weights(f"s{time}", initial_state(vgg(3, 4, depth=11, width=2), seed=time), time)
+        round_1 = spec(
+            **named, columns=NAMES | {"k": 0, "round": 1},
+            criterion={"function": "magnitude"}, prune_fraction=pruned,
+        )  # fmt: skip
+        outputs = {role: f"{role}{time}" for role in ("mask", "weights", "metrics", "run")}
+        assert not job("imp_round", round_1, {"rewind": "s0", "weights": f"s{time}"}, outputs, **roots)
+        mask = load_mask(f"mask{time}")
+        masks[time] = gather_kept(mask, full_mask(mask, list(mask)))
+    described = spec(**named, pruned=[pruned])
+    assert not job("early_bird", described, {"states": ["s3", "s0", "s8"]}, {"table": "t.csv"}, **roots)
     rows = read_csv("t.csv")
-    assert rows["pruned"].tolist() == [0.3] * 3 + [0.75] * 3
-    assert rows["iteration"].tolist() == [0, 3, 9] * 2
-    expected = [row["distance_final"] for share in (0.3, 0.75) for row in distances_of_masks(given, share)]
-    assert rows["distance_final"].tolist() == expected
+    assert rows["iteration"].tolist() == [0, 3, 8] and rows["pruned"].tolist() == [pruned] * 3
+    assert rows["distance_final"].tolist() == [(masks[time] != masks[8]).mean() for time in masks]
 
 
 def test_it_reads_every_kept_state_and_is_left_out_where_nothing_is_pruned():
     one = read_study(early_bird={"pruned": [0.5]})
     (run,), chosen = one.runs, list(all_jobs(one, rules=["early_bird"]))
     assert len(chosen) == len(run.seeds)
-    assert len(chosen[0].inputs) == len(one.kept_iterations(run)) + 1
+    assert len(chosen[0].inputs) == len(one.kept_iterations(run)) + 2  # the end and the data set besides
     none = read_study(early_bird={"pruned": []})
     assert not list(all_jobs(none, rules=["early_bird"]))
     assert any("figure early_bird is left out" in sentence for sentence in left_out(none))

@@ -281,7 +281,8 @@ def test_an_edit_of_what_stages_share_for_planning_changes_no_fingerprint(copy):
 
 TRAINING = {
     "dense", "imp_round", "perturb", "deficit", "pretrain", "pretrain_ticket", "train_ticket", "telemetry",
-    "curvature", "edge_of_stability", "fisher", "kernel", "stability", "consecutive", "butterfly", "checkpoint",
+    "curvature", "edge_of_stability", "fisher", "kernel", "stability", "consecutive", "butterfly", "layerwise", "checkpoint",
+    "early_bird",
 }  # fmt: skip
 
 

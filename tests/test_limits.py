@@ -405,7 +405,7 @@ def trained(planned):
             return told["training"]["iterations"]
         case "dense" | "train_ticket":
             return told["training"]["iterations"] - told.get("second_phase", {"start": 0})["start"]
-        case "imp_round" | "stability" | "butterfly":
+        case "imp_round" | "stability" | "butterfly" | "layerwise":
             return told["training"]["iterations"] - told["columns"]["k"]
         case "perturb":
             return told["training"]["iterations"] - told["start"]
@@ -431,7 +431,7 @@ def test_evaluations_are_those_that_the_loop_makes():
         seen = set()
         for one in all_jobs(study):
             if (
-                one.rule in ("telemetry", "stability", "butterfly", "checkpoint") or not one.span
+                one.rule in ("telemetry", "stability", "butterfly", "layerwise", "checkpoint") or not one.span
             ):  # at times of their own
                 continue
             settings = TrainingSettings.from_spec(one.stage.spec(one)["training"])

@@ -1,13 +1,13 @@
 """Lines between trained networks: consecutive rounds, small changes of the weights, renamed channels, other orders."""
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import chain, permutations
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pandas import DataFrame, read_csv
+from pandas import DataFrame, concat, read_csv
 
 from earlyphase.core.branches import Ticket, change_one_weight, gaussian_noise
 from earlyphase.core.images import Images, shuffled_batches
@@ -15,8 +15,10 @@ from earlyphase.core.initial import initial_std
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.lenet import conv, lenet_300_100
 from earlyphase.core.networks.resnet import resnet
-from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
-from earlyphase.core.stability import distance
+from earlyphase.core.networks.state import initial_state, layers_of, load_state, prunable_names, state_of
+from earlyphase.core.networks.vgg import vgg
+from earlyphase.core.networks.wide_resnet import wide_resnet
+from earlyphase.core.stability import distance, second_child_seed
 from earlyphase.core.symmetry import channels_of, matching_orders, renamed, reordered
 from earlyphase.errors import InvalidInput
 from earlyphase.results.figures import figure
@@ -29,6 +31,7 @@ from test_first_iterations import NAMES, folder, job, spec  # noqa: F401 - `fold
 from test_images import augmented
 from test_stability import dense, network, trained  # noqa: F401 - `trained` is a fixture
 
+YES, NO = "reproduced", "not reproduced"
 POINTS = {"points": 5, "sample": 40}  # all training images, so that no order of theirs counts
 
 
@@ -38,15 +41,19 @@ def read_images(part="train"):
     return Images.from_arrays(*arrays, torch.device("cpu"))
 
 
-def slow_line(first, second):
-    """Errors and losses on a line, written out: one pass in training mode for statistics, one for the test set."""
+def slow_line(first, second, names=None):
+    """Errors and losses on a line, written out: one pass in training mode for statistics, one for the test set.
+
+    Only the parameters called `names` move, if any are.
+    """
     train, test = read_images(), read_images("test")
     errors, losses = [], []
     for step in range(POINTS["points"]):
         model, share = network(), step / (POINTS["points"] - 1)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(torch.from_numpy((1 - share) * first[name] + share * second[name]))
+                moves = share if names is None or name in names else 0
+                parameter.copy_(torch.from_numpy((1 - moves) * first[name] + moves * second[name]))
             for layer in model.modules():
                 if isinstance(layer, torch.nn.BatchNorm2d):
                     layer.momentum = 1.0
@@ -95,27 +102,31 @@ def test_a_network_that_is_not_changed_is_the_dense_run(at_0):
     assert row["second_accuracy"] == read_csv("trajectory.csv").set_index("iteration")["accuracy"][8]
 
 
-def test_a_changed_network_against_plain_sgd_with_the_momentum_of_the_dense_run(at_0):
-    """PyTorch's own optimiser on the same mini-batches from the changed state."""
-    assert not changed("a", {"function": "gaussian_noise", "scale": 0.5})
-    (row,) = read_csv("a.csv").to_dict("records")
-    _, weights, state = kept_before("trajectory", 3)
+def plain_sgd(start, state, seed):
+    """Train from iteration 3 to 8 by PyTorch's own optimiser; `seed` is that of the mini-batches."""
     model = network()
-    names = prunable_names(model)
-    ticket = Ticket(weights, weights, weights, full_mask(weights, names), 3, 0)
-    start = gaussian_noise(ticket, 0, scale=0.5).weights
     load_state(model, start)
     steps = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for name, parameter in model.named_parameters():
         steps.state[parameter]["momentum_buffer"] = torch.from_numpy(state[f"velocity/{name}"].copy())
-    batch_at = shuffled_batches(read_images(), 0, 16, augmented(1, True))
+    batch_at = shuffled_batches(read_images(), seed, 16, augmented(1, True))
     for iteration in range(3, 8):
         images, labels = batch_at(iteration)
         steps.zero_grad()
         F.cross_entropy(model.train()(images), labels).backward()
         steps.step()
-    first, second = load_weights("it8")[0], state_of(model)
-    apart = np.concatenate([(first[name] - second[name]).ravel() for name, _ in model.named_parameters()])
+    return state_of(model)
+
+
+def test_a_changed_network_against_plain_sgd_with_the_momentum_of_the_dense_run(at_0):
+    assert not changed("a", {"function": "gaussian_noise", "scale": 0.5})
+    (row,) = read_csv("a.csv").to_dict("records")
+    _, weights, state = kept_before("trajectory", 3)
+    names = prunable_names(network())
+    ticket = Ticket(weights, weights, weights, full_mask(weights, names), 3, 0)
+    start = gaussian_noise(ticket, 0, scale=0.5).weights
+    first, second = load_weights("it8")[0], plain_sgd(start, state, seed=0)
+    apart = np.concatenate([(first[name] - second[name]).ravel() for name, _ in network().named_parameters()])
     assert row["distance"] == pytest.approx(np.linalg.norm(apart), rel=1e-3)
     assert row["barrier_loss"] == pytest.approx(rise(slow_line(first, second)[1]), abs=2e-3)
     moved = np.concatenate([(start[name] - weights[name]).ravel() for name in names])
@@ -222,6 +233,67 @@ def test_of_one_hidden_layer_no_order_is_nearer(rng):
     assert min(lengths) < distance(first, second, names)
 
 
+# Single layers
+
+
+def test_lines_of_single_layers_against_ones_that_are_written_out(trained):  # noqa: F811
+    """The second child by PyTorch's own optimiser, and layers named by hand."""
+    described = spec(columns=NAMES | {"k": 3}, stability=POINTS)
+    inputs = {"final": "it8", "trajectory": "trajectory"}
+    assert not job("layerwise", described, inputs, {"rows": "rows.csv", "run": "run.json"})
+    rows = read_csv("rows.csv").set_index("name")
+    _, weights, state = kept_before("trajectory", 3)
+    first, second = load_weights("it8")[0], plain_sgd(weights, state, second_child_seed(0))
+    whole = slow_line(first, second)
+    places = [f"blocks.{place}" for place in ("0.conv1", "0.conv2", "1.conv1", "1.conv2", "1.shortcut.0",
+              "2.conv1", "2.conv2", "2.shortcut.0")]  # fmt: skip
+    assert rows.index.tolist() == ["all", "conv", *places, "fc"]
+    assert rows["layer"].tolist() == list(range(11))
+    for name, moving in {
+        "all": None,
+        "conv": ["conv.weight", "bn.weight", "bn.bias"],
+        "blocks.1.shortcut.0": [f"blocks.1.shortcut.{end}" for end in ("0.weight", "1.weight", "1.bias")],
+        "fc": ["fc.weight", "fc.bias"],
+    }.items():
+        for values, (start, *_, end), ending in zip(
+            slow_line(first, second, moving), whole, ("", "_loss"), strict=True
+        ):
+            level, tolerance = (start + end) / 2, 2e-3 if ending else 1e-6
+            assert rows.loc[name, f"barrier{ending}"] == pytest.approx(max(values) - level, abs=tolerance)
+            assert rows.loc[name, f"averaged{ending}"] == pytest.approx(values[2] - level, abs=tolerance)
+
+
+@pytest.mark.parametrize("model", [vgg(3, 4, depth=11, width=2), wide_resnet(3, 4, depth=10)])
+def test_layers_part_all_parameters_and_each_has_one_weight_that_is_no_vector(model):
+    found = layers_of(model)
+    assert list(chain(*found.values())) == [name for name, _ in model.named_parameters()]
+    for name, parameters in found.items():
+        assert [one for one in parameters if model.get_parameter(one).ndim > 1] == [f"{name}.weight"]
+
+
+def layers(whole, single, k=0):
+    """Five seeds of two layers and of all."""
+    rng = np.random.default_rng(0)
+    return DataFrame(
+        [
+            {"dataset": "d", "model": "m", "seed": seed, "k": k, "layer": layer, "name": name,
+             "averaged": level + 0.001 * rng.normal(), "barrier": 2 * level + 0.001 * rng.normal()}
+            for layer, (name, level) in enumerate({"all": whole, "conv": 0.002, "fc": single}.items())
+            for seed in range(5)
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("whole", "single", "expected"), [
+    (0.3, 0.004, [YES, YES]), (0.3, 0.015, [YES, NO]), (0.3, 0.05, [NO, NO]),
+    (0.004, 0.004, ["inconclusive", "inconclusive"]),
+])  # fmt: skip
+def test_no_layer_alone_meets_a_barrier_where_all_together_do(whole, single, expected):
+    tables = {"layerwise": concat([layers(whole, single), layers(0.3, 0.3, k=100)])}
+    readings = ("the layer averaged", "anywhere on the line")
+    assert [assessed("N5", tables, SHORT, reading)["verdict"] for reading in readings] == expected
+
+
 # What is said of it
 
 
@@ -240,7 +312,6 @@ def butterflies(barriers, aligned=0.01):
 
 
 EVERY = {("one", 0.1, 0): 0.3, ("noise", 1.0, 0): 0.4, ("one", 0.1, 100): 0.003, ("noise", 1.0, 100): 0.2}
-YES, NO = "reproduced", "not reproduced"
 
 
 def test_small_changes_part_early_and_not_late():
@@ -340,7 +411,15 @@ def test_the_figures_show_means_over_seeds():
     lost = points.set_index(["quantity", "k", "round"])["mean"]
     assert lost[("loss", 100, 2)] == pytest.approx(0.04, abs=2e-3)
     assert lost[("barrier", 100, 1)] == pytest.approx(0.1, abs=2e-3)
+    both = {"layerwise": concat([layers(0.3, 0.05), layers(0.01, 0.002, k=100)])}
+    check_declaration("layerwise", both)
+    drawn, points = figure["layerwise"](both)
+    fc = points.set_index(["quantity", "k", "layer"])["mean"]
+    assert fc[("averaged", 0, 2)] == pytest.approx(0.05, abs=2e-3)
+    assert fc[("barrier", 100, 0)] == pytest.approx(0.02, abs=2e-3)
+    assert [tick.get_text() for tick in drawn.axes[0].get_xticklabels()] == ["conv", "fc", "all layers"]
     for name, empty in (("butterfly", {"butterfly": early[:0]}), ("data_order", {"stability": of_dense[:0]}),
+                        ("layerwise", {"layerwise": both["layerwise"][:0]}),
                         ("consecutive", found | {"consecutive": found["consecutive"][:0]})):  # fmt: skip
         with pytest.raises(InvalidInput, match="holds no"):
             figure[name](empty)

@@ -367,6 +367,7 @@ def test_a_problem_of_several_runs_is_said_once():
     [
         {"function": "perturbed", "show": [{"shufle_layers": "a"}]},
         {"function": "effective_std", "round": 0.093, "families": [{"shuffles": ["shufle_layers"]}]},
+        {"function": "one_round", "round": 99, "show": [{"shufle_layers": "a"}]},  # a round that no run has
     ],
 )
 def test_a_figure_of_what_is_not_configured_is_refused(entry):

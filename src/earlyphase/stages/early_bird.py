@@ -1,7 +1,7 @@
 """Compare the masks that would be pruned at the states which a dense run keeps."""
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import ROW, section
+from earlyphase.stages._settings import ROW, section, training_spec
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table, each_seed, no_work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -18,8 +18,8 @@ def jobs(study: Study, run: Run) -> list[Block]:
 
 
 def spec(job: Job) -> dict:
-    """The columns that name the run, and the shares that are pruned."""
-    return {"columns": job.columns, "pruned": job.run.early_bird["pruned"]}
+    """The training, whose network says which weights are prunable, and the shares that are pruned."""
+    return training_spec(job) | {"pruned": job.run.early_bird["pruned"]}
 
 
 def times(job: Job) -> list[int]:
@@ -40,18 +40,23 @@ def size(job: Job) -> float:
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Write a row for each share and time, with the distances from the mask before and from the last."""
     from earlyphase.core.early_bird import distances_of_masks
+    from earlyphase.core.networks.state import prunable_names
     from earlyphase.runtime.storage import load_weights, save_rows
+    from earlyphase.stages._training import training_job
 
-    states = {}
-    for path in inputs["states"]:
-        weights, iteration = load_weights(path)
-        states[iteration] = {name: weights[name] for name in sorted(weights) if weights[name].ndim >= 2}
-    rows = (
-        job.spec["columns"] | {"pruned": pruned} | row
-        for pruned in job.spec["pruned"]
-        for row in distances_of_masks(dict(sorted(states.items())), pruned)
-    )
-    save_rows(outputs["table"], rows)
+    with training_job(job, {"data": inputs["data"]}, outputs) as training:  # for its network alone
+        names, states = prunable_names(training.network()), {}
+        for path in inputs["states"]:
+            weights, iteration = load_weights(path)
+            states[iteration] = {name: weights[name] for name in names}
+        states = dict(sorted(states.items()))
+        rows = (
+            {"pruned": pruned} | row
+            for pruned in job.spec["pruned"]
+            for row in distances_of_masks(states, pruned)
+        )
+        save_rows(outputs["table"], training.described(rows))
+        training.resume.remove()
 
 
 STAGE = Stage(
@@ -60,6 +65,7 @@ STAGE = Stage(
     work=no_work,
     size=size,
     inputs=inputs,
+    looks_up=("models", "tasks"),
     settings={"early_bird": SETTINGS},
     tables={"early_bird": Table("table")},
 )

@@ -37,7 +37,6 @@ def of_run(run: Run, config: dict) -> Iterator[str]:
     yield from of_images(run, config)
     yield from of_critical_periods(run, config)
     yield from of_pretraining(run, config)
-    yield from of_figures(run, config)
 
 
 def of_training(run: Run) -> Iterator[str]:

@@ -19,7 +19,7 @@ from earlyphase.study.configuration import (
     read_yaml,
     whole_schema,
 )
-from earlyphase.study.contradictions import of_names, of_run, refuse
+from earlyphase.study.contradictions import of_figures, of_names, of_run, refuse
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.jobs import Stage
 from earlyphase.study.possible import what_is_possible
@@ -65,24 +65,27 @@ class Study:
         self.rules, self.stages, self.citation = rules, stages, citation or {}
         self.left_out: list[str] = []
         self.runs: list[Run] = []
+        misnamed: list[str] = []
         refuse(of_names(self.config))
         sections = schema["properties"]["runs"]["items"]["properties"].keys() & self.config.keys()
         for index, entry in enumerate(self.config["runs"]):
             run = with_figures_bound(run_of(self.config, entry, sections), entry, index)
             run = run.with_settings(training=bound_settings(f"training of {run}", run.training))
+            misnamed += of_figures(run, self.config)  # before those of rounds that the run lacks are left out
             run, lacking = with_choices_read(run, schema)
             perturbations = self.config["perturbations"]
             run, impossible = what_is_possible(run, perturbations, *self.network(run), stages.values())
             self.runs.append(run)
             self.left_out += [*lacking, *impossible]
         self._runs = {(run.dataset, run.model): run for run in self.runs}
-        refuse(
+        contradictions = (
             problem
             for run in self.runs
             for problem in chain(
                 of_run(run, self.config), *(stage.contradictions(run) for stage in stages.values())
             )
         )
+        refuse(chain(contradictions, misnamed))
 
     @cached_property
     def claims(self) -> dict[str, dict | None]:

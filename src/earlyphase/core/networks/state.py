@@ -27,6 +27,23 @@ def prunable_names(model: nn.Module) -> list[str]:
     return [f"{name}.weight" for name in layers if f"{name}.weight" not in spared]
 
 
+def layers_of(model: nn.Module) -> dict[str, list[str]]:
+    """Parameters of each layer: its name -> those of a convolution or linear layer and of its batch norm.
+
+    Every parameter belongs to one layer: to the convolution or linear layer that is defined last before it,
+    or to the first of all.
+    """
+    named = dict(model.named_modules())
+    layers: dict[str, list[str]] = {}
+    without: list[str] = []
+    for name, _ in model.named_parameters():
+        module = name.rpartition(".")[0]
+        if isinstance(named[module], nn.Conv2d | nn.Linear) and module not in layers:
+            layers[module], without = without, []
+        (layers[next(reversed(layers))] if layers else without).append(name)
+    return layers
+
+
 def output_layer(model: nn.Module) -> nn.Module:
     """The layer that puts out the logits: the last convolution or linear layer among the modules."""
     return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)][-1]

@@ -43,7 +43,7 @@ CLAIMS = (  # written out, so that a fingerprint, which follows names, covers ea
     critical.C2, critical.C3, critical.C4, critical.C5, rewinding.C6,
     optimizers.O1, optimizers.O2, optimizers.O3, optimizers.O4,
     promises.L1, promises.L2, promises.L3, promises.L4,
-    noise.N1, noise.N2, noise.N3, noise.N4,
+    noise.N1, noise.N2, noise.N3, noise.N4, noise.N5,
     decomposition.M1, decomposition.M2,
     edge.E1, edge.E2, edge.E3, early.B1, tangent.K1,
 )  # fmt: skip

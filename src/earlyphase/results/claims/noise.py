@@ -10,6 +10,7 @@ from earlyphase.results.claims.rewinding import REWOUND, SPARSE
 
 CONNECTED = "rounds without a barrier match"
 EARLY, LATE = "early", "late"
+AVERAGED = "the layer averaged"
 
 
 def points_by_k(table: DataFrame, column: str) -> DataFrame:
@@ -138,3 +139,31 @@ def N4(network: Network, *, change: str = "one_weight", threshold: Points = 2.0)
         "barrier with channels renamed", own["aligned_barrier"], "below", edge=threshold, given=(parted,)
     )
     return Measured([aligned], k=k)
+
+
+@claim(
+    statement="Two trainings that part at k = {k} are connected layer by layer: of {layers} layers none that "
+    "moves alone meets a barrier",
+    paper="where the average of two networks meets a barrier, the average of a single layer in either of "
+    "them meets next to none",
+    criterion="for every layer, with it averaged and all else the first child's, the error is less than "
+    "{threshold} points above the mean of the two children's; in the other reading, anywhere on the way from "
+    "the first child's layer to the second's. Where it is not sure that with all layers averaged, or on "
+    "the way, it is above them, nothing is decided",
+    source="Adilova et al. 2024",
+    reads=("layerwise",),
+    readings=(AVERAGED, "anywhere on the line"),
+    places={"k": "0", "layers": "all"},
+)
+def N5(network: Network, reading: str, *, threshold: Points = 2.0) -> Measured:
+    """How far the error rises where one layer moves, for every layer, at the smallest k."""
+    runs = network.table("layerwise", "no layer was moved alone")
+    k = int(runs["k"].min())
+    quantity = "averaged" if reading == AVERAGED else "barrier"
+    rises = POINTS * runs[runs["k"] == k].pivot(index="seed", columns="layer", values=quantity)
+    parted = Contrast("rise with all layers", rises.pop(0), "above", edge=threshold)
+    found = [
+        Contrast(f"rise with layer {layer} alone", values, "below", edge=threshold, given=(parted,))
+        for layer, values in rises.items()
+    ]
+    return Measured(found, k=k, layers=len(found))

@@ -8,7 +8,7 @@ from earlyphase.runtime.storage import read_bytes
 ORDER = (  # of the functions; others follow
     "rewinding", "perturbed", "effective_std", "one_round", "controls_of_pruning", "retraining",
     "pretraining", "sparse_pretraining", "telemetry", "timeline", "subspace", "fisher", "stability",
-    "data_order", "consecutive", "butterfly", "removal", "windows", "regularisation", "sparsity",
+    "data_order", "consecutive", "butterfly", "layerwise", "removal", "windows", "regularisation", "sparsity",
 )  # fmt: skip
 LARGE = 1_000_000  # bytes of an SVG above which the PNG is shown, where that is smaller
 

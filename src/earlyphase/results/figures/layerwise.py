@@ -22,7 +22,10 @@ from earlyphase.results.figures.tickets import rewind_label
 from earlyphase.results.stability import STABLE
 from earlyphase.results.summaries import over_seeds
 
-PANELS = {"averaged": "a  Averaged", "barrier": "b  Highest on the line"}  # column -> title
+PANELS = {
+    "averaged": "a  Layer averaged",
+    "barrier": "b  Highest on the way to the other's layer",
+}  # column -> title
 LIMIT = "0.45"  # grey of what is no measurement
 NAMED = 24  # layers that have room for their names; more are numbered
 COLUMNS = ["quantity", "k", "layer", "name", "mean", "std", "n", "diverged"]

@@ -49,7 +49,6 @@ except InvalidInput as error:
 
 
 CLOCK = limits.Clock(STUDY, gpu=bool(GPUS))
-TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if it does
 
 
 # Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and
@@ -58,23 +57,14 @@ TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if i
 onstart:
     workflow.scheduler.job_rate_limiter = None
     try:
-        if terminal := foot.foot_of(workflow, STUDY, CLOCK, logger):
-            terminal.start()
-            TERMINALS.append(terminal)
+        foot.add_foot(workflow, STUDY, CLOCK, logger)
     except Exception as error:  # a study goes on without
         logger.debug(f"no line at the foot of the terminal: {error}")
 
 
 onsuccess:
-    for terminal in TERMINALS:
-        terminal.stop()
     if words := foot.last_words():
-        print(words, file=sys.stderr)
-
-
-onerror:
-    for terminal in TERMINALS:
-        terminal.stop()
+        logger.info(words)
 
 
 # `workflow.cores` raises where no number is given, as with --unlock, --report and --list-untracked.

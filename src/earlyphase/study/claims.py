@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from earlyphase.core.settings import KINDS, TrainingSettings
-from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import bound, closest
+from earlyphase.study.configuration import bound, refuse, unknown
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import registered
 
@@ -27,11 +26,7 @@ def numbers_of_claims(own: Mapping[str, dict | None]) -> dict[str, dict | None]:
     """
     known, found = registered("claims"), {}
     for name, numbers in own.items():
-        if name not in known:
-            raise InvalidInput(
-                f"configuration: claims names {name!r}, which is no claim{closest(name, list(known))} "
-                f"(known: {', '.join(known)})"
-            )
+        refuse(f"claims names {problem}" for problem in unknown(name, "a claim", known))
         checked = None if numbers is None else bound("claims", f"claims.{name}", {"function": name} | numbers)
         found[name] = checked and {key: value for key, value in checked.items() if key != "function"}
     return found

@@ -4,20 +4,13 @@ What a single value may be, the schema and the signatures of functions say. Here
 another, so that one reading of the messages is enough to mend a configuration.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of, labelled, shown_by, unknown
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named, windows_of
 from earlyphase.study.pretraining import Pretraining, named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.signatures import registered, stated
-
-
-def refuse(problems: Iterable[str]) -> None:
-    """Raise `InvalidInput` with all problems, each once, if there is any."""
-    if found := list(dict.fromkeys(problems)):
-        raise InvalidInput("configuration: " + "\n  ".join(found))
 
 
 def of_names(config: dict) -> Iterator[str]:
@@ -218,5 +211,5 @@ def of_figures(run: Run, config: dict) -> Iterator[str]:
         }
         for section, names in shown.items():
             for name in sorted(names):
-                for problem in unknown(name, section, config[section]):
+                for problem in unknown(name, f"under {section}", config[section]):
                     yield f"figures.{figure} shows {problem}"

@@ -17,9 +17,10 @@ from earlyphase.study.configuration import (
     checked,
     entries_of,
     read_yaml,
+    refuse,
     whole_schema,
 )
-from earlyphase.study.contradictions import of_names, of_run, refuse
+from earlyphase.study.contradictions import of_names, of_run
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.jobs import Stage
 from earlyphase.study.possible import what_is_possible

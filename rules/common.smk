@@ -22,7 +22,6 @@ from earlyphase.study.configuration import plugins_of
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = study_of(config, HOME)
-    jobs.check_outputs(STUDY)
     EXECUTION = STUDY.config["execution"]
     DEVICE = machine.device(EXECUTION["device"])
     GPUS = int(DEVICE == "cuda")  # of a training job

@@ -93,25 +93,10 @@ def test_a_few_images_train_and_are_looked_at(own):
     assert "sample: all 12 training images, where 500 were asked for" in log
 
 
-@pytest.mark.parametrize(
-    ("options", "seeds"),
-    [
-        (["--config", "seeds=[3,4,5]"], 3),
-        (["--config", "rounds=4.0"], 2),
-        (
-            [
-                "--config",
-                "seeds=['7']",
-                "execution={preload: false}",
-                "figures={rewinding: null}",
-            ],
-            1,
-        ),
-    ],
-)
-def test_values_of_a_command_line_are_read_as_they_are_meant(tmp_path, options, seeds):
-    project = Project(tmp_path)
-    assert project.planned("figures", *options)["dense"] == 2 * seeds  # from 0, and pretrained
+def test_values_of_a_command_line_are_read_as_they_are_meant(tmp_path):
+    words = ["seeds=['7']", "rounds=4.0", "execution={preload: false}", "figures={rewinding: null}"]
+    planned = Project(tmp_path).planned("figures", "--config", *words)
+    assert planned["dense"] == 2 and planned["imp_round"] == 2 * 4 + 2  # from 0, and pretrained
 
 
 def test_the_same_key_twice_stops_before_any_job(tmp_path):

@@ -85,10 +85,10 @@ def read_words(words: Sequence[str]) -> dict:
 
 def plugins_of(paths: list[Path]) -> list[Path]:
     """Files under `plugins`; each path is relative to the configuration file that names it."""
-    named = [(path, content["plugins"]) for path in paths if "plugins" in (content := read_yaml(path))]
-    if not named:
+    lists = [(path, content["plugins"]) for path in paths if "plugins" in (content := read_yaml(path))]
+    if not lists:
         return []
-    path, plugins = named[-1]
+    path, plugins = lists[-1]
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise InvalidInput(f"{path}: plugins is {plugins!r}, but must be a list of files: [mine.py]")
     return [path.parent / Path(plugin).expanduser() for plugin in plugins]
@@ -187,10 +187,10 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
             case "array", list() if isinstance(schema.get("items"), dict):
                 return [settled(item, schema["items"], definitions) for item in value]
             case "object", dict():
-                named, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+                known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
                 others = others if isinstance(others, dict) else {}  # it may be true or false
                 return {
-                    str(key): settled(item, named.get(key, others), definitions)
+                    str(key): settled(item, known.get(key, others), definitions)
                     for key, item in value.items()
                 }
     return value
@@ -229,8 +229,8 @@ def checked(config: dict, schema: dict) -> dict:
     refuse(violations(config, schema, sections=config))
     for section in SECTIONS:
         for name, entry in config[section].items():
-            bound_entries = [bound(section, f"{section}.{name}", one) for one in entries_of(entry)]
-            config[section][name] = bound_entries if isinstance(entry, list) else bound_entries[0]
+            parts = [bound(section, f"{section}.{name}", part) for part in entries_of(entry)]
+            config[section][name] = parts if isinstance(entry, list) else parts[0]
     for name, regime in config["regimes"].items():
         config["regimes"][name] = bound_settings(f"regimes.{name}", regime)
     return config
@@ -286,10 +286,10 @@ def violations(value: object, schema: dict, place: str = "", sections: Mapping |
     checking = (
         validators.extend(_validator_class(), {"entry_of": is_entry}) if sections else _validator_class()
     )
-    found = sorted(
+    errors = sorted(
         checking(schema).iter_errors(value), key=lambda problem: list(map(str, problem.absolute_path))
     )
-    return list(dict.fromkeys(_explain(problem, place) for problem in found))  # one for all keys that lack
+    return list(dict.fromkeys(_explain(error, place) for error in errors))  # one for all keys that lack
 
 
 def unknown(name: str, place: str, known: Iterable[str]) -> Iterator[str]:
@@ -301,8 +301,8 @@ def unknown(name: str, place: str, known: Iterable[str]) -> Iterator[str]:
 
 def refuse(problems: Iterable[str]) -> None:
     """Raise `InvalidInput` with all problems, each once, if there is any."""
-    if found := list(dict.fromkeys(problems)):
-        raise InvalidInput("configuration: " + "\n  ".join(found))
+    if sentences := list(dict.fromkeys(problems)):
+        raise InvalidInput("configuration: " + "\n  ".join(sentences))
 
 
 def _explain(problem: Any, place: str = "") -> str:

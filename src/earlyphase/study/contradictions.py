@@ -76,14 +76,14 @@ def of_task(config: dict, dataset: str, task: str) -> Iterator[str]:
         return
     height, width = known
     where = f"task {task} on {dataset}"
-    for one in entries_of(config["tasks"][task]):
-        function = registered("tasks")[one["function"]]
+    for part in entries_of(config["tasks"][task]):
+        function = registered("tasks")[part["function"]]
         if function.facts.get("square") and height != width:
-            yield f"{where}: {one['function']} needs square images, but they are {height}x{width} pixels"
+            yield f"{where}: {part['function']} needs square images, but they are {height}x{width} pixels"
         argument = function.facts.get("least_size")
-        if argument and min(height, width) < (least := (function.defaults | one)[argument]):
+        if argument and min(height, width) < (least := (function.defaults | part)[argument]):
             yield (
-                f"{where}: {argument} of {one['function']} is {least}, but the images are {height}x{width} "
+                f"{where}: {argument} of {part['function']} is {least}, but the images are {height}x{width} "
                 f"pixels; it must not be above {min(height, width)}"
             )
 
@@ -135,24 +135,25 @@ def of_critical_periods(run: Run, config: dict) -> Iterator[str]:
 
 def of_protocol(where: str, entry: dict) -> Iterator[str]:
     """An entry that is not exactly one of the protocols."""
-    found = [name for name in PROTOCOLS if name in entry]
-    if len(found) != 1:
-        yield f"{where} has {' and '.join(found) or 'none'} of removed_at, onsets and held; one is right"
+    protocols = [name for name in PROTOCOLS if name in entry]
+    if len(protocols) != 1:
+        yield f"{where} has {' and '.join(protocols) or 'none'} of removed_at, onsets and held; one is right"
         return
-    needed = PROTOCOLS[found[0]]
+    (protocol,) = protocols
+    needed = PROTOCOLS[protocol]
     for key in sorted(needed - entry.keys()):
-        yield f"{where} lacks {key}, which {found[0]} needs"
-    for key in sorted(entry.keys() - needed - {found[0], "regimes"}):
-        yield f"{where} has {key}, which {found[0]} does not use"
+        yield f"{where} lacks {key}, which {protocol} needs"
+    for key in sorted(entry.keys() - needed - {protocol, "regimes"}):
+        yield f"{where} has {key}, which {protocol} does not use"
 
 
 def of_windows(where: str, entry: dict, run: Run) -> Iterator[str]:
     """Windows that are empty."""
     for key, windows in windows_of(run, entry).items():
-        for said, first, last in windows:
+        for window, first, last in windows:
             if first >= last:
                 yield (
-                    f"{where}.{key} has {said}, a window of the iterations {first} to {last}; "
+                    f"{where}.{key} has {window}, a window of the iterations {first} to {last}; "
                     "a window must begin before it ends"
                 )
 
@@ -161,10 +162,9 @@ def of_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> I
     """A regime that cannot be that of a run, or cannot hold in a window."""
     others = ", ".join(sorted(key for key in regime if key not in TIMED or regime[key] == "restarted"))
     if held and (name == BASE or others):
-        wrong = f"which changes {others or 'nothing'}"
         yield (
-            f"{where}.regimes has {name!r}, {wrong}; what is held in a window must change only "
-            f"{', '.join(sorted(TIMED))}"
+            f"{where}.regimes has {name!r}, which changes {others or 'nothing'}; what is held in a window "
+            f"must change only {', '.join(sorted(TIMED))}"
         )
     milestones = run.changes(regime, run.iterations).get("milestones", [])
     yield from of_milestones(f"regimes.{name} of {run}", milestones, run.iterations)

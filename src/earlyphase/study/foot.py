@@ -141,10 +141,11 @@ def add_foot(workflow: Any, study: Study, clock: Clock, logger: logging.Logger) 
         logger: Snakemake's.
     """
     chosen = workflow.output_settings
-    told = chosen.quiet or chosen.verbose or chosen.printshellcmds or os.environ.get(VARIABLE) == "0"
-    told = told or not workflow.local_exec
+    otherwise = chosen.quiet or chosen.verbose or chosen.printshellcmds or os.environ.get(VARIABLE) == "0"
+    if otherwise or not workflow.local_exec:
+        return
     handler = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
-    if told or not isinstance(handler, logging.StreamHandler) or not handler.stream.isatty():
+    if not isinstance(handler, logging.StreamHandler) or not handler.stream.isatty():
         return
     planned = {job.jobid: planned_of(study, clock, job) for job in workflow.dag.needrun_jobs()}
     known = f" of {study.runs[0]}" if len(study.runs) == 1 else ""

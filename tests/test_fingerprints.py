@@ -170,11 +170,6 @@ def test_a_root_that_names_nothing_or_stands_in_another_room_is_refused(package,
             "kw_defaults=[Constant(value=None)], defaults=[]), body=[Return()], decorator_list=[])",
         ),
         (
-            "class C(B): limit = None",
-            "ClassDef(name='C', bases=[Name(id='B', ctx=Load())], keywords=[], "
-            "body=[Assign(targets=[Name(id='limit', ctx=Store())], value=Constant(value=None))], decorator_list=[])",
-        ),
-        (
             "{**x, 'a': ...}",
             "Expr(value=Dict(keys=[None, Constant(value='a')], "
             "values=[Name(id='x', ctx=Load()), Constant(value=Ellipsis)]))",

@@ -81,7 +81,7 @@ class Planned:
 
 @cache
 def planned_by_snakemake(configuration):
-    """Every job of a study that makes a file, the report's among them, as a dry run lists it."""
+    """Every job of a study of seed 0 that makes a file, the report's among them, as a dry run lists it."""
     with TemporaryDirectory() as folder:
         return _planned_in(configuration, Path(folder))
 
@@ -94,7 +94,17 @@ def _planned_in(configuration, folder):
     for path in (ROOT / "rules").iterdir():  # Snakemake lists the files of a job only where it has no message
         without = re.sub(r"^    message:\n        .*\n", "", path.read_text(), flags=re.MULTILINE)
         (folder / "rules" / path.name).write_text(without)
-    words = ["-n", "-p", "figures", "report", "--nocolor", "--configfile", ROOT / configuration]
+    words = [
+        "-n",
+        "-p",
+        "figures",
+        "report",
+        "--nocolor",
+        "--configfile",
+        ROOT / configuration,
+        "--config",
+        "seeds=[0]",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *words], capture_output=True, text=True, cwd=folder
     )

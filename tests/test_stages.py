@@ -33,7 +33,7 @@ def smoke():
 
 @pytest.mark.parametrize("configuration", [SMOKE, "config.yaml"])
 def test_jobs_their_files_and_iterations_are_those_of_snakemakes_own_list(configuration):
-    jobs = list(all_jobs(read_study(configuration)))
+    jobs = list(all_jobs(read_study(configuration, seeds=[0])))
     theirs = planned_by_snakemake(configuration)
     assert {
         job.outputs[0]: (job.rule, job.names, job.log, set(job.outputs), set(job.inputs), len(job.span))
@@ -42,7 +42,7 @@ def test_jobs_their_files_and_iterations_are_those_of_snakemakes_own_list(config
         job.outputs[0]: (job.rule, job.wildcards, job.log, set(job.outputs), set(job.inputs), trained(job))
         for job in theirs
     }
-    assert sum(len(job.span) for job in jobs) > 1000
+    assert sum(len(job.span) for job in jobs) > 500
 
 
 def trained(planned):
@@ -68,7 +68,7 @@ def test_the_longest_chain_of_a_plan_is_the_longest_path_of_snakemakes_graph(see
     planned = planned_by_snakemake(SMOKE)
     makers = {path: one.outputs[0] for one in planned for path in one.outputs}
     needs = {one.outputs[0]: {makers[path] for path in one.inputs} for one in planned}
-    jobs = {one.outputs[0]: one for one in all_jobs(read_study(SMOKE))}
+    jobs = {one.outputs[0]: one for one in all_jobs(read_study(SMOKE, seeds=[0]))}
     draw = np.random.default_rng(seed)
     seconds = {name: draw.exponential() if seed else 1.0 for name in jobs}
 
@@ -120,7 +120,7 @@ def test_every_table_is_collected_of_one_output(smoke):
 
 @pytest.mark.parametrize("path", SHIPPED)
 def test_every_job_of_a_shipped_study_can_be_made_and_shares_no_file(path):
-    everything = list(all_jobs(read_study(path)))
+    everything = list(all_jobs(read_study(path, seeds=[1, 11])))
     made = {output for job in everything for output in job.outputs}
     assert len(made) == sum(len(job.outputs) for job in everything)
     assert len({job.log for job in everything}) == len(everything)
@@ -150,7 +150,7 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
         models={name: {"function": "resnet", "depth": 8, "width": 2} for _, name in runs},
         perturbations={name: {"function": "gaussian_noise", "scale": 1} for name in perturbations},
         runs=[{"dataset": one, "model": other} for one, other in runs],
-        seeds=[0, 1, 2],
+        seeds=[1, 11],
         rewind_iterations=[0, 1, 11],
         rounds=12,
         perturbed=[
@@ -167,9 +167,9 @@ def test_no_two_jobs_share_an_output_whatever_things_are_called(runs, figure, pe
     )
     rounds = [job for job in everything if job.rule == "imp_round"]
     # seeds; ks, rounds; lengths of pretraining, rounds
-    assert len(rounds) == len(runs) * 3 * (3 * 12 + 2 * 2)
+    assert len(rounds) == len(runs) * 2 * (3 * 12 + 2 * 2)
     branches = [job for job in everything if job.rule == "perturb"]
-    assert len(branches) == len(runs) * 3 * 4 * len(perturbations)
+    assert len(branches) == len(runs) * 2 * 4 * len(perturbations)
 
 
 # What is imported

@@ -71,7 +71,7 @@ def times(run: Run, chosen: Chosen) -> list[int]:
 
 
 def starts(run: Run, chosen: Chosen) -> list[int]:
-    """The same before the end."""
+    """Iterations of a training as `times` reads them, but for its end."""
     return [time for time in times(run, chosen) if time < run.iterations]
 
 

@@ -29,14 +29,14 @@ SELECTING = "Select jobs to execute..."  # Snakemake prints this line without an
 class Planned(NamedTuple):
     """A job that is to be run."""
 
-    seconds: float  # that it takes, as `study.limits` estimates it
+    seconds: float  # estimated by `study.limits`
     iterations: int  # of training; 0 where it trains nothing
 
 
 class Running(NamedTuple):
     """A job that was started."""
 
-    since: float  # by the clock
+    since: float  # time of its start
     message: str
     figure: str  # path of the figure that the job draws; empty where it draws none
 

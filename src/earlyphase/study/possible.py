@@ -19,7 +19,7 @@ def what_is_possible(
         run: its settings contradict nothing.
         perturbations: entries of the configuration.
         network: the function that makes the network.
-        lacks: what that says its networks have not.
+        lacks: kinds of layers that it says its networks do not have.
         stages: which say what of their own settings such a network cannot have.
 
     Returns:
@@ -90,7 +90,7 @@ def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence
         facts: what its decorator says: `networks` that it knows, alone; `needs`, what a network must have for
             it, or argument -> value -> that.
         network: the function that makes the network.
-        lacks: what that says its networks have not.
+        lacks: kinds of layers that it says its networks do not have.
     """
     function = entry["function"]
     if network not in facts.get("networks", (network,)):

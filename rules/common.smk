@@ -187,7 +187,7 @@ def means(wildcards, output, resources):
 
 
 def means_and_kept_iterations(wildcards, output, resources):
-    """Options of `means`, and iterations whose state a dense run keeps; a later one is made from one before."""
+    """Options of `means`, and iterations whose state a dense run keeps: others are made from these."""
     job = jobs.job_of(STUDY, "dense", wildcards)
     iterations = " ".join(map(str, kept(job)))
     return f"{means(wildcards, output, resources)} --keep {iterations}"

@@ -44,33 +44,20 @@ def own(tmp_path):
 
 
 def test_what_a_folder_of_images_contains_is_an_input(own):
+    """As `runtime.contents` looks at it; here, that Snakemake and `explain` see what it finds."""
     data = "results/data/mine.safetensors"
     own.snakemake(data, "--cores", "1")
     made = (own.folder / data).read_bytes()
-    assert own.planned(data) == {}
     picture = own.folder / "images/train/a/0.png"
     for path in (own.folder / "images").rglob("*"):
         path.touch()
     (own.folder / "images/train/a/Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     assert own.planned(data) == {}
-
-    picture.rename(own.folder / "images/train/a/added.png")
-    assert own.planned(data) == {"data": 1}
-    assert "contents from" in own.command("explain", data)
-    (own.folder / "images/train/a/added.png").rename(picture)
-    assert own.planned(data) == {}
-
-    content = picture.read_bytes()
     picture.write_bytes((own.folder / "images/train/b/1.png").read_bytes())
-    assert own.planned(data) == {"data": 1}
-    picture.write_bytes(content)
-    assert own.planned(data) == {}
-
-    picture.unlink()
     assert own.planned("figures")["dense"] == 2  # and all that depends on it
+    assert "contents from" in own.command("explain", data)
     own.snakemake(data, "--cores", "1")
     assert (own.folder / data).read_bytes() != made
-    assert own.planned(data) == {}
 
 
 def test_images_that_are_not_there_are_named_before_anything_trains(own):

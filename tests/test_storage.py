@@ -181,9 +181,6 @@ def test_weights_keep_their_iteration_and_are_no_mask(tmp_path, tensors):
     assert weights.keys() == tensors.keys()
     with pytest.raises(InvalidInput, match="is a checkpoint, where a mask is needed"):
         storage.load_mask(tmp_path / "w")
-    storage.save_mask(tmp_path / "m", {"w": np.ones(3, bool)})
-    with pytest.raises(InvalidInput, match="is a mask, where a checkpoint is needed"):
-        storage.load_weights(tmp_path / "m")
 
 
 def test_the_checksum_tells_apart_names_types_shapes_values_and_headers():

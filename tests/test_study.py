@@ -354,13 +354,6 @@ def test_a_figure_of_what_is_not_configured_is_refused(entry):
         configured(config)
 
 
-@pytest.mark.parametrize(
-    "path", [ROOT / "config.yaml", *ROOT.glob("presets/*.yaml"), ROOT / "tests/smoke.yaml"]
-)
-def test_every_shipped_configuration_is_valid(path):
-    assert read_study(path).runs
-
-
 def test_texts_of_a_command_line_mean_what_the_key_wants():
     words = [
         "execution={preload: false}", "training={learning_rate: 1e-1, flip: True}", "stability={dense: [4, 0.5]}",
@@ -514,29 +507,27 @@ def drawn(study):
     return [job.names["figure"] for run in study.runs for job in figures_of(study, run)]
 
 
-def test_without_times_there_is_no_curvature_and_what_shows_it_is_left_out():
-    config = changed("curvature.iterations", [])
-    config["fisher"] |= {"iterations": []}
-    config["stability"] |= {"dense": []}
-    study = configured(config)
-    assert "curvature" not in tables_of(study, study.runs[0])
-    signs = {job.inputs for job in all_jobs(study, rules=["pairs"])}  # of every k above 0
-    assert len(signs) == 5 and all(f"it{EARLY}." in one and f"it{LATE}." in other for one, other in signs)
-    assert study.kept_iterations(study.runs[0]) == [0, EARLY, LATE]
-    assert "subspace" not in drawn(study)
-    assert {"rewinding", "timeline", "telemetry"} <= set(drawn(study))
-    assert any(
-        "figure subspace is left out: the study makes no table curvature" in s for s in left_out(study)
-    )
+@pytest.mark.parametrize(
+    ("settings", "rule", "figure"),
+    [
+        ({"curvature": {"iterations": []}}, "curvature", "subspace"),
+        ({"telemetry": {"schedule": []}}, "telemetry", "telemetry"),
+        ({"inference": {"rewind_iterations": []}}, "inference", "sparsity"),
+        ({"inference": {"rounds": []}}, "inference", "sparsity"),
+    ],
+)
+def test_a_stage_without_times_or_tickets_is_left_out_and_so_is_what_shows_it(settings, rule, figure):
+    study = read_study(**settings)
+    assert not list(all_jobs(study, rules=[rule]))
+    assert not set(study.stages[rule].tables) & set(tables_of(study, study.runs[0]))
+    said = "\n".join(left_out(study))
+    assert figure not in drawn(study) and f"figure {figure} is left out: the study makes no table" in said
+    assert f"of {rule}" not in said  # nothing was chosen that is not there
 
 
-def test_with_nothing_to_sample_there_is_no_telemetry_and_what_shows_it_is_left_out():
-    study = configured(changed("telemetry.schedule", []))
-    (run,) = study.runs
-    made = {one.rule for one in all_jobs(study)}
-    assert "telemetry" not in made and "curvature" in made
-    assert not {"telemetry", "traces", "evaluations"} & set(tables_of(study, run))
-    assert any("figure telemetry is left out" in sentence for sentence in left_out(study))
+def test_without_times_of_curvature_signs_are_compared_between_all_k():
+    pairs = {job.inputs for job in all_jobs(read_study(curvature={"iterations": []}), rules=["pairs"])}
+    assert len(pairs) == 5 and all(f"it{EARLY}." in one and f"it{LATE}." in other for one, other in pairs)
 
 
 def test_a_figure_with_nothing_to_show_is_left_out_with_a_word():
@@ -583,15 +574,6 @@ def test_inference_of_tickets_that_no_chain_computes_is_left_out_with_a_word():
         path.replace("weights", "mask") for path in inputs_of(study)["weights"]
     ]
     assert len(inputs_of(study)["masks"]) == 2
-
-
-@pytest.mark.parametrize("key", ["rewind_iterations", "rounds"])
-def test_an_empty_list_leaves_inference_out(key):
-    study = configured(changed(f"inference.{key}", []))
-    assert "inference" not in tables_of(study, study.runs[0])
-    assert not list(all_jobs(study, rules=["inference"]))
-    assert not [sentence for sentence in left_out(study) if "of inference" in sentence]
-    assert "sparsity" not in drawn(study)
 
 
 def inputs_of(study):

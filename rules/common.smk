@@ -95,9 +95,6 @@ def either(names):
     return "|".join(sorted(names))
 
 
-REGIMES = ["base", *STUDY.config["regimes"]]
-
-
 wildcard_constraints:
     dataset=either(STUDY.config["datasets"]),
     model=either(STUDY.config["models"]),
@@ -117,7 +114,7 @@ wildcard_constraints:
     round=r"[1-9]\d*",
     table=either(jobs.all_tables(STUDY)),
     deficit=either(STUDY.config["tasks"]),
-    regime=rf"({either(REGIMES)})(-\d+-\d+)?",
+    regime=rf"({either(['base', *STUDY.config['regimes']])})(-\d+-\d+)?",
     first=r"\d+",
     end=r"\d+",
     stop=r"\d+",

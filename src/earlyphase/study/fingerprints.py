@@ -132,10 +132,9 @@ def source_file(module_name: str) -> Path:
 
 def description_of(module_name: str, function: str) -> str:
     """What a function says of itself to a reader: its docstring up to the sections for programmers."""
-    for statement in ast.parse(source_file(module_name).read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.FunctionDef) and statement.name == function:
-            return FOR_PROGRAMMERS.split(ast.get_docstring(statement) or "", maxsplit=1)[0].strip()
-    raise InvalidInput(f"{module_name} defines no function {function!r}")
+    tree = ast.parse(source_file(module_name).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    return FOR_PROGRAMMERS.split(ast.get_docstring(functions[-1]) or "", maxsplit=1)[0].strip()
 
 
 def modules_of(module_name: str) -> list[str]:

@@ -22,7 +22,6 @@ from earlyphase.study.configuration import plugins_of
 try:
     plugins.announce(plugins_of([Path(path) for path in workflow.configfiles]))
     STUDY = study_of(config, HOME)
-    jobs.check_outputs(STUDY)
     EXECUTION = STUDY.config["execution"]
     DEVICE = machine.device(EXECUTION["device"])
     GPUS = int(DEVICE == "cuda")  # of a training job
@@ -49,7 +48,6 @@ except InvalidInput as error:
 
 
 CLOCK = limits.Clock(STUDY, gpu=bool(GPUS))
-TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if it does
 
 
 # Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and
@@ -58,23 +56,14 @@ TERMINALS = []  # the line at the foot of the one that Snakemake writes to, if i
 onstart:
     workflow.scheduler.job_rate_limiter = None
     try:
-        if terminal := foot.foot_of(workflow, STUDY, CLOCK, logger):
-            terminal.start()
-            TERMINALS.append(terminal)
+        foot.add_foot(workflow, STUDY, CLOCK, logger)
     except Exception as error:  # a study goes on without
         logger.debug(f"no line at the foot of the terminal: {error}")
 
 
 onsuccess:
-    for terminal in TERMINALS:
-        terminal.stop()
     if words := foot.last_words():
-        print(words, file=sys.stderr)
-
-
-onerror:
-    for terminal in TERMINALS:
-        terminal.stop()
+        logger.info(words)
 
 
 # `workflow.cores` raises where no number is given, as with --unlock, --report and --list-untracked.
@@ -106,9 +95,6 @@ def either(names):
     return "|".join(sorted(names))
 
 
-REGIMES = ["base", *STUDY.config["regimes"]]
-
-
 wildcard_constraints:
     dataset=either(STUDY.config["datasets"]),
     model=either(STUDY.config["models"]),
@@ -128,7 +114,7 @@ wildcard_constraints:
     round=r"[1-9]\d*",
     table=either(jobs.all_tables(STUDY)),
     deficit=either(STUDY.config["tasks"]),
-    regime=rf"({either(REGIMES)})(-\d+-\d+)?",
+    regime=rf"({either(['base', *STUDY.config['regimes']])})(-\d+-\d+)?",
     first=r"\d+",
     end=r"\d+",
     stop=r"\d+",
@@ -198,7 +184,7 @@ def means(wildcards, output, resources):
 
 
 def means_and_kept_iterations(wildcards, output, resources):
-    """The same, and iterations whose state a dense run keeps; one added later is made from the nearest before."""
+    """Options of `means`, and iterations whose state a dense run keeps: others are made from these."""
     job = jobs.job_of(STUDY, "dense", wildcards)
     iterations = " ".join(map(str, kept(job)))
     return f"{means(wildcards, output, resources)} --keep {iterations}"

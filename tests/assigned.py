@@ -9,8 +9,9 @@ import subprocess
 import sys
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from unittest.mock import patch
 
 from earlyphase.__main__ import main
@@ -56,21 +57,6 @@ def carry_out(stage, spec, inputs, outputs, *options, roots=("core.networks.resn
         return main(["job", "--device", "cpu", *options])
 
 
-def started(stage, spec, inputs, outputs, *options, roots=("core.networks.resnet.resnet",), **settings):
-    """Do a job in a process of its own, as a shell does with a here-string; settings are those of `Popen`."""
-    with TemporaryFile("w+") as stream:
-        stream.write(lines(stage, spec, inputs, outputs, roots))
-        stream.seek(0)
-        return subprocess.Popen(
-            [sys.executable, "-m", "earlyphase", "job", "--device", "cpu", *options],
-            stdin=stream,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            **settings,
-        )
-
-
 def start(stage, spec, inputs, outputs, *options, roots=("core.networks.resnet.resnet",), **popen):
     """Do it in a process of its own, in the background, whose output is to be read."""
     with TemporaryFile("w+") as stream:
@@ -93,8 +79,14 @@ class Planned:
     spec: dict  # as it stands in its command
 
 
-def planned_by_snakemake(configuration, folder):
-    """Every job of a study that makes a file, the report's among them, as a dry run lists it."""
+@cache
+def planned_by_snakemake(configuration):
+    """Every job of a study of seed 0 that makes a file, the report's among them, as a dry run lists it."""
+    with TemporaryDirectory() as folder:
+        return _planned_in(configuration, Path(folder))
+
+
+def _planned_in(configuration, folder):
     for name in ("Snakefile", "config.yaml", "config.schema.yaml"):
         shutil.copy(ROOT / name, folder)
     (folder / "src").symlink_to(ROOT / "src")
@@ -102,7 +94,17 @@ def planned_by_snakemake(configuration, folder):
     for path in (ROOT / "rules").iterdir():  # Snakemake lists the files of a job only where it has no message
         without = re.sub(r"^    message:\n        .*\n", "", path.read_text(), flags=re.MULTILINE)
         (folder / "rules" / path.name).write_text(without)
-    words = ["-n", "-p", "figures", "report", "--nocolor", "--configfile", ROOT / configuration]
+    words = [
+        "-n",
+        "-p",
+        "figures",
+        "report",
+        "--nocolor",
+        "--configfile",
+        ROOT / configuration,
+        "--config",
+        "seeds=[0]",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *words], capture_output=True, text=True, cwd=folder
     )

@@ -63,12 +63,12 @@ def spec(of):
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({"R22": {"least": 1}}, "claims names 'R22', which is no claim, did you mean 'R2'"),
-        ({"R2": {"leest": 1}}, "claims.R2.leest: R2 has no such argument, did you mean 'least'"),
+        ({"R22": {"least": 1}}, "claims names 'R22', which is not a claim, did you mean 'R2'"),
+        ({"R2": {"leest": 1}}, "unknown key 'leest' in claims.R2, did you mean 'least'"),
         ({"R2": {"least": "a lot"}}, "claims.R2.least is the text 'a lot', but must be of type number"),
         ({"R2": {"least": -1}}, "claims.R2.least is -1"),
         ({"P1": {"share": 1.5}}, "claims.P1.share is 1.5"),
-        ({"P1": {"reading": "own masks"}}, "claims.P1.reading: P1 has no such argument"),
+        ({"P1": {"reading": "own masks"}}, "unknown key 'reading' in claims.P1"),
         ({"R2": 3}, "claims.R2 is 3, but must be of type"),
     ],
 )

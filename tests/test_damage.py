@@ -121,8 +121,13 @@ def without_our_header(path):
 DAMAGES = [truncate, flip_a_bit, empty, replace_by_text, of_an_older_format, without_our_header]
 
 
-@pytest.mark.parametrize("name", ["data", "rewind", "weights", "mask"])
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda function: function.__name__)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, flip_a_bit) for name in ("data", "rewind", "weights")),
+        *(("mask", damage) for damage in DAMAGES),
+    ],
+)
 def test_a_damaged_input_stops_the_job_with_its_name_and_the_remedy(round_folder, prune, name, damage):
     damage(round_folder / f"{name}.safetensors")
     status, printed = prune()

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from assigned import CONFIG, configured, started
+from assigned import CONFIG, configured, start
 from earlyphase.core.settings import TrainingSettings
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_rows
@@ -262,7 +262,7 @@ def begin(stage, folder, data, spec):  # noqa: F811 - the fixture of that name
     names |= {"trajectory": "trajectory.safetensors"} if stage == "dense" else {}
     outputs = {role: folder / name for role, name in names.items()}
     resume = str(folder / "trajectory.resume")
-    return started(stage, spec, {"data": data}, outputs, "--resume", resume, "--resume-interval", "0.1")
+    return start(stage, spec, {"data": data}, outputs, "--resume", resume, "--resume-interval", "0.1")
 
 
 def trained(stage, folder, data, spec):  # noqa: F811

@@ -159,7 +159,7 @@ def test_code_of_ones_own_is_fingerprinted_like_the_packages(extended):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("width: 6", "widht: 6", "models.mine.widht: small has no such argument, did you mean 'width'"),
+        ("width: 6", "widht: 6", "unknown key 'widht' in models.mine, did you mean 'width'"),
         ("width: 6", "width: 0", "models.mine.width is 0"),
         ("layer: features}\n  both", "layer: conv}\n  both", "perturbations.halves.layer is 'conv'"),
         ("mine/figures.py", "mine/figure.py", "mine/figure.py, which is no Python file"),

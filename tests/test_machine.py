@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from assigned import ROOT
+from earlyphase.__main__ import main
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime import machine
+from earlyphase.runtime import machine, plugins
 from test_workflow import Project
 
 PROBE = '''
@@ -46,18 +48,17 @@ HERE = [str(Path(sys.executable).parent), "agg", "utf-8"]
 
 
 @pytest.mark.parametrize(
-    "environment",
+    ("name", "environment"),
     [
-        {"PATH": "/usr/bin:/bin"},  # `.venv/bin/snakemake`, and nothing is activated
-        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # a shell of Jupyter or Colab
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        ("it's", {"PATH": "/usr/bin:/bin"}),  # `.venv/bin/snakemake`, and nothing is activated
+        ('a "b" $HOME', {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}),  # of Jupyter or Colab
+        ("ä;b # c", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
     ],
-    ids=lambda environment: next(iter(environment)),
 )
-def test_jobs_run_whatever_the_shell_says(tmp_path, monkeypatch, environment):
-    project = probed(tmp_path / "project")
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+def test_jobs_run_whatever_the_shell_says_and_the_folder_is_called(tmp_path, monkeypatch, name, environment):
+    project = probed(tmp_path / name)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
     project.snakemake("results/data/probe.safetensors", "--cores", "1")
     assert (project.folder / "logs/data/probe.log").read_text().splitlines()[0] == str(HERE)
     assert "jobs: 1 done" in project.command("status")
@@ -76,28 +77,25 @@ def test_standard_output_holds_any_path_in_any_locale(tmp_path):
         assert b"\xc3\xa4: verdict | \xe4: ours" in done.stdout and "± 2".encode() in done.stdout
 
 
-@pytest.mark.parametrize("name", ["it's", 'a "b" $HOME', "ä;b # c"])
-def test_a_project_may_lie_in_a_folder_of_any_name(tmp_path, name):
-    project = probed(tmp_path / name)
-    project.snakemake("results/data/probe.safetensors", "--cores", "1")
-    assert (project.folder / "logs/data/probe.log").read_text().splitlines()[0] == str(HERE)
-
-
 @pytest.mark.parametrize("name", ["a:b", "{a}"])
-def test_a_folder_whose_name_cannot_be_passed_on_is_refused_in_a_sentence(tmp_path, name):
-    project = probed(tmp_path / name)
-    printed = project.snakemake("-n", check=False)
-    assert f"{name}/src has a {name.strip('ab')[0]!r} in its name" in printed and "Traceback" not in printed
+def test_a_folder_whose_name_cannot_be_passed_on_is_refused_in_a_sentence(monkeypatch, name):
+    monkeypatch.setattr(plugins, "SOURCE", f"/home/{name}/src")
+    with pytest.raises(InvalidInput, match=rf"{name}/src has a '{name.strip('ab')[0]}' in its name"):
+        plugins.announce([])
 
 
-def test_values_of_a_command_line_count_in_status_plan_and_explain(tmp_path):
-    project = Project(tmp_path)
-    printed = project.command("status", "--config", "rounds=4", "seeds=[7]")
+def test_values_of_a_command_line_count_in_status_plan_and_explain(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = ["--snakefile", str(ROOT / "Snakefile"), "--config"]
+    assert main(["status", *options, "rounds=4", "seeds=[7]"]) == 0
+    printed = capsys.readouterr().out
     assert "rounds 1 to 4" in printed and "seed 7 " in printed and "seed 0 " not in printed
     for command in (["plan"], ["explain", "results/claims.csv"]):
-        printed = project.command(*command, "--config", "rounds=0", check=False)
-        assert "rounds is 0" in printed
-    assert "unrecognized arguments: --conf x" in project.command("status", "--conf", "x", check=False)
+        assert main([*command, *options, "rounds=0"]) == 1
+        assert "rounds is 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["status", "--conf", "x"])
+    assert "unrecognized arguments: --conf x" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import itertools
 import re
 import subprocess
 import sys
@@ -129,10 +130,6 @@ def test_chains_stand_in_the_order_of_their_iterations(status):
     assert ks == [0, 2, 3, 10]
 
 
-def test_before_a_study_no_space_is_used(status):
-    assert status().endswith("space: none yet\n")
-
-
 def test_a_reader_that_stops_early_gets_no_traceback(tmp_path):
     """As `head -1` does: the pipe is closed while most is still to be printed."""
     process = subprocess.Popen(
@@ -148,24 +145,21 @@ def test_a_reader_that_stops_early_gets_no_traceback(tmp_path):
     assert process.returncode == 0
 
 
-def test_five_thousand_rounds_take_less_than_two_seconds(status):
-    """20,000 files; the fastest of three looks by processor time, since other tests run beside it."""
-    ks, seeds, rounds = list(range(20)), list(range(5)), 50
-    for seed in seeds:
-        for k in ks:
-            for number in range(1, rounds + 1):
-                one = job("imp_round", seed=seed, k=k, round=number)
-                finish(one)
+def test_a_thousand_rounds_take_less_than_half_a_second(status):
+    """4,000 files; the fastest of three looks by processor time, since other tests run beside it."""
+    ks = list(range(20))
+    for k, number in itertools.product(ks, range(1, 51)):
+        finish(job("imp_round", seed=0, k=k, round=number))
     gc.collect()
     gc.freeze()  # what earlier tests have left is not looked through again and again
     took = []
     for _ in range(3):
         began = time.process_time()
-        said = status(seeds=seeds, rewind_iterations=ks, rounds=rounds, pretrained=[], sparse_pretraining=[])
+        said = status(seeds=[0], rewind_iterations=ks, rounds=50, pretrained=[], sparse_pretraining=[])
         took.append(time.process_time() - began)
     gc.unfreeze()
-    assert said.count("#" * 50) == 100
-    assert min(took) < 2
+    assert said.count("#" * 50) == 20
+    assert min(took) < 0.5
 
 
 def test_chains_of_pretrained_networks_are_shown_behind_the_others(status):
@@ -244,11 +238,3 @@ def test_a_training_that_ends_while_one_watches_sets_the_clock(watch, monkeypatc
     _, before, after = watch().split(status_command.CLEAR)
     assert "% of the iterations\n" in before
     assert "% of the iterations, about " in after
-
-
-def test_a_person_may_stop_watching(watch, monkeypatch):
-    def interrupted(seconds):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(status_command.time, "sleep", interrupted)
-    assert watch().count(status_command.CLEAR) == 1

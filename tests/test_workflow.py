@@ -450,7 +450,7 @@ EDITS = [
     ("the statement of a claim", "src/earlyphase/results/claims/rewinding.py", "trains far better", "trains much better", {"claims": 1, "figures": 1}),
     ("a docstring of a claim", "src/earlyphase/results/claims/rewinding.py", "The order over all k, and each step.", "The order over all k.", {}),
     ("what a claim measures", "src/earlyphase/results/claims/promises.py", "POINTS * (1 - ticket / dense)", "POINTS * (1.0 - ticket / dense)", {"claims": 1, "figures": 1}),
-    ("a check of claims", "src/earlyphase/study/claims.py", "which is no claim", "which is none", {}),
+    ("a check of claims", "src/earlyphase/study/claims.py", "claims names", "claims has", {}),
     # sparsity alone draws medians
     ("the summary over seeds", "src/earlyphase/results/summaries.py", '"std": (value, "std")', '"std": (value, "var")', {"claims": 1, "figure": len(FIGURES) - 1, "figures": 1}),
     ("pruning", "src/earlyphase/core/masks.py", 'kind="stable"', 'kind="mergesort"', PRUNED),

@@ -42,13 +42,10 @@ def names_of(paths: list[str]) -> list[str]:
 
 def claims_in(path: str) -> Path:
     """The table of claims of a folder of results; or of a path that is one itself."""
-    found = next(
-        (one for one in (Path(path), Path(path, CLAIMS), Path(path, "results", CLAIMS)) if one.is_file()),
-        None,
-    )
-    if found is None:
-        raise InvalidInput(f"{path} is neither a table of claims nor a folder that holds results/{CLAIMS}")
-    return found
+    for table in (Path(path), Path(path, CLAIMS), Path(path, "results", CLAIMS)):
+        if table.is_file():
+            return table
+    raise InvalidInput(f"{path} is neither a table of claims nor a folder that holds results/{CLAIMS}")
 
 
 def read_claims(path: Path) -> DataFrame:

@@ -65,8 +65,8 @@ def write_onnx(args: argparse.Namespace) -> str:
     images = test.normalise(test.pixels).contiguous()
     model = load_ticket(args.ticket)
     content = onnx_file(model, images[:1])
-    found = deviation(onnx_session(content), model, images)
-    if not found <= TOLERANCE:
-        raise InvalidInput(f"ONNX Runtime differs from torch by {found:.1e} of the largest output")
+    largest = deviation(onnx_session(content), model, images)
+    if not largest <= TOLERANCE:
+        raise InvalidInput(f"ONNX Runtime differs from torch by {largest:.1e} of the largest output")
     write_bytes(args.onnx, content)
-    return f"{len(content):,} bytes; on {len(images)} images within {found:.1e} of torch's largest output"
+    return f"{len(content):,} bytes; on {len(images)} images within {largest:.1e} of torch's largest output"

@@ -23,10 +23,8 @@ def run(args: argparse.Namespace) -> None:
     study = load_study(args)
     if args.kind is None:
         for kind in catalogue():
-            about = (
-                (CATALOGUE / f"{kind}.yaml").read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
-            )
-            print(f"{kind} ({len(study.config[kind])})\n    {about}")
+            about = (CATALOGUE / f"{kind}.yaml").read_text(encoding="utf-8").split("\n", 1)[0]
+            print(f"{kind} ({len(study.config[kind])})\n    {about.removeprefix('# ')}")
         return
     for name, entry in study.config[args.kind].items():
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=110)
@@ -34,6 +32,6 @@ def run(args: argparse.Namespace) -> None:
         section, described = args.kind, entries_of(entry)
         if args.kind == "pretraining":
             section, described = "tasks", entries_of(study.config["tasks"][entry["task"]])
-        for one in described if args.kind != "regimes" else ():
-            sentence = study.description(section, one["function"]).split("\n\n")[0]
+        for part in described if args.kind != "regimes" else ():
+            sentence = study.description(section, part["function"]).split("\n\n")[0]
             print(f"    {' '.join(sentence.split())}")

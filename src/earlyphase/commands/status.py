@@ -1,4 +1,4 @@
-"""Show how far the configured study is: chains by round, what runs, what failed, the space used."""
+"""Show how far the configured study is: chains by round, what runs, what failed."""
 
 import argparse
 import os
@@ -129,8 +129,6 @@ def show(study: Study, *, gpu: bool, clear: str = "") -> bool:
     print(f"training: {in_words(study, states, clock)}")
     for sentence in left_out(study):
         print(f"note: {sentence}")
-    used = ", ".join(f"{folder} {size / 1e6:.1f} MB" for folder, size in space_used().items())
-    print(f"space: {used or 'none yet'}", flush=True)
     return all(state.name == "done" for state in states.values())
 
 
@@ -177,11 +175,3 @@ def details(job: Job, state: State, clock: Clock) -> str:
         return ""
     left = duration(clock.seconds(job) * share_left(job, state))
     return f"\n  iteration {state.iteration} of {job.span.stop} saved, about {left} left"
-
-
-def space_used() -> dict[str, int]:
-    """Bytes in each folder of results."""
-    return {
-        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        for folder in sorted(Path("results").glob("*/"))
-    }

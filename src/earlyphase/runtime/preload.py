@@ -27,7 +27,7 @@ from earlyphase.runtime.machine import batch_job
 from earlyphase.runtime.plugins import SOURCE, search_path
 
 IDLE = 20  # seconds without a request after which the server ends
-CHUNK = 1 << 16  # bytes of a request that are read at a time
+CHUNK = 1 << 16  # bytes of a request that are read with its descriptors
 PATH_LIMIT = 107  # bytes in the path of a socket: 108 in `struct sockaddr_un`, less the final zero
 
 # Variables that libraries read when they are loaded, or when torch first computes: they choose the device,
@@ -109,16 +109,10 @@ def receive_request(connection: socket.socket) -> list[str]:
     """Take over what `send_request` sent; return the command.
 
     The connection then carries signals, a byte each: the parent forwards none before it is answered.
-
-    Raises:
-        ConnectionError: the request ended early.
     """
     message, descriptors, _, _ = socket.recv_fds(connection, CHUNK, 3)
-    while not message.endswith(b"\n"):
-        more = connection.recv(CHUNK)
-        if not more:
-            raise ConnectionError("the request ended early")
-        message += more
+    if not message.endswith(b"\n"):
+        message += connection.makefile("rb").readline()
     words, environment, import_path, folder, processors = json.loads(message)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)

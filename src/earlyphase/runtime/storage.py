@@ -106,14 +106,14 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], di
         header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["earlyphase"])
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is damaged or no artifact of this program ({error}); {remedy}") from None
-    found = header.pop("sha256", None)
+    stored = header.pop("sha256", None)
     if header.get("format") != FORMAT:
         raise InvalidInput(f"{path} has format {header.get('format')}, this program reads {FORMAT}; {remedy}")
     if header.get("kind") != kind:
         raise InvalidInput(f"{path} is a {header.get('kind')}, where a {kind} is needed")
-    if found != checksum(tensors, header):
+    if stored != checksum(tensors, header):
         raise InvalidInput(f"{path} is damaged: its checksum does not match its content; {remedy}")
-    return tensors, header | {"sha256": found}
+    return tensors, header | {"sha256": stored}
 
 
 def stored_header(path: str | Path) -> dict:

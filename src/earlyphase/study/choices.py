@@ -6,6 +6,7 @@ that an experiment was written for, is left out, with a sentence for people.
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from earlyphase.core.schedules import as_iterations
@@ -70,7 +71,7 @@ def times(run: Run, chosen: Chosen) -> list[int]:
 
 
 def starts(run: Run, chosen: Chosen) -> list[int]:
-    """The same before the end."""
+    """Iterations of a training as `times` reads them, but for its end."""
     return [time for time in times(run, chosen) if time < run.iterations]
 
 
@@ -120,15 +121,15 @@ class _Reader:
             return self.last_round(chosen, place)
         if kind == "milestones":  # in any order, for contradictions to judge
             return [as_iterations(time, self.run.iterations) for time in chosen]
-        numbers = {one: KINDS[kind](self.run, one) for one in chosen}
-        if missing := [str(one) for one, found in numbers.items() if not found]:
+        numbers = {choice: KINDS[kind](self.run, choice) for choice in chosen}
+        if missing := [str(choice) for choice, there in numbers.items() if not there]:
             self.leave_out(f"of {place} {', '.join(missing)}", self.what_there_is(kind))
-        return list(dict.fromkeys(number for found in numbers.values() for number in found))
+        return list(dict.fromkeys(chain.from_iterable(numbers.values())))
 
     def last_round(self, chosen: float, place: str) -> int:
         """The last round that something is pruned to: that one, or the last that is no sparser."""
-        if found := rounds(self.run, chosen):
-            return found[0]
+        if near := rounds(self.run, chosen):
+            return near[0]
         there = densities(self.run).values()
         last = sum(density > chosen for density in there) if isinstance(chosen, float) else len(there)
         self.leave_out(f"of {place} what follows round {last}", self.what_there_is("rounds"))
@@ -138,8 +139,8 @@ class _Reader:
         """Read the round that a figure shows; None where the run does not have it."""
         if "round" not in figure:
             return figure
-        if found := rounds(self.run, figure["round"]):
-            return figure | {"round": found[0]}
+        if near := rounds(self.run, figure["round"]):
+            return figure | {"round": near[0]}
         self.leave_out(f"figure {name}", f"it shows round {figure['round']}, which the run does not have")
         return None
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from earlyphase.core.settings import KINDS, TrainingSettings
-from earlyphase.errors import InvalidInput
-from earlyphase.study.configuration import bound, closest
+from earlyphase.study.configuration import bound, refuse, unknown
 from earlyphase.study.run import Run
 from earlyphase.study.signatures import registered
 
@@ -25,16 +24,12 @@ def numbers_of_claims(own: Mapping[str, dict | None]) -> dict[str, dict | None]:
     Raises:
         InvalidInput: naming the claim, what is wrong and what would be right.
     """
-    known, found = registered("claims"), {}
+    known, checked = registered("claims"), {}
     for name, numbers in own.items():
-        if name not in known:
-            raise InvalidInput(
-                f"configuration: claims names {name!r}, which is no claim{closest(name, list(known))} "
-                f"(known: {', '.join(known)})"
-            )
-        checked = None if numbers is None else bound("claims", f"claims.{name}", {"function": name} | numbers)
-        found[name] = checked and {key: value for key, value in checked.items() if key != "function"}
-    return found
+        refuse(f"claims names {problem}" for problem in unknown(name, "a claim", known))
+        entry = None if numbers is None else bound("claims", f"claims.{name}", {"function": name} | numbers)
+        checked[name] = entry and {key: value for key, value in entry.items() if key != "function"}
+    return checked
 
 
 def classes_of(config: dict, run: Run) -> int | None:
@@ -45,41 +40,30 @@ def classes_of(config: dict, run: Run) -> int | None:
 def facts_of(config: dict, run: Run, runs: Sequence[Run]) -> dict:
     """What claims are told of a run, one of all `runs`: see `results.claims.network.Network`."""
     dataset = config["datasets"][run.dataset]["function"]
-    long = dataset == "cifar10" and run.iterations * run.training["batch_size"] >= EPOCHS * IMAGES
+    settings = TrainingSettings.from_spec(run.training)
     facts = {
         "function": config["models"][run.model]["function"],
-        "full": long,
+        "full": dataset == "cifar10" and run.iterations * run.training["batch_size"] >= EPOCHS * IMAGES,
         "paper_until": paper_until(config, run),
+        "classes": classes_of(config, run),
+        "optimizer": settings.optimizer["function"],
     }
-    facts |= {"classes": classes_of(config, run)}
-    settings = TrainingSettings.from_spec(run.training)
-    facts["optimizer"] = settings.optimizer["function"]
     if warmup := settings.schedule.get("warmup"):
-        facts["warmup"] = warmup
-        plain = without_warmup(settings)
-        facts["without_warmup"] = next(
-            (
-                other.model
-                for other in runs
-                if (other.dataset, other.task) == (run.dataset, run.task)
-                and network_of(config, other) == network_of(config, run)
-                and TrainingSettings.from_spec(other.training) == plain
-            ),
-            None,
+        schedule = {name: value for name, value in settings.schedule.items() if name != "warmup"}
+        without = (
+            other.model
+            for other in runs
+            if (other.dataset, other.task) == (run.dataset, run.task)
+            and network_of(config, other) == network_of(config, run)
+            and TrainingSettings.from_spec(other.training) == replace(settings, schedule=schedule)
         )
+        facts |= {"warmup": warmup, "without_warmup": next(without, None)}
     return facts
 
 
 def network_of(config: dict, run: Run) -> dict:
     """The function of a run's network, with its arguments."""
     return {key: value for key, value in config["models"][run.model].items() if key != "training"}
-
-
-def without_warmup(settings: TrainingSettings) -> TrainingSettings:
-    """The same settings of a training, but for the warm-up of the learning rate."""
-    return replace(
-        settings, schedule={name: value for name, value in settings.schedule.items() if name != "warmup"}
-    )
 
 
 def paper_until(config: dict, run: Run) -> int:

@@ -85,10 +85,10 @@ def read_words(words: Sequence[str]) -> dict:
 
 def plugins_of(paths: list[Path]) -> list[Path]:
     """Files under `plugins`; each path is relative to the configuration file that names it."""
-    named = [(path, content["plugins"]) for path in paths if "plugins" in (content := read_yaml(path))]
-    if not named:
+    lists = [(path, content["plugins"]) for path in paths if "plugins" in (content := read_yaml(path))]
+    if not lists:
         return []
-    path, plugins = named[-1]
+    path, plugins = lists[-1]
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise InvalidInput(f"{path}: plugins is {plugins!r}, but must be a list of files: [mine.py]")
     return [path.parent / Path(plugin).expanduser() for plugin in plugins]
@@ -187,10 +187,10 @@ def settled(value: Any, schema: dict, definitions: dict) -> Any:
             case "array", list() if isinstance(schema.get("items"), dict):
                 return [settled(item, schema["items"], definitions) for item in value]
             case "object", dict():
-                named, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+                known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
                 others = others if isinstance(others, dict) else {}  # it may be true or false
                 return {
-                    str(key): settled(item, named.get(key, others), definitions)
+                    str(key): settled(item, known.get(key, others), definitions)
                     for key, item in value.items()
                 }
     return value
@@ -226,14 +226,11 @@ def checked(config: dict, schema: dict) -> dict:
         InvalidInput: with every violation of the schema or of a function's signature, a line each.
     """
     config = settled(without_nulls(overlaid(catalogue(), config)), schema, schema["$defs"])
-    problems = [f"{key} is {value}, which is no number" for key, value in not_finite(config)]
-    problems = problems or violations(config, schema, sections=config)
-    if problems:
-        raise InvalidInput("configuration: " + "\n  ".join(problems))
+    refuse(violations(config, schema, sections=config))
     for section in SECTIONS:
         for name, entry in config[section].items():
-            bound_entries = [bound(section, f"{section}.{name}", one) for one in entries_of(entry)]
-            config[section][name] = bound_entries if isinstance(entry, list) else bound_entries[0]
+            parts = [bound(section, f"{section}.{name}", part) for part in entries_of(entry)]
+            config[section][name] = parts if isinstance(entry, list) else parts[0]
     for name, regime in config["regimes"].items():
         config["regimes"][name] = bound_settings(f"regimes.{name}", regime)
     return config
@@ -255,24 +252,18 @@ def shown_by(figure: dict) -> set[str]:
     return labelled(figure, "show").union(*families)
 
 
-def not_finite(value: object, key: str = "") -> Iterator[tuple[str, float]]:
-    """Find NaN and infinities, which the bounds of a JSON schema let pass: key and value."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield key, value
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, item in items:
-        yield from not_finite(item, f"{key}.{name}" if key else str(name))
-
-
 @cache
 def _validator_class() -> type:
-    """The validator of JSON schemas, to which 2.0 is no whole number."""
+    """The validator of JSON schemas, to which 2.0 is no whole number, and NaN and infinity are no number."""
     from jsonschema import Draft202012Validator, validators
+
+    def is_number(_checker: object, value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
     def is_integer(_checker: object, value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
 
-    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", is_integer)
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many({"number": is_number, "integer": is_integer})
     return validators.extend(Draft202012Validator, type_checker=types)
 
 
@@ -287,7 +278,7 @@ def violations(value: object, schema: dict, place: str = "", sections: Mapping |
     def is_entry(_validator: Any, section: str, name: str, _schema: dict) -> Iterator[Any]:
         from jsonschema import ValidationError
 
-        for problem in unknown(name, section, (sections or {})[section]):
+        for problem in unknown(name, f"under {section}", (sections or {})[section]):
             yield ValidationError(problem)
 
     from jsonschema import validators
@@ -295,17 +286,23 @@ def violations(value: object, schema: dict, place: str = "", sections: Mapping |
     checking = (
         validators.extend(_validator_class(), {"entry_of": is_entry}) if sections else _validator_class()
     )
-    found = sorted(
+    errors = sorted(
         checking(schema).iter_errors(value), key=lambda problem: list(map(str, problem.absolute_path))
     )
-    return list(dict.fromkeys(_explain(problem, place) for problem in found))  # one for all keys that lack
+    return list(dict.fromkeys(_explain(error, place) for error in errors))  # one for all keys that lack
 
 
-def unknown(name: str, section: str, known: Iterable[str]) -> Iterator[str]:
-    """That a name is not under a section, and which one is close to it."""
+def unknown(name: str, place: str, known: Iterable[str]) -> Iterator[str]:
+    """That a name is not "under tasks" or in another place, and which one is close to it."""
     if name not in (names := list(known)):
         listed = ", ".join(names) or "none"
-        yield f"{name!r}, which is not under {section}{closest(name, names)} (known: {listed})"
+        yield f"{name!r}, which is not {place}{closest(name, names)} (known: {listed})"
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise `InvalidInput` with all problems, each once, if there is any."""
+    if sentences := list(dict.fromkeys(problems)):
+        raise InvalidInput("configuration: " + "\n  ".join(sentences))
 
 
 def _explain(problem: Any, place: str = "") -> str:
@@ -363,25 +360,15 @@ def bound(section: str, place: str, entry: dict) -> dict:
         InvalidInput: there is no such function, or an argument is unknown, missing, or out of its range.
     """
     functions = registered(section)
-    where = f"configuration: {place}"
-    if entry["function"] not in functions:
-        raise InvalidInput(
-            f"{where}.function is {entry['function']!r}, which is not registered in {section}"
-            f"{closest(entry['function'], list(functions))} (known: {', '.join(functions)})"
-        )
-    function, known = entry["function"], functions[entry["function"]]
-    besides = {"function", *PLACES[section].besides}
-    arguments = {name: value for name, value in entry.items() if name not in besides}
-    for name in arguments:
-        if name not in known.schema:
-            raise InvalidInput(
-                f"{where}.{name}: {function} has no such argument{closest(name, list(known.schema))} "
-                f"(arguments: {', '.join(sorted(known.schema)) or 'none'})"
-            )
-    for name in sorted(known.required - arguments.keys()):
-        raise InvalidInput(f"{where} lacks {name}, which {function} needs")
-    schema = {"type": "object", "properties": dict(known.schema)}
-    arguments = settled(arguments, schema, {})
-    if problems := violations(arguments, schema, place):
-        raise InvalidInput("configuration: " + "\n  ".join(problems))
-    return entry | arguments
+    problems = unknown(entry["function"], f"registered in {section}", functions)
+    refuse(f"{place}.function is {problem}" for problem in problems)
+    known = functions[entry["function"]]
+    schema = {
+        "type": "object",
+        "properties": {key: {} for key in ("function", *PLACES[section].besides)} | dict(known.schema),
+        "required": sorted(known.required),
+        "additionalProperties": False,
+    }
+    entry = settled(entry, schema, {})
+    refuse(violations(entry, schema, place))
+    return entry

@@ -4,20 +4,13 @@ What a single value may be, the schema and the signatures of functions say. Here
 another, so that one reading of the messages is enough to mend a configuration.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of, labelled, shown_by, unknown
 from earlyphase.study.deficits import BASE, PROTOCOLS, TIMED, deficits_named, windows_of
 from earlyphase.study.pretraining import Pretraining, named_by, pretraining_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.signatures import registered, stated
-
-
-def refuse(problems: Iterable[str]) -> None:
-    """Raise `InvalidInput` with all problems, each once, if there is any."""
-    if found := list(dict.fromkeys(problems)):
-        raise InvalidInput("configuration: " + "\n  ".join(found))
 
 
 def of_names(config: dict) -> Iterator[str]:
@@ -82,14 +75,14 @@ def of_task(config: dict, dataset: str, task: str) -> Iterator[str]:
         return
     height, width = known
     where = f"task {task} on {dataset}"
-    for one in entries_of(config["tasks"][task]):
-        function = registered("tasks")[one["function"]]
+    for part in entries_of(config["tasks"][task]):
+        function = registered("tasks")[part["function"]]
         if function.facts.get("square") and height != width:
-            yield f"{where}: {one['function']} needs square images, but they are {height}x{width} pixels"
+            yield f"{where}: {part['function']} needs square images, but they are {height}x{width} pixels"
         argument = function.facts.get("least_size")
-        if argument and min(height, width) < (least := (function.defaults | one)[argument]):
+        if argument and min(height, width) < (least := (function.defaults | part)[argument]):
             yield (
-                f"{where}: {argument} of {one['function']} is {least}, but the images are {height}x{width} "
+                f"{where}: {argument} of {part['function']} is {least}, but the images are {height}x{width} "
                 f"pixels; it must not be above {min(height, width)}"
             )
 
@@ -141,24 +134,25 @@ def of_critical_periods(run: Run, config: dict) -> Iterator[str]:
 
 def of_protocol(where: str, entry: dict) -> Iterator[str]:
     """An entry that is not exactly one of the protocols."""
-    found = [name for name in PROTOCOLS if name in entry]
-    if len(found) != 1:
-        yield f"{where} has {' and '.join(found) or 'none'} of removed_at, onsets and held; one is right"
+    protocols = [name for name in PROTOCOLS if name in entry]
+    if len(protocols) != 1:
+        yield f"{where} has {' and '.join(protocols) or 'none'} of removed_at, onsets and held; one is right"
         return
-    needed = PROTOCOLS[found[0]]
+    (protocol,) = protocols
+    needed = PROTOCOLS[protocol]
     for key in sorted(needed - entry.keys()):
-        yield f"{where} lacks {key}, which {found[0]} needs"
-    for key in sorted(entry.keys() - needed - {found[0], "regimes"}):
-        yield f"{where} has {key}, which {found[0]} does not use"
+        yield f"{where} lacks {key}, which {protocol} needs"
+    for key in sorted(entry.keys() - needed - {protocol, "regimes"}):
+        yield f"{where} has {key}, which {protocol} does not use"
 
 
 def of_windows(where: str, entry: dict, run: Run) -> Iterator[str]:
     """Windows that are empty."""
     for key, windows in windows_of(run, entry).items():
-        for said, first, last in windows:
+        for window, first, last in windows:
             if first >= last:
                 yield (
-                    f"{where}.{key} has {said}, a window of the iterations {first} to {last}; "
+                    f"{where}.{key} has {window}, a window of the iterations {first} to {last}; "
                     "a window must begin before it ends"
                 )
 
@@ -167,10 +161,9 @@ def of_regime(where: str, name: str, regime: dict, run: Run, *, held: bool) -> I
     """A regime that cannot be that of a run, or cannot hold in a window."""
     others = ", ".join(sorted(key for key in regime if key not in TIMED or regime[key] == "restarted"))
     if held and (name == BASE or others):
-        wrong = f"which changes {others or 'nothing'}"
         yield (
-            f"{where}.regimes has {name!r}, {wrong}; what is held in a window must change only "
-            f"{', '.join(sorted(TIMED))}"
+            f"{where}.regimes has {name!r}, which changes {others or 'nothing'}; what is held in a window "
+            f"must change only {', '.join(sorted(TIMED))}"
         )
     milestones = run.changes(regime, run.iterations).get("milestones", [])
     yield from of_milestones(f"regimes.{name} of {run}", milestones, run.iterations)
@@ -217,5 +210,5 @@ def of_figures(run: Run, config: dict) -> Iterator[str]:
         }
         for section, names in shown.items():
             for name in sorted(names):
-                for problem in unknown(name, section, config[section]):
+                for problem in unknown(name, f"under {section}", config[section]):
                     yield f"figures.{figure} shows {problem}"

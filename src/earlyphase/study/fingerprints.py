@@ -1,11 +1,10 @@
 """Fingerprints of code: what a job runs, and so what an edit makes again.
 
-A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in
-whatever module of this package they stand, the files beside them that one of them finds by `with_name`
-and nothing else. So a comment, a docstring or a reformat
-changes no fingerprint, an edit of one figure changes that figure's alone, and an edit of pruning leaves dense
-training as it was. Names are followed in the rooms that determine a result, and in plugins; `runtime` and
-`study` cannot change one.
+A fingerprint follows names, not files: it covers the definitions that an entry function reaches, in whatever
+module of this package they stand, the files beside them that one of them finds by `with_name`, and nothing
+else. So a comment, a docstring or a reformat changes no fingerprint, an edit of one figure changes that
+figure's alone, and an edit of pruning leaves dense training as it was. Names are followed in the rooms that
+determine a result, and in plugins; `runtime` and `study` cannot change one.
 """
 
 import ast
@@ -133,10 +132,9 @@ def source_file(module_name: str) -> Path:
 
 def description_of(module_name: str, function: str) -> str:
     """What a function says of itself to a reader: its docstring up to the sections for programmers."""
-    for statement in ast.parse(source_file(module_name).read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.FunctionDef) and statement.name == function:
-            return FOR_PROGRAMMERS.split(ast.get_docstring(statement) or "", maxsplit=1)[0].strip()
-    raise InvalidInput(f"{module_name} defines no function {function!r}")
+    tree = ast.parse(source_file(module_name).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    return FOR_PROGRAMMERS.split(ast.get_docstring(functions[-1]) or "", maxsplit=1)[0].strip()
 
 
 def modules_of(module_name: str) -> list[str]:
@@ -186,30 +184,30 @@ def _imported(statement: ast.Import | ast.ImportFrom) -> dict[str, Name]:
     Raises:
         InvalidInput: it imports a module of this package in a way that is not followed.
     """
-    found = {}
+    origins: dict[str, Name] = {}
     for alias in statement.names:
         bound = alias.asname or alias.name
         if isinstance(statement, ast.Import):
             if alias.name == PACKAGE:
-                found[bound] = (PACKAGE, "*")
+                origins[bound] = (PACKAGE, "*")
                 continue
             if alias.name.startswith(f"{PACKAGE}."):
                 raise InvalidInput(
                     f"write `from {PACKAGE} import x`, not `import {alias.name}`: it is not traced"
                 )
-            found[bound.split(".")[0] if alias.asname is None else bound] = ("", f"import {alias.name}")
+            origins[bound.split(".")[0] if alias.asname is None else bound] = ("", f"import {alias.name}")
         elif statement.module == PACKAGE:
-            found[bound] = (PACKAGE, alias.name) if alias.name in PUBLIC else (alias.name, "*")
+            origins[bound] = (PACKAGE, alias.name) if alias.name in PUBLIC else (alias.name, "*")
         elif statement.module and statement.module.startswith(f"{PACKAGE}."):
             origin = statement.module.removeprefix(f"{PACKAGE}.")
             below = SOURCE.joinpath(*origin.split("."), alias.name)
             if below.with_suffix(".py").exists() or below.is_dir():
-                found[bound] = (f"{origin}.{alias.name}", "*")
+                origins[bound] = (f"{origin}.{alias.name}", "*")
             else:
-                found[bound] = (origin, alias.name)
+                origins[bound] = (origin, alias.name)
         else:
-            found[bound] = ("", f"from {statement.module} import {alias.name}")
-    return found
+            origins[bound] = ("", f"from {statement.module} import {alias.name}")
+    return origins
 
 
 def _describe(module_name: str, module: Module, statements: list[ast.stmt]) -> tuple[str, list[Name]]:
@@ -259,13 +257,13 @@ def _text(node: object) -> str:
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: getattr(node, name, None) for name in node._fields}
-    said = (
+    arguments = (
         f"{name}={_text(value)}"
         for name, value in fields.items()
         if (value or name not in NEWER_FIELDS)
         and (value is not None or getattr(type(node), name, ...) is not None)  # optional, and not there
     )
-    return f"{type(node).__name__}({', '.join(said)})"
+    return f"{type(node).__name__}({', '.join(arguments)})"
 
 
 def _strip_docstrings(tree: ast.Module) -> ast.Module:

@@ -10,7 +10,6 @@ for each. Paths, logs and literal inputs stand in the rules. Wildcards say which
     {pretraining}, {iterations}  what a network learned first, and for how long
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,6 @@ from itertools import chain, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from earlyphase.core.settings import TrainingSettings
-from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.run import CRITERION, Run
 from earlyphase.study.signatures import registered
@@ -234,14 +232,6 @@ def all_jobs(
         yield from dict.fromkeys(
             job for run in chosen for job in jobs_in(study, rule, run, blocks(study, run))
         )
-
-
-def check_outputs(study: "Study") -> None:
-    """Raise `InvalidInput` where two jobs would write the same file."""
-    paths = Counter(path for job in all_jobs(study) for path in job.outputs)
-    for path, count in paths.most_common(1):
-        if count > 1:
-            raise InvalidInput(f"configuration: two jobs would write {path}; rename what it is named after")
 
 
 # Tables

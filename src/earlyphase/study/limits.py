@@ -114,7 +114,7 @@ class Clock:
         return speed
 
     def _share_taken(self, job: Job) -> float | None:
-        """The same of one training; None where there is no record of it, or of another kind of device."""
+        """Share of its generous seconds that a training took; None where no record of this device says so."""
         try:
             record = json.loads(Path(job.record or "").read_text(encoding="utf-8"))
             if (record["device"] == "cuda") != self._gpu:

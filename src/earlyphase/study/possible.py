@@ -19,7 +19,7 @@ def what_is_possible(
         run: its settings contradict nothing.
         perturbations: entries of the configuration.
         network: the function that makes the network.
-        lacks: what that says its networks have not.
+        lacks: kinds of layers that it says its networks do not have.
         stages: which say what of their own settings such a network cannot have.
 
     Returns:
@@ -49,8 +49,8 @@ def _perturbations_of_other_networks(
     unknown = {
         name: reason
         for name, entry in perturbations.items()
-        for one in entries_of(entry)
-        if (reason := why_not(one, registered("perturbations")[one["function"]].facts, network, lacks))
+        for part in entries_of(entry)
+        if (reason := why_not(part, registered("perturbations")[part["function"]].facts, network, lacks))
     }
     sections = ("perturbed", "sparse_pretraining")
     applied = {
@@ -72,12 +72,12 @@ def _windows_past_the_end(run: Run) -> Left:
     entries = []
     for index, entry in enumerate(run.critical_periods):
         for key, windows in windows_of(run, entry).items():
-            if past := [said for said, _, last in windows if last > run.iterations]:
+            if past := [window for window, _, last in windows if last > run.iterations]:
                 yield (
                     f"of critical_periods.{index}.{key} {', '.join(map(str, past))} is left out: "
                     f"the run trains for {run.iterations} iterations"
                 )
-                entry = entry | {key: [said for said in entry[key] if said not in past]}
+                entry = entry | {key: [window for window in entry[key] if window not in past]}
         entries.append(entry)
     yield {"critical_periods": [entry for entry in entries if [] not in entry.values()]}
 
@@ -90,7 +90,7 @@ def why_not(entry: dict, facts: Mapping[str, Any], network: str, lacks: Sequence
         facts: what its decorator says: `networks` that it knows, alone; `needs`, what a network must have for
             it, or argument -> value -> that.
         network: the function that makes the network.
-        lacks: what that says its networks have not.
+        lacks: kinds of layers that it says its networks do not have.
     """
     function = entry["function"]
     if network not in facts.get("networks", (network,)):

@@ -60,16 +60,6 @@ def pretraining_of(config: dict, name: str, iterations: int) -> Pretraining:
     return Pretraining(name, iterations=iterations, **DEFAULTS | config["pretraining"][name])
 
 
-def pretraining_in(config: dict, names: Mapping[str, str]) -> Pretraining | None:
-    """How the network of a job began, by its wildcards; None where it was not pretrained."""
-    if "pretraining" in names:
-        return pretraining_of(config, names["pretraining"], int(names["iterations"]))
-    match names.get("task", "").split("-"):
-        case [name, iterations]:
-            return pretraining_of(config, name, int(iterations))
-    return None
-
-
 def named_by(entry: dict) -> Iterator[tuple[str, int]]:
     """Names and lengths of the first phases of one entry of `pretrained` or `sparse_pretraining`."""
     yield from product(entry["pretraining"], entry["iterations"])

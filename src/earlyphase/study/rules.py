@@ -40,25 +40,25 @@ def read_rules(home: Path) -> dict[str, Rule]:
     """
     snakefile = (home / "Snakefile").read_text(encoding="utf-8")
     texts = [(home / path).read_text(encoding="utf-8") for path in INCLUDE.findall(snakefile)]
-    blocks = (found for text in texts for found in RULE.findall(text))
-    making = {
-        name: block for name, block in blocks if "\n    output:\n" in f"\n{block}"
-    }  # others are inherited
+    blocks = (block for text in texts for block in RULE.findall(text))
     return {
         name: Rule(
             _paths(block, "input"), _all_paths(name, block, "output"), _all_paths(name, block, "log")[""]
         )
-        for name, block in making.items()
+        for name, block in blocks
+        if "\n    output:\n" in f"\n{block}"  # others are inherited
     }
 
 
 def _all_paths(rule: str, block: str, directive: str) -> dict[str, str]:
     """Names and paths in one directive of a rule, which holds nothing else."""
-    named, paths = _named(block, directive), _paths(block, directive)
-    if not named:
+    values, paths = _values(block, directive), _paths(block, directive)
+    if not values:
         raise InvalidInput(f"rule {rule} has no {directive}; each stage writes files and a log")
-    for name in named.keys() - paths.keys():
-        raise InvalidInput(f"rule {rule}: its {directive} {ast.unparse(named[name])} is not a path in quotes")
+    for name in values.keys() - paths.keys():
+        raise InvalidInput(
+            f"rule {rule}: its {directive} {ast.unparse(values[name])} is not a path in quotes"
+        )
     return paths
 
 
@@ -66,12 +66,12 @@ def _paths(block: str, directive: str) -> dict[str, str]:
     """Names and paths in one directive of a rule, without what is not written out."""
     return {
         name: value.value
-        for name, value in _named(block, directive).items()
+        for name, value in _values(block, directive).items()
         if isinstance(value, ast.Constant) and isinstance(value.value, str)
     }
 
 
-def _named(block: str, directive: str) -> dict[str, ast.expr]:
+def _values(block: str, directive: str) -> dict[str, ast.expr]:
     """What stands in one directive of a rule, by name; in place of Snakemake's `report(path, ...)` the path.
 
     A path without a name is called "".
@@ -79,10 +79,8 @@ def _named(block: str, directive: str) -> dict[str, ast.expr]:
     written = re.search(rf"^    {directive}:\n((?:(?:     .*)?\n)+)", block, re.MULTILINE)
     call = ast.parse(f"f({written[1] if written else ''})", mode="eval").body
     assert isinstance(call, ast.Call)
-    named = [("", value) for value in call.args] + [(str(word.arg), word.value) for word in call.keywords]
-    return {
-        name: value.args[0]
-        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report"
-        else value
-        for name, value in named
-    }
+    values = dict([*(("", value) for value in call.args), *((str(w.arg), w.value) for w in call.keywords)])
+    for name, value in values.items():
+        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "report":
+            values[name] = value.args[0]
+    return values

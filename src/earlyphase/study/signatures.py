@@ -72,7 +72,7 @@ def registered(section: str) -> dict[str, Registered]:
         InvalidInput: two have the same name, or a fact is no constant.
     """
     place, decorator, planned = PLACES[section].place, PLACES[section].decorator, PLACES[section].planned
-    found: dict[str, Registered] = {}
+    functions: dict[str, Registered] = {}
     for module in [*modules_of(place), *plugin_files()]:
         for name, statements in parse(module).definitions.items():
             function = statements[-1]
@@ -83,10 +83,11 @@ def registered(section: str) -> dict[str, Registered]:
             )
             if facts is None:
                 continue
-            if name in found:
-                raise InvalidInput(f"{decorator} {name!r} is defined in {found[name].module} and in {module}")
-            found[name] = _described(module, function, facts[0])
-    return found
+            if name in functions:
+                other = functions[name].module
+                raise InvalidInput(f"{decorator} {name!r} is defined in {other} and in {module}")
+            functions[name] = _described(module, function, facts[0])
+    return functions
 
 
 def _facts(node: ast.expr, decorator: str, planned: bool) -> tuple[dict] | None:

@@ -17,13 +17,14 @@ from earlyphase.study.configuration import (
     checked,
     entries_of,
     read_yaml,
+    refuse,
     whole_schema,
 )
-from earlyphase.study.contradictions import of_figures, of_names, of_run, refuse
+from earlyphase.study.contradictions import of_figures, of_names, of_run
 from earlyphase.study.fingerprints import description_of
 from earlyphase.study.jobs import Stage
 from earlyphase.study.possible import what_is_possible
-from earlyphase.study.pretraining import Pretraining, named_by, pretraining_in, pretraining_of
+from earlyphase.study.pretraining import Pretraining, named_by, pretraining_of
 from earlyphase.study.rules import Rule
 from earlyphase.study.run import Run, run_of
 from earlyphase.study.signatures import SECTIONS, Registered, registered
@@ -74,7 +75,9 @@ class Study:
             misnamed += of_figures(run, self.config)  # before those of rounds that the run lacks are left out
             run, lacking = with_choices_read(run, schema)
             perturbations = self.config["perturbations"]
-            run, impossible = what_is_possible(run, perturbations, *self.network(run), stages.values())
+            ((network, described),) = self.functions("models", run.model)
+            lacks = described.facts.get("lacks", ())
+            run, impossible = what_is_possible(run, perturbations, network, lacks, stages.values())
             self.runs.append(run)
             self.left_out += [*lacking, *impossible]
         self._runs = {(run.dataset, run.model): run for run in self.runs}
@@ -119,7 +122,12 @@ class Study:
 
     def pretraining(self, names: dict[str, str]) -> Pretraining | None:
         """How the network of a job began, by its wildcards; None where it was not pretrained."""
-        return pretraining_in(self.config, names)
+        if "pretraining" in names:
+            return pretraining_of(self.config, names["pretraining"], int(names["iterations"]))
+        match names.get("task", "").split("-"):
+            case [name, iterations]:
+                return pretraining_of(self.config, name, int(iterations))
+        return None
 
     def first_phase(self, names: dict[str, str]) -> Pretraining:
         """How the network of a job began that was pretrained.
@@ -134,24 +142,19 @@ class Study:
     def beginnings(self, run: Run) -> list[tuple[Pretraining, int]]:
         """Dense networks of a run that are pretrained, each with the number of its rounds of pruning."""
         return [
-            (pretraining_of(self.config, *named), entry.get("rounds", run.rounds))
+            (pretraining_of(self.config, *phase), entry.get("rounds", run.rounds))
             for entry in run.pretrained
-            for named in named_by(entry)
+            for phase in named_by(entry)
         ]
 
     def functions(self, section: str, name: str) -> list[tuple[str, Registered]]:
         """The functions that an entry names, each with what is registered of it."""
-        entries = entries_of(self.config[section][name])
-        return [(one["function"], registered(section)[one["function"]]) for one in entries]
-
-    def network(self, run: Run) -> tuple[str, tuple[str, ...]]:
-        """The function that makes the networks of a run, and what it says that they have not."""
-        ((name, described),) = self.functions("models", run.model)
-        return name, described.facts.get("lacks", ())
+        names = [part["function"] for part in entries_of(self.config[section][name])]
+        return [(name, registered(section)[name]) for name in names]
 
     def starts_at(self, perturbation: str, k: int) -> int:
         """Iteration at which a branch begins to train: k, unless a function of it says otherwise."""
-        clocks = [one.facts.get("clock") for _, one in self.functions("perturbations", perturbation)]
+        clocks = [branch.facts.get("clock") for _, branch in self.functions("perturbations", perturbation)]
         return next((clock for clock in reversed(clocks) if clock is not None), k)
 
     def kept_iterations(self, run: Run) -> list[int]:

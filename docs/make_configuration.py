@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
 
-`config.yaml` is the default study; a file of yours is laid over it with `--configfile`. Mappings merge, lists
+`config.yaml` is the default study; a file of yours overrides it with `--configfile`. Mappings merge, lists
 are replaced, and an entry of a section that is set to `null` is left out. Sections of which the package has
 entries (`src/earlyphase/catalogue`, `python -m earlyphase list`) need not be said: yours are added to them.
 Keys with an asterisk may also be said within an entry of `runs`, for that run alone. This page is made from

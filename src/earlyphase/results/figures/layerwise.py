@@ -4,23 +4,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
-from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    BARS,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    mark_lost,
-    network_of,
-    new_axes,
-    seeds_note,
-)
+from earlyphase.results.figures import style
 from earlyphase.results.figures.tickets import rewind_label
 from earlyphase.results.stability import STABLE
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.summaries import Tables, over_seeds
 
 PANELS = {
     "averaged": "a  Layer averaged",
@@ -45,21 +33,16 @@ def layerwise(tables: Tables) -> tuple[Figure, DataFrame]:
         The figure, and a row per `quantity` (the column of the table), `k` and `layer`, 0 for all: its
         `name`, `mean`, `std`, as fractions, `n`, `diverged`.
 
-    Raises:
-        InvalidInput: the table holds no line.
-
     Source: Adilova et al. 2024, "Layer-wise linear mode connectivity".
     """
     table = tables["layerwise"]
-    if table.empty:
-        raise InvalidInput("figure layerwise: the table layerwise holds no line")
     points = concat(
         [over_seeds(table, ["k", "layer", "name"], name).assign(quantity=name) for name in PANELS],
         ignore_index=True,
     )
-    styles = curve_styles([rewind_label(k) for k in points["k"].unique()])
-    with house_style():
-        drawn, axes = new_axes(len(PANELS), height=3.1, sharey=True)
+    styles = style.curve_styles([rewind_label(k) for k in points["k"].unique()])
+    with style.house_style():
+        drawn, axes = style.new_axes(len(PANELS), height=3.1, sharey=True)
         for ax, (quantity, title) in zip(axes, PANELS.items(), strict=True):
             for k, own in points[points["quantity"] == quantity].groupby("k"):
                 draw(ax, own, rewind_label(k), styles[rewind_label(k)])
@@ -67,10 +50,9 @@ def layerwise(tables: Tables) -> tuple[Figure, DataFrame]:
             layer_axis(ax, points)
             ax.set_title(title, loc="left")
         axes[0].set_ylabel("Error above the mean of the\ntwo networks (points)")
-        add_legend(drawn, axes[:1], f"{network_of(table)}; copies that part at")
-        add_note(
-            drawn, f"{seeds_note(points[points['quantity'] == 'barrier'])}; dashed: {100 * STABLE:g} points"
-        )
+        style.add_legend(drawn, axes[:1], f"{style.network_of(table)}; copies that part at")
+        note = style.seeds_note(points[points["quantity"] == "barrier"])
+        style.add_note(drawn, f"{note}; dashed: {100 * STABLE:g} points")
     return drawn, points[COLUMNS]
 
 
@@ -79,8 +61,8 @@ def draw(ax: Axes, points: DataFrame, label: str, look: dict) -> None:
     for one in (points[points["layer"] > 0], points[points["layer"] == 0]):
         places = one["layer"].where(one["layer"] > 0, points["layer"].max() + 2)
         named = {"label": label} if len(one) > 1 else {}
-        ax.errorbar(places, 100 * one["mean"], 100 * one["std"], **named, **BARS | look)
-        mark_lost(ax, one, places, look["color"])
+        ax.errorbar(places, 100 * one["mean"], 100 * one["std"], **named, **style.BARS | look)
+        style.mark_lost(ax, one, places, look["color"])
 
 
 def layer_axis(ax: Axes, points: DataFrame) -> None:

@@ -27,8 +27,9 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
         Images uint8 (N, 3, 32, 32) and labels for training, the same for testing, and the classes.
 
     Raises:
-        InvalidInput: the data cannot be had or an MD5 is not the published one.
+        InvalidInput: the data cannot be had or unpacked, or an MD5 is not the published one.
     """
+    import tarfile
     from tempfile import TemporaryDirectory
 
     from torchvision import datasets
@@ -38,8 +39,15 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
     with TemporaryDirectory() as unpacked:
         if not (root / source.base_folder).is_dir():
             archive = _fetched(root / source.filename, source.url, source.tgz_md5, download)
-            _unpack(archive, unpacked)
             root = Path(unpacked)
+            try:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(root, filter="data")
+            except OSError as error:
+                raise InvalidInput(
+                    f"cannot unpack {archive} in {root.parent}: {error.strerror}; this takes 200 MB there "
+                    "for a while: make room, or name another folder in the variable TMPDIR"
+                ) from None
         try:
             splits = [source(root, train=True), source(root, train=False)]
         except RuntimeError:
@@ -52,24 +60,6 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
         for split in splits
     )
     return train, test, tuple(splits[0].classes)
-
-
-def _unpack(archive: Path, folder: str) -> None:
-    """Unpack an archive whose MD5 is the published one.
-
-    Raises:
-        InvalidInput: the folder's file system is full, ...
-    """
-    import tarfile
-
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot unpack {archive} in {Path(folder).parent}: {error.strerror}; this takes 200 MB there "
-            "for a while: make room, or name another folder in the variable TMPDIR"
-        ) from None
 
 
 def read_fashion_mnist(directory: str, download: bool) -> tuple[Arrays, Arrays, tuple[str, ...]]:

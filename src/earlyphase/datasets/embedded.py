@@ -44,7 +44,7 @@ def photo_digits(
         seed: fixes the set. The split of the digits, the training and the test images each draw from
             their own stream of it, so neither count changes the rest.
         photo_brightness: what the values of the photographs are multiplied by, 0 to 1. The darker they
-            are, the easier a digit is told from them; at 0 digits are white on black.
+            are, the easier digits are to recognise; at 0 they are white on black.
 
     Raises:
         InvalidInput: an argument is out of range.

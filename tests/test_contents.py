@@ -174,6 +174,14 @@ def test_what_is_watched_is_what_is_read(tmp_path):
 # What is remembered
 
 
+@pytest.fixture
+def seen(tmp_path, later) -> tuple[Path, Path, str]:
+    """A folder of images that has been looked at, what is remembered of it, and its digest."""
+    place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
+    later()
+    return place, cache, content_digest(place, cache)
+
+
 @pytest.mark.parametrize("make", [write, packed])
 def test_a_second_look_reads_nothing(tmp_path, later, reads, monkeypatch, make):
     place, cache = make(tmp_path / "images", FILES), tmp_path / "cache" / "of.json"
@@ -189,20 +197,15 @@ def test_a_second_look_reads_nothing(tmp_path, later, reads, monkeypatch, make):
     assert os.listdir(cache.parent) == ["of.json"]  # noqa: PTH208
 
 
-def test_a_touched_file_is_read_again_and_found_the_same(tmp_path, later, reads):
-    place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
-    later()
-    first = content_digest(place, cache)
-    reads.clear()
+def test_a_touched_file_is_read_again_and_found_the_same(seen, reads):
+    place, cache, first = seen
     (place / FIRST).touch()
     assert content_digest(place, cache) == first
     assert str(place / FIRST) in reads
 
 
-def test_a_change_is_seen_though_size_and_time_are_set_back(tmp_path, later):
-    place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
-    later()
-    first = content_digest(place, cache)
+def test_a_change_is_seen_though_size_and_time_are_set_back(seen):
+    place, cache, first = seen
     status = (place / FIRST).stat()
     (place / FIRST).write_bytes(FILES[SECOND])  # as cp -p and unzip leave a file
     os.utime(place / FIRST, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -231,18 +234,15 @@ def test_nothing_is_remembered_of_files_that_may_change_in_the_same_tick_of_the_
 @pytest.mark.parametrize(
     "damaged", [b"", b"{", b"[]", b"null", b'["00", "00"]', b'{"a": 1, "b": 2}', b"\xff"]
 )
-def test_a_damaged_memory_is_no_obstacle(tmp_path, later, damaged):
-    place, cache = write(tmp_path / "images", FILES), tmp_path / "cache"
+def test_a_damaged_memory_is_no_obstacle(seen, damaged):
+    place, cache, first = seen
     cache.write_bytes(damaged)
-    later()
-    assert content_digest(place, cache) == look(place)
+    assert content_digest(place, cache) == first
     assert cache.read_bytes() != damaged
 
 
-def test_a_memory_of_another_place_is_not_used(tmp_path, later):
-    other, cache = write(tmp_path / "folder", FILES), tmp_path / "cache"
-    later()
-    content_digest(other, cache)
+def test_a_memory_of_another_place_is_not_used(tmp_path, seen):
+    other, cache, _ = seen
     moved = other.rename(tmp_path / "moved")
     shutil.copytree(moved, other)
     (other / FIRST).write_bytes(FILES[SECOND])
@@ -251,12 +251,11 @@ def test_a_memory_of_another_place_is_not_used(tmp_path, later):
     assert content_digest(other, cache) == look(other)
 
 
-def test_where_nothing_may_be_written_all_is_read(tmp_path, later):
-    place = write(tmp_path / "images", FILES)
-    later()
+def test_where_nothing_may_be_written_all_is_read(tmp_path, seen):
+    place, _, first = seen
     (tmp_path / "file").touch()
     for cache in (tmp_path / "file" / "cache", tmp_path, Path("/proc/cache")):
-        assert content_digest(place, cache) == look(place)
+        assert content_digest(place, cache) == first
 
 
 # Places and files of other kinds

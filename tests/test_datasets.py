@@ -108,29 +108,6 @@ def test_a_set_that_training_could_not_read_is_refused(data, change, message):
     assert message in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("photo_digits", {"train": 9}, "train is 9, but must be an integer of at least 10"),
-        ("photo_digits", {"train": 100.0}, "train is 100.0"),
-        ("photo_digits", {"seed": -1}, "seed is -1"),
-        ("photo_digits", {"photo_brightness": 1.5}, "photo_brightness is 1.5, but must lie between 0 and 1"),
-        ("digits", {"test": 1788}, "fewer than 10 of 1797"),
-        ("synthetic", {"classes": 1}, "classes is 1"),
-        ("synthetic", {"train": 3}, "train is 3, but must be an integer of at least 4"),
-        ("synthetic", {"channels": True}, "channels is True"),
-        ("imagefolder", {"path": "nowhere", "size": 0}, "size is 0"),
-        ("imagefolder", {"path": "nowhere", "size": 8, "normalisation": "own "}, "known are own, imagenet"),
-        ("imagefolder", {"path": "nowhere", "size": 8, "background": "grey"}, "known are white, black"),
-        ("cifar10", {"normalisation": "none", "download": False}, "normalisation is 'none'"),
-    ],
-)
-def test_an_argument_out_of_range_is_refused_with_its_value(name, arguments, message):
-    with pytest.raises(InvalidInput) as refusal:
-        dataset[name](**arguments)
-    assert message in str(refusal.value)
-
-
 def test_embedded_sets_do_not_import_torch():
     program = (
         "import sys; from earlyphase.datasets import dataset\n"
@@ -264,11 +241,14 @@ def test_a_nearest_mean_learns_the_synthetic_set():
 # Folders and zips of images
 
 
-def png(pixels: np.ndarray, mode: str | None = None) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image.convert(mode) if mode else image).save(out, "PNG")
+    image.save(out, kind, **options)
     return out.getvalue()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return encoded(Image.fromarray(pixels))
 
 
 @pytest.fixture
@@ -276,9 +256,8 @@ def pixels() -> dict[str, np.ndarray]:
     """Colour pixels (6, 6, 3) by path, in the order in which they should be read."""
     rng = np.random.default_rng(0)
     paths = [
-        f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("ant", "Bee") for i in "ab"
+        f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("Bee", "ant") for i in "ab"
     ]
-    paths = sorted(paths, key=lambda path: (path.startswith("test"), path))
     return {path: rng.integers(256, size=(6, 6, 3), dtype=np.uint8) for path in paths}
 
 
@@ -352,7 +331,7 @@ def test_provenance_identifies_the_content(tmp_path, files):
 
 def test_images_of_any_kind_become_rgb_of_one_size(tmp_path, files, pixels):
     image = pixels["train/ant/a.png"]
-    files["train/ant/a.png"] = png(image, "RGBA")
+    files["train/ant/a.png"] = encoded(Image.fromarray(image).convert("RGBA"))
     files["train/ant/b.png"] = png(image[..., 0])  # grey
     files["test/ant/a.png"] = png(np.full((9, 3, 3), 77, np.uint8))
     data = read_images(write_folder(tmp_path, files))
@@ -360,12 +339,6 @@ def test_images_of_any_kind_become_rgb_of_one_size(tmp_path, files, pixels):
     assert np.array_equal(data.train_images[3], np.stack([image[..., 0]] * 3))
     assert np.all(data.test_images[2] == 77)
     assert read_images(tmp_path, size=5).train_images.shape == (4, 3, 5, 5)
-
-
-def test_imagenet_normalisation_is_the_papers(tmp_path, files):
-    data = read_images(write_folder(tmp_path, files), normalisation="imagenet")
-    np.testing.assert_array_equal(data.mean, np.float32([0.485, 0.456, 0.406]))
-    np.testing.assert_array_equal(data.std, np.float32([0.229, 0.224, 0.225]))
 
 
 def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
@@ -382,14 +355,6 @@ def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
         (lambda files: without(files, "test/ant/"), "class 'ant' is in train/ but not in test/"),
         (lambda files: without(files, "train/Bee/"), "class 'Bee' is in test/ but not in train/"),
         (lambda files: without(files, "test/ant/") | {"test/ant/": b""}, "test/ant/ holds no images"),
-        (
-            lambda files: files | {"train/ant/b.png": b"no image"},
-            "train/ant/b.png cannot be used as an image",
-        ),
-        (
-            lambda files: files | {"test/Bee/a.png": files["test/Bee/a.png"][:-40]},
-            "test/Bee/a.png cannot be used as an image (it is cut short)",
-        ),
         (
             lambda files: {name: content for name, content in files.items() if "Bee" not in name},
             "classes are: 'ant'; a classifier needs two classes",
@@ -408,10 +373,6 @@ def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
             "passed over: 2 (1.HEIC, notes))",
         ),
         (
-            lambda files: files | {"test/Bee/a.png": png(np.full((6, 6), 1000, np.uint16))},
-            "more than 8 bits a channel",
-        ),
-        (
             lambda files: {name: png(np.zeros((6, 6, 3), np.uint8)) for name in files},
             "std of channel 0 is 0.0",
         ),
@@ -423,22 +384,14 @@ def test_a_folder_or_zip_that_cannot_be_used_is_refused(tmp_path, files, write, 
     assert message in str(refusal.value)
 
 
-def test_a_path_that_is_no_folder_or_zip_is_refused(tmp_path, files):
-    with pytest.raises(InvalidInput, match=r"nowhere does not exist; path must name a folder or a \.zip"):
-        read_images(tmp_path / "nowhere")
+def test_a_zip_that_broke_off_is_refused(tmp_path, files):
     archive = write_zip(tmp_path / "some.zip", files)
-    archive.write_bytes(archive.read_bytes()[:-100])  # as a copy that broke off
+    archive.write_bytes(archive.read_bytes()[:-100])
     with pytest.raises(InvalidInput, match=r"some\.zip is neither a folder nor a whole \.zip"):
         read_images(archive)
 
 
 # Images as cameras, editors, systems and downloads leave them
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def read_one(tmp_path: Path, content: bytes, name: str = "0.png", **arguments: str) -> np.ndarray:
@@ -486,15 +439,13 @@ def test_a_picture_is_turned_upright(tmp_path, rng, kind, orientation):
     assert np.array_equal(read_one(tmp_path, content), upright)
 
 
-@pytest.mark.parametrize("orientation", SIDES)
-def test_a_photograph_is_turned_upright_before_it_is_made_smaller(tmp_path, orientation):
+def test_a_photograph_is_turned_upright_before_it_is_made_smaller(tmp_path):
     upright = np.zeros((32, 48, 3), np.uint8)  # a quarter of it each: red, green, blue, black
     upright[:16, :24, 0] = upright[:16, 24:, 1] = upright[16:, :24, 2] = 255
     exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = encoded(
-        Image.fromarray(as_stored(upright, orientation)), "JPEG", quality=95, subsampling=0, exif=exif
-    )
+    exif[0x0112] = 6
+    options = {"quality": 95, "subsampling": 0, "exif": exif}
+    content = encoded(Image.fromarray(as_stored(upright, 6)), "JPEG", **options)
     corners = read_one(tmp_path, content, "0.JPG")[::5, ::5].astype(int)
     assert np.abs(corners - [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]]).max() < 16
 
@@ -696,18 +647,15 @@ def test_folders_elsewhere_are_followed_as_often_as_they_are_linked(tmp_path, fi
 
 
 def test_a_link_to_nothing_and_an_unreadable_file_are_named(tmp_path, files):
-    folder = write_folder(tmp_path, files)
-    (folder / "train" / "ant" / "0.png").symlink_to("gone.png")
-    with pytest.raises(
-        InvalidInput, match=r"train/ant/0\.png cannot be used as an image \(it is a link to nothing"
+    link = write_folder(tmp_path, files) / "train" / "ant" / "0.png"
+    for target, reason in (
+        ("gone.png", "it is a link to nothing"),
+        ("/proc/self/mem", "it cannot be read: "),
     ):
-        read_images(folder)
-    (folder / "train" / "ant" / "0.png").unlink()
-    (folder / "train" / "ant" / "0.png").symlink_to("/proc/self/mem")  # cannot be read, not even by root
-    with pytest.raises(
-        InvalidInput, match=r"train/ant/0\.png cannot be used as an image \(it cannot be read: "
-    ):
-        read_images(folder)
+        link.symlink_to(target)  # not even root can read that memory
+        with pytest.raises(InvalidInput, match=rf"train/ant/0\.png cannot be used as an image \({reason}"):
+            read_images(tmp_path)
+        link.unlink()
 
 
 def test_a_pipe_with_an_images_name_is_no_image(tmp_path, files):
@@ -930,6 +878,8 @@ def test_the_default_normalisation_is_the_papers_for_cifar_and_its_own_for_fashi
     data = fake.load(directory=str(tmp_path / "here"))
     expected = fake.train.mean() / 255 if len(data.mean) == 1 else np.float32([0.485, 0.456, 0.406])
     np.testing.assert_allclose(data.mean, expected, rtol=1e-6)
+    if len(data.mean) == 3:
+        np.testing.assert_allclose(data.std, [0.229, 0.224, 0.225], rtol=1e-6)
 
 
 def test_without_download_a_missing_file_is_named_with_its_address(fake, tmp_path):
@@ -1028,9 +978,3 @@ def test_fashion_mnist_is_read_however_it_is_packed(monkeypatch, web, tmp_path, 
         else:
             shutil.copy(web.served / f"{name}.gz", here)
     assert_read(fake.load(directory=str(tmp_path / "here"), download=False), fake)
-
-
-def test_fashion_mnist_in_three_channels_is_refused(monkeypatch, web, tmp_path):
-    fake = fake_fashion_mnist(monkeypatch, web)
-    with pytest.raises(InvalidInput, match="normalisation 'imagenet' is for 3 channels, not 1; use 'own'"):
-        fake.load(directory=str(tmp_path / "here"), normalisation="imagenet")

@@ -94,7 +94,7 @@ def formed(model, sample):
 
 def test_eigenvalues_along_a_run_are_those_of_hessians_that_are_formed(sample):
     """Of states that have nothing in common, so that the last eigenvector is no help; a resumed run agrees."""
-    states = {0: Smooth(0), 2: Smooth(7), 5: Smooth(3)}
+    states = {0: Smooth(0), 5: Smooth(3)}
     watched, resumed = (Sharpness(list(states), {}, sample, seed=0, tolerance=1e-3) for _ in range(2))
     for iteration in range(6):
         if iteration == 5:
@@ -104,7 +104,7 @@ def test_eigenvalues_along_a_run_are_those_of_hessians_that_are_formed(sample):
     rows = DataFrame(watched.rows(settings(milestones=[2])))
     expected = [formed(model, sample) for model in states.values()]
     assert rows["eigenvalue"].tolist() == pytest.approx(expected, rel=1e-4)
-    assert rows["learning_rate"].tolist() == pytest.approx([0.1, 0.01, 0.01])
+    assert rows["learning_rate"].tolist() == pytest.approx([0.1, 0.01])
     assert rows["edge"].to_numpy() == pytest.approx(3.8)
     assert (rows["residual"] <= 1.01e-3).all()
     assert DataFrame(resumed.rows(settings(milestones=[2]))).equals(rows)

@@ -74,7 +74,7 @@ def test_a_linear_softmax_model_has_the_trace_of_its_closed_form(rng):
 def test_the_standard_errors_are_the_spread_of_repetitions():
     """Each with examples of its own, from the same law."""
     model, rng = Linear(), np.random.default_rng(5)
-    rows = DataFrame([fisher_trace(model, examples(rng, 20)) for _ in range(80)])
+    rows = DataFrame([fisher_trace(model, examples(rng, 10)) for _ in range(80)])
     for value, error in (
         ("fisher_trace", "fisher_standard_error"), ("empirical_fisher", "empirical_standard_error"),
     ):  # fmt: skip

@@ -113,7 +113,7 @@ def library_optimizer(model, entry):
 @EACH
 @pytest.mark.parametrize("masked", [False, True])
 def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
-    """A hundred steps at a rate that changes, down the same gradients; the library's are masked by hand."""
+    """Thirty steps at a rate that changes, down the same gradients; the library's are masked by hand."""
     model, plain = new_model(), new_model()
     mask = random_mask(state_of(model), model) if masked else None
     ours, optimizer = MaskedOptimizer(model, mask, entry), library_optimizer(plain, entry)
@@ -121,7 +121,7 @@ def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
     generator = torch.Generator().manual_seed(0)
     for name, parameter in plain.named_parameters():
         parameter.data *= kept.get(name, 1)
-    for iteration in range(100):
+    for iteration in range(30):
         rate = optimizer.param_groups[0]["lr"] = 0.1 / (1 + iteration)
         targets = {name: torch.randn(p.shape, generator=generator) for name, p in plain.named_parameters()}
         ours.backward(sum((p * targets[name]).sum() for name, p in model.named_parameters()))
@@ -281,19 +281,6 @@ def test_features_that_are_zero_for_all_images_are_counted_over_batches(images, 
         last = model.blocks(F.relu(model.bn(model.conv(images.normalise(images.pixels)))))
     assert found == (last.mean(dim=(2, 3)) == 0).all(dim=0).float().mean() >= 4 / 16
     assert not model.fc._forward_pre_hooks
-
-
-def test_training_learns(images):
-    model = new_model()
-    before = evaluate(model, images, nullcontext)["loss"]
-    advance(model, images)
-    settings = TrainingSettings.from_spec(SPEC | {"learning_rate": 0.05, "milestones": [], "weight_decay": 0})
-    training = Training(state_of(model), range(150), shuffled_batches(images, 0, 70), settings)
-    for _ in train(model, MaskedOptimizer(model, None, settings.optimizer), training, nullcontext):
-        pass
-    after = evaluate(model, images, nullcontext)
-    assert after["loss"] < before / 2
-    assert after["accuracy"] > 0.9
 
 
 def test_a_run_starts_from_its_training_whatever_the_model_holds(images):

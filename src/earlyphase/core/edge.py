@@ -3,7 +3,7 @@
 Gradient descent at the rate eta oscillates along an eigenvector of the Hessian, and moves away along it once
 eta times the eigenvalue exceeds 2, or 2 (1 + momentum) with heavy-ball momentum. Training nevertheless goes
 on, near that edge. From one iteration to the next the eigenvector turns by little; so each solve starts where
-the one before it ended, and takes a few products with the Hessian: eight or so.
+the one before it ended, and takes about nine products with the Hessian.
 
 Source: Cohen, Kaur, Li, Kolter & Talwalkar 2021; the warm start as in Kalra & Barkeshli 2023.
 """

@@ -13,14 +13,13 @@ from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
-from earlyphase.datasets.data_set import DataSet, assembled, check_least, moments_function
+from earlyphase.datasets.data_set import DataSet, assembled
 from earlyphase.datasets.sampling import Arrays
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import dataset
 from earlyphase.runtime.contents import is_image, listing, located
 
 Tree = dict[str, dict[str, list[str]]]  # split -> class -> files
-BACKGROUNDS = ("white", "black")
 
 
 @dataset(contents="path", channels=3)
@@ -52,10 +51,6 @@ def imagefolder(
         InvalidInput: there is no such folder or zip, it is not laid out as above, a class is missing or
             empty, or an image is broken, of a kind that Pillow does not know, or grey of more than 8 bits.
     """
-    check_least(1, size=size)
-    moments = moments_function(normalisation)
-    if background not in BACKGROUNDS:
-        raise InvalidInput(f"background is {background!r}, known are {', '.join(BACKGROUNDS)}")
     place = located(path)
     train, test, classes, sha256 = read_image_files(place, size, background)
     provenance = {
@@ -63,7 +58,7 @@ def imagefolder(
         "licence": "as its source states",
         "made": f"RGB, {size}x{size}, upright, over {background}, in the order of sorted paths",
     }
-    return assembled(train, test, classes, provenance, moments)
+    return assembled(train, test, classes, provenance, normalisation)
 
 
 def read_image_files(place: Path, size: int, background: str) -> tuple[Arrays, Arrays, tuple[str, ...], str]:
@@ -131,12 +126,10 @@ def _class_tree(found: Iterable[str], place: Path) -> Tree:
             if label not in tree[other]:
                 alike = [known for known in tree[other] if _letters(known) == _letters(label)]
                 hint = f"; {other}/ has {alike[0]!r}, which is written differently" if alike else ""
-                raise InvalidInput(
-                    f"{place}: class {label!r} is in {split}/ but not in {other}/; "
-                    f"both need every class{hint}"
-                )
+                missing = f"class {label!r} is in {split}/ but not in {other}/"
+                raise InvalidInput(f"{place}: {missing}; both need every class{hint}")
             if not files:
-                beside = [name for name in others if f"{split}/{label}/" in name]
+                beside = [name for name in others if name.startswith(f"{top}{split}/{label}/")]
                 why = f" ({_passed_over(beside)})" if beside else ""
                 raise InvalidInput(f"{place}: {split}/{label}/ holds no images; every class needs some{why}")
     if others:

@@ -13,7 +13,7 @@ ROW = 250  # bytes of a row of a table
 RECORD = 1_500  # bytes of a run record
 BACKWARD = 2  # a backward pass takes as long as two forward passes
 CLASSES = (
-    10  # assumed of a data set, which need not be there; with more a job takes longer than it first asks for
+    10  # assumed of a data set, which may not be there yet; with more a job needs longer than it asks for
 )
 
 # What an experiment chooses of a run is read by `study.choices`, to which the schema says how.
@@ -35,11 +35,11 @@ def section(**properties: dict) -> dict:
     return {"type": "object", "additionalProperties": False, "per_run": True, "properties": properties}
 
 
-def schedule_problems(run: Run, section: str, *names: str) -> Iterator[str]:
+def schedule_problems(run: Run, part: str, *names: str) -> Iterator[str]:
     """Schedules of a section that do not rise, a sentence each."""
     for name in names:
         try:
-            sampled_iterations(run.settings[section][name], run.iterations, f"{section}.{name}")
+            sampled_iterations(run.settings[part][name], run.iterations, f"{part}.{name}")
         except InvalidInput as error:
             yield str(error)
 
@@ -99,9 +99,9 @@ def training_spec(job: Job) -> dict:
 
 def measured_spec(job: Job) -> dict:
     """A training, and the stage's own settings but for its times, which paths name."""
-    (section,) = job.stage.settings
-    chosen = {key: value for key, value in job.run.settings[section].items() if key != "iterations"}
-    return training_spec(job) | {section: chosen}
+    (own,) = job.stage.settings
+    chosen = {key: value for key, value in job.run.settings[own].items() if key != "iterations"}
+    return training_spec(job) | {own: chosen}
 
 
 def second_phase_spec(job: Job) -> dict:

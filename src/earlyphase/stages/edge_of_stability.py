@@ -19,7 +19,7 @@ from earlyphase.study.jobs import Block, Job, Stage, Table, Work, each_seed
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
-PRODUCTS = 10  # products with the Hessian in a solve that starts where the last one ended; eight are usual
+PRODUCTS = 10  # products with the Hessian in a solve that starts where the last one ended; nine are usual
 SETTINGS = section(
     schedule=SCHEDULE,
     sample={"type": "integer", "minimum": 2, "description": "training images"},

@@ -11,6 +11,7 @@ usage: curvature.py results/dense/photo_digits/resnet8/seed0/supervised/trajecto
 
 import time
 
+import numpy as np
 import torch
 
 from earlyphase.core.curvature import SampleLoss, fixed_sample, top_eigenpairs
@@ -57,9 +58,8 @@ def main():
                 loss = SampleLoss(
                     model, fixed_sample(task, size, iteration), statistics=statistics, batch=max(size, 500)
                 )
-                pairs = top_eigenpairs(
-                    loss.hessian_vector_product, len(loss.gradient), classes, seed=0, tolerance=args.tolerance
-                )
+                start = np.random.default_rng(0).standard_normal(len(loss.gradient))
+                pairs = top_eigenpairs(loss.hessian_vector_product, start, classes, tolerance=args.tolerance)
                 seconds = time.process_time() - began
                 reference = pairs.vectors if reference is None else reference
                 print(

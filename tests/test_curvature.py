@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -26,8 +24,8 @@ STATISTICS = ["running", "sample", "batch"]
 
 @pytest.fixture
 def sample(rng):
-    images = torch.from_numpy(rng.uniform(-1, 1, (40, 3, 8, 8)).astype(np.float32))
-    return images, torch.from_numpy(rng.integers(0, 4, 40))
+    images = torch.from_numpy(rng.uniform(-1, 1, (20, 3, 8, 8)).astype(np.float32))
+    return images, torch.from_numpy(rng.integers(0, 4, 20))
 
 
 @pytest.fixture
@@ -76,8 +74,8 @@ class Reference(torch.nn.Module):
         return F.cross_entropy(network.fc(x.mean((2, 3))), self.labels)
 
 
-def dense_hessian(reference):
-    """Loss, gradient and full Hessian by torch.func: forward over reverse, one column per parameter."""
+def function_of_parameters(reference):
+    """The loss as a function of a vector of all parameters, and where that vector is."""
     parameters = {name: p.detach() for name, p in reference.named_parameters()}
     shapes = {name: p.shape for name, p in parameters.items()}
 
@@ -86,23 +84,28 @@ def dense_hessian(reference):
         views = {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
         return functional_call(reference, views, ())
 
-    vector = torch.cat([p.reshape(-1) for p in parameters.values()])
-    gradient, value = torch.func.grad_and_value(loss)(vector)
-    return value.item(), gradient.numpy(), torch.func.hessian(loss)(vector).numpy()
+    return loss, torch.cat([p.reshape(-1) for p in parameters.values()])
 
 
 def relative_error(found, wanted):
     return np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
 
 
+def solved(product, dimension, count, tolerance, seed=0):
+    start = np.random.default_rng(seed).standard_normal(dimension)
+    return top_eigenpairs(product, start, count, tolerance=tolerance)
+
+
 @pytest.mark.parametrize("statistics", STATISTICS)
 def test_agrees_with_the_full_hessian(model, sample, statistics):
-    value, gradient, hessian = dense_hessian(Reference(model, sample, statistics))
-    values, vectors = np.linalg.eigh(hessian)
+    """By torch.func: forward over reverse, one column per parameter."""
+    function, vector = function_of_parameters(Reference(model, sample, statistics))
+    gradient, value = (found.numpy() for found in torch.func.grad_and_value(function)(vector))
+    values, vectors = np.linalg.eigh(torch.func.hessian(function)(vector).numpy())
 
     loss = SampleLoss(model, sample, statistics=statistics)
-    pairs = top_eigenpairs(loss.hessian_vector_product, len(gradient), 4, seed=0, tolerance=1e-10)
-    assert loss.value == pytest.approx(value, rel=1e-10)
+    pairs = solved(loss.hessian_vector_product, len(gradient), 4, 1e-10)
+    assert loss.value == pytest.approx(float(value), rel=1e-10)
     assert relative_error(loss.gradient, gradient) < 1e-10
     np.testing.assert_allclose(pairs.values, values[::-1][:4], rtol=1e-6)
     assert subspace_overlap(pairs.vectors, vectors[:, -4:]) == pytest.approx(1, abs=1e-6)
@@ -134,8 +137,8 @@ def test_product_agrees_with_a_difference_of_gradients(model, sample, statistics
 
 
 def test_batches_add_up_to_the_sample(model, sample, rng):
-    whole = SampleLoss(model, sample, statistics="running", batch=40)
-    parts = SampleLoss(model, sample, statistics="running", batch=12)
+    whole = SampleLoss(model, sample, statistics="running", batch=20)
+    parts = SampleLoss(model, sample, statistics="running", batch=7)
     direction = rng.standard_normal(len(whole.gradient))
     assert parts.value == pytest.approx(whole.value, rel=1e-12)
     assert relative_error(parts.gradient, whole.gradient) < 1e-12
@@ -150,10 +153,7 @@ def test_float32_is_as_good_as_its_rounding(model, sample):
     exact = SampleLoss(model, sample)
     rounded = SampleLoss(model.float(), sample)
     dimension = len(exact.gradient)
-    one, other = (
-        top_eigenpairs(loss.hessian_vector_product, dimension, 4, seed=0, tolerance=1e-4)
-        for loss in (exact, rounded)
-    )
+    one, other = (solved(loss.hessian_vector_product, dimension, 4, 1e-4) for loss in (exact, rounded))
     np.testing.assert_allclose(one.values, other.values, rtol=1e-4)
     assert subspace_overlap(one.vectors, other.vectors) == pytest.approx(1, abs=1e-4)
 
@@ -177,8 +177,8 @@ def test_the_gradient_of_a_mini_batch_is_that_of_a_training_step(model, sample):
     inputs, labels = sample[0][:16].double(), sample[1][:16]
     found = training_gradient(model, inputs, labels)
     batch = inputs.float(), labels
-    _, wanted, _ = dense_hessian(Reference(model, batch, "batch"))
-    assert relative_error(found, wanted) < 1e-10
+    function, vector = function_of_parameters(Reference(model, batch, "batch"))
+    assert relative_error(found, torch.func.grad(function)(vector).numpy()) < 1e-10
 
     in_eval_mode = SampleLoss(model, batch, statistics="running").gradient
     assert relative_error(found, in_eval_mode) > 0.1  # so that there was something to tell apart
@@ -197,7 +197,7 @@ def quadratic(values, rng):
 def test_finds_the_largest_algebraic_eigenvalues_not_the_largest_in_modulus(rng):
     values = np.concatenate([[-90, -50, -20, 8, 7, 5], rng.uniform(-1, 1, 94)])
     product, basis = quadratic(values, rng)
-    pairs = top_eigenpairs(product, 100, 3, seed=0, tolerance=1e-9)
+    pairs = solved(product, 100, 3, 1e-9)
     np.testing.assert_allclose(pairs.values, [8, 7, 5], rtol=1e-9)
     assert subspace_overlap(pairs.vectors, basis[:, 3:6]) == pytest.approx(1, abs=1e-9)
     np.testing.assert_allclose(pairs.vectors.T @ pairs.vectors, np.eye(3), atol=1e-9)
@@ -211,17 +211,17 @@ def test_residuals_and_products_are_those_of_the_answer(rng):
         calls.append(vector)
         return product(vector)
 
-    loose = top_eigenpairs(counted, 60, 4, seed=0, tolerance=0.3)
+    loose = solved(counted, 60, 4, 0.3)
     assert loose.products == len(calls)
     for value, vector, residual in zip(loose.values, loose.vectors.T, loose.residuals, strict=True):
         assert np.linalg.norm(product(vector) - value * vector) / value == pytest.approx(residual)
     assert loose.residuals.max() > 1e-6  # so that there was something to measure
-    assert top_eigenpairs(product, 60, 4, seed=0, tolerance=1e-9).residuals.max() < 1e-8
+    assert solved(product, 60, 4, 1e-9).residuals.max() < 1e-8
 
 
-def test_the_seed_decides_the_start_and_the_answer_is_repeated_bit_for_bit(rng):
+def test_the_start_decides_and_the_answer_is_repeated_bit_for_bit(rng):
     product, _ = quadratic(rng.uniform(0, 1, 60), rng)
-    one, again, other = (top_eigenpairs(product, 60, 4, seed=seed, tolerance=0.3) for seed in (0, 0, 1))
+    one, again, other = (solved(product, 60, 4, 0.3, seed) for seed in (0, 0, 1))
     assert np.array_equal(one.vectors, again.vectors)
     assert not np.array_equal(one.vectors, other.vectors)
 
@@ -279,15 +279,14 @@ def test_weights_that_are_not_finite_are_refused(model, sample):
 
 def test_a_loss_that_is_not_finite_is_refused(model, sample):
     with torch.no_grad():
-        model.float().fc.weight[0].fill_(3e38)
-        model.fc.weight[1:].fill_(-3e38)
+        model.float().fc.bias.fill_(-3e38)[0] = 3e38
     with pytest.raises(Diverged, match="loss on the curvature sample is"):
         SampleLoss(model, sample)
 
 
 def test_statistics_that_cannot_be_had_are_refused(model, sample):
-    with pytest.raises(InvalidInput, match="it has 40 images and a batch 39"):
-        SampleLoss(model, sample, statistics="batch", batch=39)
+    with pytest.raises(InvalidInput, match="it has 20 images and a batch 19"):
+        SampleLoss(model, sample, statistics="batch", batch=19)
     with pytest.raises(InvalidInput, match="unknown statistics 'eval'"):
         SampleLoss(model, sample, statistics="eval")
 
@@ -313,20 +312,11 @@ def test_a_solver_that_does_not_converge_says_what_to_do(rng, monkeypatch):
     monkeypatch.setattr("earlyphase.core.curvature.RESTARTS", 1)
     product, _ = quadratic(rng.uniform(0, 1, 400), rng)
     with pytest.raises(InvalidInput, match=r"of 10 eigenvectors found after \d+ .* raise the tolerance"):
-        top_eigenpairs(product, 400, 10, seed=0, tolerance=1e-12)
+        solved(product, 400, 10, 1e-12)
 
 
 @pytest.mark.parametrize("count", [0, 60])
 def test_more_eigenvectors_than_there_are_is_refused(rng, count):
     product, _ = quadratic(rng.uniform(0, 1, 60), rng)
     with pytest.raises(InvalidInput, match=f"{count} eigenvectors of a Hessian of 60 dimensions"):
-        top_eigenpairs(product, 60, count, seed=0, tolerance=1e-2)
-
-
-def test_importing_does_not_import_the_eigen_solver():
-    code = (
-        "import sys, earlyphase.core.curvature;"
-        "print([name for name in ('scipy.sparse', 'torch._dynamo') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+        solved(product, 60, count, 1e-2)

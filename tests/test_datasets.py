@@ -62,16 +62,12 @@ def test_embedded_sets_are_fixed_by_their_seed(name):
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_mean_and_std_are_those_of_the_training_pixels(name):
+def test_mean_and_std_are_those_of_the_training_pixels_and_provenance_is_complete(name):
     data = dataset[name]()
     pixels = data.train_images / 255
     np.testing.assert_allclose(data.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(data.std, pixels.std(axis=(0, 2, 3)), rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_provenance_says_where_from_by_what_right_and_how(name):
-    assert {"source", "licence", "made"} <= dataset[name]().provenance.keys()
+    assert {"source", "licence", "made"} <= data.provenance.keys()
 
 
 @pytest.mark.parametrize(
@@ -109,33 +105,6 @@ def test_provenance_says_where_from_by_what_right_and_how(name):
 def test_a_set_that_training_could_not_read_is_refused(data, change, message):
     with pytest.raises(InvalidInput) as refusal:
         replace(data, **change(data))
-    assert message in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("photo_digits", {"train": 9}, "train is 9, but must be an integer of at least 10"),
-        ("photo_digits", {"test": 0}, "test is 0"),
-        ("photo_digits", {"train": 100.0}, "train is 100.0"),
-        ("photo_digits", {"train": "8192"}, "train is '8192'"),
-        ("photo_digits", {"seed": -1}, "seed is -1"),
-        ("photo_digits", {"photo_brightness": 1.5}, "photo_brightness is 1.5, but must lie between 0 and 1"),
-        ("digits", {"test": 1788}, "fewer than 10 of 1797"),
-        ("digits", {"test": 5}, "test is 5"),
-        ("synthetic", {"classes": 1}, "classes is 1"),
-        ("synthetic", {"train": 3}, "train is 3, but must be an integer of at least 4"),
-        ("synthetic", {"size": 0}, "size is 0"),
-        ("synthetic", {"channels": True}, "channels is True"),
-        ("imagefolder", {"path": "nowhere", "size": 0}, "size is 0"),
-        ("imagefolder", {"path": "nowhere", "size": 8, "normalisation": "own "}, "known are own, imagenet"),
-        ("imagefolder", {"path": "nowhere", "size": 8, "background": "grey"}, "known are white, black"),
-        ("cifar10", {"normalisation": "none", "download": False}, "normalisation is 'none'"),
-    ],
-)
-def test_an_argument_out_of_range_is_refused_with_its_value(name, arguments, message):
-    with pytest.raises(InvalidInput) as refusal:
-        dataset[name](**arguments)
     assert message in str(refusal.value)
 
 
@@ -272,11 +241,14 @@ def test_a_nearest_mean_learns_the_synthetic_set():
 # Folders and zips of images
 
 
-def png(pixels: np.ndarray, mode: str | None = None) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()
-    image = Image.fromarray(pixels)
-    (image.convert(mode) if mode else image).save(out, "PNG")
+    image.save(out, kind, **options)
     return out.getvalue()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return encoded(Image.fromarray(pixels))
 
 
 @pytest.fixture
@@ -284,9 +256,8 @@ def pixels() -> dict[str, np.ndarray]:
     """Colour pixels (6, 6, 3) by path, in the order in which they should be read."""
     rng = np.random.default_rng(0)
     paths = [
-        f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("ant", "Bee") for i in "ab"
+        f"{split}/{name}/{i}.png" for split in ("train", "test") for name in ("Bee", "ant") for i in "ab"
     ]
-    paths = sorted(paths, key=lambda path: (path.startswith("test"), path))
     return {path: rng.integers(256, size=(6, 6, 3), dtype=np.uint8) for path in paths}
 
 
@@ -326,7 +297,7 @@ def test_a_folder_of_images_is_read_exactly_and_in_order(tmp_path, files, pixels
     assert data.train_labels.tolist() == data.test_labels.tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("top", ["", "pictures/", "pictures/", "some pictures/"])
+@pytest.mark.parametrize("top", ["", "some pictures/"])
 def test_a_zip_and_a_folder_give_the_same_arrays(tmp_path, files, top):
     clutter = {
         "__MACOSX/train/ant/._a.png": b"x",
@@ -342,15 +313,10 @@ def test_a_zip_and_a_folder_give_the_same_arrays(tmp_path, files, top):
     assert equal(read_images(write_folder(tmp_path / "cluttered", cluttered)), plain)
 
 
-def test_images_are_also_found_deeper_and_behind_links(tmp_path, files):
+def test_images_are_also_found_deeper_and_their_extension_may_be_in_capitals(tmp_path, files):
     plain = read_images(write_folder(tmp_path / "plain", files))
-    deeper = {name.replace("a.png", "a/x.png"): content for name, content in files.items()}
+    deeper = {name.replace("a.png", "a/x.PNG"): content for name, content in files.items()}
     assert equal(read_images(write_folder(tmp_path / "deeper", deeper)), plain)
-    links = tmp_path / "links"
-    links.mkdir()
-    for split in ("train", "test"):
-        (links / split).symlink_to(tmp_path / "plain" / split)
-    assert equal(read_images(links), plain)
 
 
 def test_provenance_identifies_the_content(tmp_path, files):
@@ -365,7 +331,7 @@ def test_provenance_identifies_the_content(tmp_path, files):
 
 def test_images_of_any_kind_become_rgb_of_one_size(tmp_path, files, pixels):
     image = pixels["train/ant/a.png"]
-    files["train/ant/a.png"] = png(image, "RGBA")
+    files["train/ant/a.png"] = encoded(Image.fromarray(image).convert("RGBA"))
     files["train/ant/b.png"] = png(image[..., 0])  # grey
     files["test/ant/a.png"] = png(np.full((9, 3, 3), 77, np.uint8))
     data = read_images(write_folder(tmp_path, files))
@@ -373,12 +339,6 @@ def test_images_of_any_kind_become_rgb_of_one_size(tmp_path, files, pixels):
     assert np.array_equal(data.train_images[3], np.stack([image[..., 0]] * 3))
     assert np.all(data.test_images[2] == 77)
     assert read_images(tmp_path, size=5).train_images.shape == (4, 3, 5, 5)
-
-
-def test_imagenet_normalisation_is_the_papers(tmp_path, files):
-    data = read_images(write_folder(tmp_path, files), normalisation="imagenet")
-    np.testing.assert_array_equal(data.mean, np.float32([0.485, 0.456, 0.406]))
-    np.testing.assert_array_equal(data.std, np.float32([0.229, 0.224, 0.225]))
 
 
 def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
@@ -396,14 +356,6 @@ def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
         (lambda files: without(files, "train/Bee/"), "class 'Bee' is in test/ but not in train/"),
         (lambda files: without(files, "test/ant/") | {"test/ant/": b""}, "test/ant/ holds no images"),
         (
-            lambda files: files | {"train/ant/b.png": b"no image"},
-            "train/ant/b.png cannot be used as an image",
-        ),
-        (
-            lambda files: files | {"test/Bee/a.png": files["test/Bee/a.png"][:-40]},
-            "test/Bee/a.png cannot be used as an image (it is cut short)",
-        ),
-        (
             lambda files: {name: content for name, content in files.items() if "Bee" not in name},
             "classes are: 'ant'; a classifier needs two classes",
         ),
@@ -417,12 +369,8 @@ def without(files: dict[str, bytes], prefix: str) -> dict[str, bytes]:
         ),
         (
             lambda files: without(files, "test/ant/") | {"test/ant/1.HEIC": b"x", "test/ant/notes": b"x"},
-            "test/ant/ holds no images; every class needs some (2 files without an image's extension were "
-            "passed over: 1.HEIC, notes)",
-        ),
-        (
-            lambda files: files | {"test/Bee/a.png": png(np.full((6, 6), 1000, np.uint16))},
-            "more than 8 bits a channel",
+            "test/ant/ holds no images; every class needs some (files without an image's extension, which are "
+            "passed over: 2 (1.HEIC, notes))",
         ),
         (
             lambda files: {name: png(np.zeros((6, 6, 3), np.uint8)) for name in files},
@@ -436,22 +384,14 @@ def test_a_folder_or_zip_that_cannot_be_used_is_refused(tmp_path, files, write, 
     assert message in str(refusal.value)
 
 
-def test_a_path_that_is_no_folder_or_zip_is_refused(tmp_path, files):
-    with pytest.raises(InvalidInput, match=r"nowhere does not exist; path must name a folder or a \.zip"):
-        read_images(tmp_path / "nowhere")
+def test_a_zip_that_broke_off_is_refused(tmp_path, files):
     archive = write_zip(tmp_path / "some.zip", files)
-    archive.write_bytes(archive.read_bytes()[:-100])  # as a copy that broke off
+    archive.write_bytes(archive.read_bytes()[:-100])
     with pytest.raises(InvalidInput, match=r"some\.zip is neither a folder nor a whole \.zip"):
         read_images(archive)
 
 
 # Images as cameras, editors, systems and downloads leave them
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def read_one(tmp_path: Path, content: bytes, name: str = "0.png", **arguments: str) -> np.ndarray:
@@ -489,28 +429,23 @@ def as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", SIDES)
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})],
-    ids=["png", "tiff", "webp"],
-)
-def test_a_picture_is_turned_upright(tmp_path, rng, kind, options, orientation):
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_a_picture_is_turned_upright(tmp_path, rng, kind, orientation):
     upright = rng.integers(256, size=(6, 6, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
     content = encoded(Image.fromarray(as_stored(upright, orientation)), kind, exif=exif, **options)
     assert np.array_equal(read_one(tmp_path, content), upright)
 
 
-@pytest.mark.parametrize("orientation", SIDES)
-def test_a_photograph_is_turned_upright_before_it_is_made_smaller(tmp_path, orientation):
+def test_a_photograph_is_turned_upright_before_it_is_made_smaller(tmp_path):
     upright = np.zeros((32, 48, 3), np.uint8)  # a quarter of it each: red, green, blue, black
     upright[:16, :24, 0] = upright[:16, 24:, 1] = upright[16:, :24, 2] = 255
     exif = Image.Exif()
-    exif[0x0112] = orientation
-    content = encoded(
-        Image.fromarray(as_stored(upright, orientation)), "JPEG", quality=95, subsampling=0, exif=exif
-    )
+    exif[0x0112] = 6
+    options = {"quality": 95, "subsampling": 0, "exif": exif}
+    content = encoded(Image.fromarray(as_stored(upright, 6)), "JPEG", **options)
     corners = read_one(tmp_path, content, "0.JPG")[::5, ::5].astype(int)
     assert np.abs(corners - [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]]).max() < 16
 
@@ -554,9 +489,7 @@ def cutout(kind: str) -> bytes:
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "L", "RGB", "P PNG", "P GIF", "P, each colour's"])
-@pytest.mark.parametrize(
-    ("arguments", "behind"), [({}, 255), ({"background": "white"}, 255), ({"background": "black"}, 0)]
-)
+@pytest.mark.parametrize(("arguments", "behind"), [({}, 255), ({"background": "black"}, 0)])
 def test_what_is_transparent_shows_the_background(tmp_path, kind, arguments, behind):
     image = read_one(tmp_path, cutout(kind), "0.gif" if "GIF" in kind else "0.png", **arguments)
     assert np.all(image[:3] == behind)
@@ -580,28 +513,18 @@ def test_an_edge_is_not_tinted_by_what_is_hidden_under_transparent_pixels(tmp_pa
     assert np.array_equal(read[..., 0], read[..., 1])
 
 
-CLUTTER = {
-    "Thumbs.db": b"\xd0\xcf\x11\xe0" + bytes(500),
-    "desktop.ini": b"[.ShellClassInfo]\r\n",
-    "0.json": b"{}",
-    "Icon\r": b"",
-    "notes": b"x",
-    "0.png.txt": b"x",
-    "clip.mpg": bytes(9),
-}
+CLUTTER = ("Thumbs.db", "desktop.ini", "0.json", "Icon\r", "notes", "0.png.txt", "clip.mpg")
 
 
 @pytest.mark.parametrize("write", [write_folder, write_zip])
 def test_files_without_an_images_extension_are_passed_over_and_counted(tmp_path, files, capsys, write):
     plain = read_images(write(tmp_path / "plain", files))
     assert "passed over" not in capsys.readouterr().out
-    clutter = {f"train/ant/{name}": content for name, content in CLUTTER.items()}
+    clutter = {f"train/ant/deeper/{name}": b"x" for name in CLUTTER}
     assert equal(read_images(write(tmp_path / "cluttered", files | clutter)), plain)
     said = capsys.readouterr().out
-    assert "7 files without an image's extension were passed over: " in said
+    assert "files without an image's extension, which are passed over: 7 (" in said
     assert sum(name in said for name in CLUTTER) == 5
-    read_images(write(tmp_path / "one", files | {"test/Bee/deeper/Thumbs.db": b"x"}))
-    assert "1 file without an image's extension was passed over: Thumbs.db\n" in capsys.readouterr().out
 
 
 def test_a_file_name_that_is_no_text_is_no_obstacle(tmp_path, files):
@@ -615,14 +538,8 @@ def test_a_file_name_that_is_no_text_is_no_obstacle(tmp_path, files):
         f"save_tensors({str(tmp_path / 'out')!r}, 'data set', {{'mean': data.mean}}, classes=list(data.classes))"
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert "1 file without an image's extension was passed over" in ran.stdout
+    assert "passed over: 1 (" in ran.stdout
     assert equal(read_images(tmp_path / "plain"), plain)
-
-
-def test_an_extension_may_be_in_capitals(tmp_path, files):
-    plain = read_images(write_folder(tmp_path / "plain", files))
-    louder = {name.replace(".png", ".PNG"): content for name, content in files.items()}
-    assert equal(read_images(write_folder(tmp_path / "louder", louder)), plain)
 
 
 BROKEN = {
@@ -650,13 +567,11 @@ def test_a_broken_image_is_named_with_a_reason_for_people(tmp_path, files, write
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what it finds
-@pytest.mark.parametrize(
-    "kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO", "PCX", "SGI"]
-)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "TGA", "PCX"])
 def test_damage_is_read_or_refused_in_words_wherever_it_is(tmp_path, files, rng, kind):
     whole = encoded(Image.fromarray(rng.integers(256, size=(16, 16, 3), dtype=np.uint8)), kind)
     folder = write_folder(tmp_path, files)
-    for trial in range(40):
+    for trial in range(12):
         damaged = bytearray(whole)
         if trial % 2:
             del damaged[rng.integers(len(whole)) :]
@@ -703,17 +618,9 @@ def test_colour_of_16_bits_is_taken_at_its_upper_8(tmp_path, rng):
 # Links
 
 
-def test_a_link_to_its_own_folder_adds_nothing(tmp_path, files):
-    plain = read_images(write_folder(tmp_path / "plain", files))
+def test_links_are_followed_and_in_a_circle_come_to_an_end(tmp_path, files):
     looped = write_folder(tmp_path / "looped", files)
-    (looped / "train" / "ant" / "loop").symlink_to(".")
     (looped / "train" / "ant" / "up").symlink_to("../..")
-    (looped / "train" / "Bee" / "top").symlink_to(looped)
-    assert equal(read_images(looped), plain)
-
-
-def test_links_in_a_circle_come_to_an_end(tmp_path, files):
-    looped = write_folder(tmp_path / "looped", files)
     (looped / "train" / "ant" / "other").symlink_to("../Bee")
     (looped / "train" / "Bee" / "other").symlink_to("../ant")
     assert np.bincount(read_images(looped).train_labels).tolist() == [4, 4]  # as the links say, and no more
@@ -721,41 +628,34 @@ def test_links_in_a_circle_come_to_an_end(tmp_path, files):
 
 def test_folders_elsewhere_are_followed_as_often_as_they_are_linked(tmp_path, files):
     plain = read_images(write_folder(tmp_path / "plain", files))
-    assert equal(read_images(linked(tmp_path / "classes", tmp_path / "plain")), plain)
-    same = tmp_path / "same"
-    same.mkdir()
-    (same / "train").symlink_to(tmp_path / "plain" / "train")
-    (same / "test").symlink_to("train")  # whoever tests on the training images says so
-    data = read_images(same)
+    place = tmp_path / "all"
+    shutil.copytree(
+        tmp_path / "plain", place / "pool"
+    )  # beside train/ and test/, whose classes are links to it
+    for split in ("train", "test"):
+        (place / split).mkdir()
+        for name in ("ant", "Bee"):
+            (place / split / name).symlink_to(f"../pool/{split}/{name}")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train").symlink_to(place / "train")
+    (tmp_path / "mine" / "test").symlink_to(place / "test")
+    assert equal(read_images(tmp_path / "mine"), plain)
+    (tmp_path / "mine" / "test").unlink()
+    (tmp_path / "mine" / "test").symlink_to("train")  # whoever tests on the training images says so
+    data = read_images(tmp_path / "mine")
     assert np.array_equal(data.train_images, data.test_images)
 
 
-def linked(place: Path, plain: Path) -> Path:
-    """The classes of `plain` as links to folders in a pool beside train/ and test/, all in one folder."""
-    shutil.copytree(plain, place / "all" / "pool")
-    for split in ("train", "test"):
-        (place / "all" / split).mkdir()
-        for name in ("ant", "Bee"):
-            (place / "all" / split / name).symlink_to(f"../pool/{split}/{name}")
-    (place / "mine").mkdir()
-    for split in ("train", "test"):
-        (place / "mine" / split).symlink_to(place / "all" / split)
-    return place / "mine"
-
-
 def test_a_link_to_nothing_and_an_unreadable_file_are_named(tmp_path, files):
-    folder = write_folder(tmp_path, files)
-    (folder / "train" / "ant" / "0.png").symlink_to("gone.png")
-    with pytest.raises(
-        InvalidInput, match=r"train/ant/0\.png cannot be used as an image \(it is a link to nothing"
+    link = write_folder(tmp_path, files) / "train" / "ant" / "0.png"
+    for target, reason in (
+        ("gone.png", "it is a link to nothing"),
+        ("/proc/self/mem", "it cannot be read: "),
     ):
-        read_images(folder)
-    (folder / "train" / "ant" / "0.png").unlink()
-    (folder / "train" / "ant" / "0.png").symlink_to("/proc/self/mem")  # cannot be read, not even by root
-    with pytest.raises(
-        InvalidInput, match=r"train/ant/0\.png cannot be used as an image \(it cannot be read: "
-    ):
-        read_images(folder)
+        link.symlink_to(target)  # not even root can read that memory
+        with pytest.raises(InvalidInput, match=rf"train/ant/0\.png cannot be used as an image \({reason}"):
+            read_images(tmp_path)
+        link.unlink()
 
 
 def test_a_pipe_with_an_images_name_is_no_image(tmp_path, files):
@@ -978,6 +878,8 @@ def test_the_default_normalisation_is_the_papers_for_cifar_and_its_own_for_fashi
     data = fake.load(directory=str(tmp_path / "here"))
     expected = fake.train.mean() / 255 if len(data.mean) == 1 else np.float32([0.485, 0.456, 0.406])
     np.testing.assert_allclose(data.mean, expected, rtol=1e-6)
+    if len(data.mean) == 3:
+        np.testing.assert_allclose(data.std, [0.229, 0.224, 0.225], rtol=1e-6)
 
 
 def test_without_download_a_missing_file_is_named_with_its_address(fake, tmp_path):
@@ -1076,9 +978,3 @@ def test_fashion_mnist_is_read_however_it_is_packed(monkeypatch, web, tmp_path, 
         else:
             shutil.copy(web.served / f"{name}.gz", here)
     assert_read(fake.load(directory=str(tmp_path / "here"), download=False), fake)
-
-
-def test_fashion_mnist_in_three_channels_is_refused(monkeypatch, web, tmp_path):
-    fake = fake_fashion_mnist(monkeypatch, web)
-    with pytest.raises(InvalidInput, match="normalisation 'imagenet' is for 3 channels, not 1; use 'own'"):
-        fake.load(directory=str(tmp_path / "here"), normalisation="imagenet")

@@ -71,15 +71,15 @@ def test_a_linear_softmax_model_has_the_trace_of_its_closed_form(rng):
     assert abs(row["fisher_trace"] / row["empirical_fisher"] - 1) > 0.05  # these are two numbers
 
 
-def test_the_standard_errors_are_the_spread_of_200_repetitions():
+def test_the_standard_errors_are_the_spread_of_repetitions():
     """Each with examples of its own, from the same law."""
     model, rng = Linear(), np.random.default_rng(5)
-    rows = DataFrame([fisher_trace(model, examples(rng, 20)) for _ in range(200)])
+    rows = DataFrame([fisher_trace(model, examples(rng, 10)) for _ in range(80)])
     for value, error in (
         ("fisher_trace", "fisher_standard_error"), ("empirical_fisher", "empirical_standard_error"),
     ):  # fmt: skip
         spread = rows[value].std()
-        assert np.sqrt((rows[error] ** 2).mean()) == pytest.approx(spread, rel=0.2)  # 5 % for 200 normal ones
+        assert np.sqrt((rows[error] ** 2).mean()) == pytest.approx(spread, rel=0.3)  # 8 % for 80 normal ones
 
 
 @pytest.fixture
@@ -159,12 +159,6 @@ def test_the_stage_writes_one_row_and_the_same_bytes_again(folder):  # noqa: F81
     assert measure(out="again.csv") == 0
     assert (folder / "again.csv").read_bytes() == first
     assert sorted(path.name for path in folder.glob("*resume*") if path.suffix != ".lock") == []
-
-
-def test_more_images_than_there_are_is_all_of_them_and_says_so(folder, capsys):  # noqa: F811
-    assert measure(sample=41) == 0
-    assert "sample: all 40 training images, where 41 were asked for" in capsys.readouterr().out
-    assert list(read_csv("row.csv")["samples"]) == [40]
 
 
 def test_a_state_of_another_iteration_or_network_is_refused(folder, capsys):  # noqa: F811

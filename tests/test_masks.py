@@ -56,21 +56,6 @@ def test_equals_torch_global_unstructured_over_two_rounds(rng):
             assert np.array_equal(module.weight_mask.bool().numpy(), mask[name])
 
 
-def test_every_removed_magnitude_is_at_most_every_kept_one(rng):
-    weights = draw_weights(rng)
-    mask = prune_by_magnitude(weights, full_mask(weights, list(SHAPES)), 0.37)
-    kept = np.concatenate([np.abs(weights[name][mask[name]]) for name in SHAPES])
-    removed = np.concatenate([np.abs(weights[name][~mask[name]]) for name in SHAPES])
-    assert removed.max() <= kept.min()
-
-
-def test_of_equal_magnitudes_the_first_by_position_goes_first():
-    weights = {"a": np.array([1, -1, 1], np.float32), "b": np.array([-1, 1], np.float32)}
-    mask = prune_by_magnitude(weights, full_mask(weights, ["a", "b"]), 0.6)
-    assert mask["a"].tolist() == [False, False, False]
-    assert mask["b"].tolist() == [True, True]
-
-
 def test_many_equal_magnitudes_go_in_the_order_of_their_positions(rng):
     """So many that a sort which is not stable exchanges some."""
     weights = {name: rng.integers(-2, 3, 3000).astype(np.float32) for name in "ab"}

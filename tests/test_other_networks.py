@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from torchvision.models.vgg import cfgs, make_layers
 
 from earlyphase.core.networks.lenet import conv, lenet_300_100
 from earlyphase.core.networks.resnet import resnet18
@@ -89,7 +90,7 @@ def test_resnet18_is_torchvisions(stem):
 @pytest.mark.parametrize("size", [32, 16])
 def test_vgg_is_torchvisions_trunk(size):
     model, state = trained_like(vgg(3, 10, depth=13))
-    trunk = torchvision.models.vgg13_bn().features.eval()
+    trunk = make_layers(cfgs["B"], batch_norm=True).eval()  # of VGG-13
     names = [name for name in state if name.startswith("layers.")]
     for name, theirs in zip(names, trunk.state_dict().values(), strict=True):
         theirs.copy_(state[name])

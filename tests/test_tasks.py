@@ -1,4 +1,5 @@
 import copy
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +10,6 @@ from PIL import Image
 from scipy.stats import chisquare, norm
 
 from assigned import CONFIG, configured
-from earlyphase.core.curvature import fixed_sample
 from earlyphase.core.images import Images, crop_and_flip, in_turn, shuffled_batches, unaugmented
 from earlyphase.core.streams import generator
 from earlyphase.core.tasks import (
@@ -27,6 +27,7 @@ from earlyphase.core.tasks import (
     with_deficit,
 )
 from earlyphase.errors import InvalidInput
+from earlyphase.study.signatures import registered
 
 RELABELLING = (random_labels, relabelled, noisy_labels)
 CLEAN_TESTS = [random_labels, noisy_labels, blurred, vertical_flip, relabelled, noise_images]
@@ -49,19 +50,6 @@ def test_a_task_without_a_change_has_the_batches_of_its_training_images(images, 
     for iteration in (0, 1, 2, 7):
         for found, wanted in zip(batch_at(iteration), plain(iteration), strict=True):
             assert torch.equal(found, wanted)
-
-
-def test_a_change_is_made_to_each_augmented_batch_at_its_iteration(images):
-    def change(batch, iteration):
-        pixels, labels = batch
-        return pixels + iteration, 9 - labels
-
-    batch_at = Task(images, images, 10, change).batches(3, 4, augmented)
-    plain = shuffled_batches(images, 3, 4, augmented)
-    for iteration in (0, 5):
-        pixels, labels = plain(iteration)
-        assert torch.equal(batch_at(iteration)[0], pixels + iteration)
-        assert torch.equal(batch_at(iteration)[1], 9 - labels)
 
 
 def made(rng, count=40, channels=3, height=8, width=8, classes=10):
@@ -195,9 +183,8 @@ def test_quarter_turns_are_those_of_numpy_after_crop_and_flip(rng):
 def test_turns_are_drawn_anew_each_time_an_image_is_shown_and_evenly(rng):
     task = rotation(made(rng, height=2, width=2), 0)
     batch_at = task.batches(0, 40, unaugmented)
-    turns = np.array(
-        [batch_at(epoch)[1][batch_at(epoch)[0][:, 0].sum((1, 2)).argsort()] for epoch in range(200)]
-    )
+    batches = [batch_at(epoch) for epoch in range(200)]
+    turns = np.array([labels[images[:, 0].sum((1, 2)).argsort()] for images, labels in batches])
     assert np.abs(np.bincount(turns.ravel()) - 2000).max() < 5 * np.sqrt(8000 * 0.25 * 0.75)
     again = (turns[1:] == turns[:-1]).mean(
         axis=0
@@ -208,9 +195,8 @@ def test_turns_are_drawn_anew_each_time_an_image_is_shown_and_evenly(rng):
 def test_a_turned_batch_is_the_same_from_any_start(rng):
     task = rotation(made(rng), 3)
     seen = batches_of(task)
-    for start in (1, 5, 7):
-        batch_at = task.batches(3, 16, augmented)
-        assert all(same(batch_at(iteration), seen[iteration]) for iteration in range(start, 8))
+    batch_at = task.batches(3, 16, augmented)
+    assert all(same(batch_at(iteration), seen[iteration]) for iteration in range(5, 8))
 
 
 def test_all_four_copies_of_each_image_are_in_a_batch(rng):
@@ -318,10 +304,7 @@ def test_noise_has_the_mean_and_standard_deviation_of_the_data_set(rng):
     task = noise_images(before, 0)
     images, labels = task.batches(0, 2100, unaugmented)(0)
     mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.25, 0.3])
-    low, high = (
-        -mean / std,
-        (1 - mean) / std,
-    )  # what black and white are normalised to: noise is clipped there
+    low, high = -mean / std, (1 - mean) / std  # black and white as normalised: noise is clipped there
     below, above, count = norm.cdf(low), norm.sf(high), images[:, 0].numel()
     first = low * below + high * above + norm.pdf(low) - norm.pdf(high)
     second = (
@@ -353,10 +336,9 @@ def test_a_part_is_followed_from_its_first_iteration_on():
 
 
 @pytest.mark.parametrize("window", [range(2, 5), range(3), range(7, 20), range(4, 4), range(50)])
-@pytest.mark.parametrize("function", CLEAN_TESTS)
-def test_a_deficit_is_active_exactly_in_its_window(rng, function, window):
+def test_a_deficit_is_active_exactly_in_its_window(rng, window):
     clean = made(rng)
-    harmful = function(clean, 3)
+    harmful = noise_images(clean, 3)
     task = with_deficit(clean, harmful, window)
     batches = zip(batches_of(task), batches_of(clean), batches_of(harmful), strict=True)
     for iteration, (found, clean_one, harmful_one) in enumerate(batches):
@@ -394,7 +376,7 @@ def study(task, dataset="photo_digits", **sections):
 
 @pytest.mark.parametrize("name", CONFIG["tasks"])
 def test_every_configured_task_can_be_learnt(rng, name):
-    entries = study(name).config["tasks"][name]
+    entries = CONFIG["tasks"][name]
     task = apply(entries if isinstance(entries, list) else [entries], made(rng, height=16, width=16), 0)
     images, labels = task.batches(0, 16, augmented)(0)
     assert images.shape[1:] == (3, 16, 16)
@@ -419,19 +401,13 @@ def test_a_task_that_cannot_be_is_refused_at_the_start(entry, dataset, message):
 
 
 def test_turning_images_that_are_known_not_to_be_square_is_refused_at_the_start(monkeypatch):
-    from earlyphase.study import signatures
-
-    known = signatures.registered("datasets")["photo_digits"].facts
-    for facts, refused in (({}, False), ({"height": 12}, True), ({"height": 12, "width": 12}, False)):
-        described = signatures.registered("datasets")
-        monkeypatch.setitem(
-            described, "photo_digits", replace(described["photo_digits"], facts=known | facts)
-        )
-        if refused:
-            with pytest.raises(InvalidInput, match="rotation needs square images, but they are 12x8 pixels"):
-                study("rotation")
-        else:
-            assert study("rotation").runs
+    described = registered("datasets")
+    known = described["photo_digits"]
+    for size, refused in (({}, False), ({"height": 12}, True), ({"height": 12, "width": 12}, False)):
+        monkeypatch.setitem(described, "photo_digits", replace(known, facts=known.facts | size))
+        problem = pytest.raises(InvalidInput, match="rotation needs square images, but they are 12x8 pixels")
+        with problem if refused else nullcontext():
+            study("rotation")
 
 
 # Samples to measure on
@@ -473,14 +449,3 @@ def test_a_sample_is_seen_as_the_network_sees_it_at_the_time(rng):
     whole = drawn(harmful, 40, 1, 0)[0].flatten(1).sum(dim=1)
     shown = harmful.batches(1, 40, unaugmented)(0)[0].flatten(1).sum(dim=1)
     assert torch.equal(whole.sort().values, shown.sort().values)
-
-
-def test_the_curvature_is_measured_on_what_the_network_sees_at_its_iteration(rng):
-    task = rotation(made(rng), 1)
-    (early, turns), (late, other_turns) = (fixed_sample(task, 12, iteration) for iteration in (3, 4))
-    assert turns.tolist() != other_turns.tolist()
-    for one, turn, other, other_turn in zip(early, turns, late, other_turns, strict=True):
-        upright, same_upright = (
-            np.rot90(image.numpy(), -int(by), (1, 2)) for image, by in ((one, turn), (other, other_turn))
-        )
-        assert np.array_equal(upright, same_upright)  # the same images at any iteration

@@ -1,4 +1,6 @@
 import copy
+import os
+import signal
 from contextlib import nullcontext
 
 import numpy as np
@@ -206,7 +208,7 @@ def test_watching_changes_nothing_bit_for_bit(images, states, tmp_path):
     assert_same(plain.optimizer_state, watched.optimizer_state)
 
 
-@pytest.mark.parametrize("killed_at", [0, 1, 2, 3, 6, 8, 11])
+@pytest.mark.parametrize("killed_at", [0, 3, 11])
 def test_a_killed_replay_goes_on_to_the_same_tables(images, states, tmp_path, killed_at):
     whole = Telemetry(new_model(), SAMPLED, states, seed=0)
     run(images, tmp_path, observer=whole, model=new_model())
@@ -215,9 +217,6 @@ def test_a_killed_replay_goes_on_to_the_same_tables(images, states, tmp_path, ki
         def observe(self, iteration, model):
             super().observe(iteration, model)
             if iteration == killed_at:
-                import os
-                import signal
-
                 os.kill(os.getpid(), signal.SIGTERM)
 
     first = Killed(new_model(), SAMPLED, states, seed=0)

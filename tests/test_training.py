@@ -18,12 +18,7 @@ from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.precision import autocast, use_precision
 from earlyphase.core.settings import TrainingSettings
 from earlyphase.core.steps import GraphedBackward, backward_of, plain_backward
-from earlyphase.core.training import (
-    Run,
-    Training,
-    evaluate,
-    train,
-)
+from earlyphase.core.training import Run, Training, evaluate, train
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.execution import prepare
 
@@ -118,7 +113,7 @@ def library_optimizer(model, entry):
 @EACH
 @pytest.mark.parametrize("masked", [False, True])
 def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
-    """A hundred steps at a rate that changes, down the same gradients; the library's are masked by hand."""
+    """Thirty steps at a rate that changes, down the same gradients; the library's are masked by hand."""
     model, plain = new_model(), new_model()
     mask = random_mask(state_of(model), model) if masked else None
     ours, optimizer = MaskedOptimizer(model, mask, entry), library_optimizer(plain, entry)
@@ -126,7 +121,7 @@ def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
     generator = torch.Generator().manual_seed(0)
     for name, parameter in plain.named_parameters():
         parameter.data *= kept.get(name, 1)
-    for iteration in range(100):
+    for iteration in range(30):
         rate = optimizer.param_groups[0]["lr"] = 0.1 / (1 + iteration)
         targets = {name: torch.randn(p.shape, generator=generator) for name, p in plain.named_parameters()}
         ours.backward(sum((p * targets[name]).sum() for name, p in model.named_parameters()))
@@ -141,23 +136,21 @@ def test_steps_are_those_of_the_library_bit_for_bit(entry, masked):
             )
 
 
-def test_a_training_job_does_not_import_the_compiler():
-    """It takes two seconds, in every job, and `torch.optim` imports it."""
+def test_a_job_does_not_import_the_compiler_or_the_eigen_solver():
+    """The compiler takes two seconds, in every job, and `torch.optim` imports it."""
     code = (
-        "import sys, earlyphase.stages._training, earlyphase.core.optimizer as o, earlyphase.core.networks.resnet as m;"
+        "import sys, earlyphase.stages._training, earlyphase.core.curvature;"
+        "import earlyphase.core.optimizer as o, earlyphase.core.networks.resnet as m;"
         "o.MaskedOptimizer(m.resnet(3, 4, depth=8, width=4), None, {'function': 'adam'});"
-        "print([name for name in ('torch._dynamo', 'torchvision', 'snakemake') if name in sys.modules])"
+        "slow = {'torch._dynamo', 'torchvision', 'snakemake', 'scipy.sparse'};"
+        "print(sorted(slow & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_the_same_run_twice_is_the_same_bit_for_bit(images):
-    assert_same(advance(new_model(), images)[0], advance(new_model(), images)[0])
-
-
 @EACH
-@pytest.mark.parametrize("k", [0, 1, 5, 11])
+@pytest.mark.parametrize("k", [0, 5])
 def test_a_run_from_k_with_the_optimizer_state_of_k_equals_the_uninterrupted_run(images, k, entry):
     settings = settings_with(entry)
     whole, _ = advance(new_model(), images, settings=settings)
@@ -241,11 +234,6 @@ def test_observing_does_not_change_training(images):
     assert_same(plain, observed)
 
 
-def test_learning_rate_drops_at_each_milestone():
-    rates = [SETTINGS.learning_rate_at(i) for i in range(12)]
-    assert rates == pytest.approx([0.1] * 6 + [0.01] * 3 + [0.001] * 3)
-
-
 def test_the_schedule_of_the_paper():
     settings = TrainingSettings.from_spec(SPEC | {"iterations": 62_560, "milestones": [31_280, 46_920]})
     assert settings.learning_rate_at(80 * 391 - 1) == 0.1
@@ -295,19 +283,6 @@ def test_features_that_are_zero_for_all_images_are_counted_over_batches(images, 
     assert not model.fc._forward_pre_hooks
 
 
-def test_training_learns(images):
-    model = new_model()
-    before = evaluate(model, images, nullcontext)["loss"]
-    advance(model, images)
-    settings = TrainingSettings.from_spec(SPEC | {"learning_rate": 0.05, "milestones": [], "weight_decay": 0})
-    training = Training(state_of(model), range(150), shuffled_batches(images, 0, 70), settings)
-    for _ in train(model, MaskedOptimizer(model, None, settings.optimizer), training, nullcontext):
-        pass
-    after = evaluate(model, images, nullcontext)
-    assert after["loss"] < before / 2
-    assert after["accuracy"] > 0.9
-
-
 def test_a_run_starts_from_its_training_whatever_the_model_holds(images):
     """The state of network and optimiser at its first iteration: so it ends as the run that came to them."""
     batch_at = shuffled_batches(images, 0, SETTINGS.batch_size, SETTINGS.augmentation_at)
@@ -329,7 +304,7 @@ def test_a_run_starts_from_its_training_whatever_the_model_holds(images):
 
 
 @EACH
-@pytest.mark.parametrize("k", [0, 1, 6, 11])
+@pytest.mark.parametrize("k", [0, 6])
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(images, k, entry):
     """Weights, optimiser, evaluations, kept states and what an observer saw: as if nothing had happened."""
     settings = settings_with(entry, schedule={"function": "cosine", "warmup": 3})
@@ -368,15 +343,6 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(images, k, entry):
         for one, other in zip(expected.states[iteration], found.states[iteration], strict=True):
             assert_same(one, other)
     assert np.array_equal(found.seen["seen"], np.ones(13))
-
-
-def test_bfloat16_keeps_float32_weights_and_stays_close(images):
-    model = new_model()
-    exact = evaluate(model, images, nullcontext)["loss"]
-    assert evaluate(model, images, lambda: autocast("bfloat16", "cpu"))["loss"] == pytest.approx(
-        exact, rel=0.05
-    )
-    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
 def test_the_loss_of_a_forward_pass_in_bfloat16_is_summed_in_float32(images):

@@ -231,7 +231,7 @@ def change_one_weight(ticket: Ticket, seed: int, *, scale: Annotated[float, {"mi
 def matched_noise(ticket: Ticket, seed: int, *, scope: Scope, keep_signs: bool = False) -> Ticket:
     """Add Gaussian noise as large, layer by layer, as the change that a shuffle makes.
 
-    Set against that shuffle, it tells the size of a perturbation from the structure it destroys.
+    Compared with that shuffle, it separates the size of a perturbation from the structure that it destroys.
     """
     shuffled = shuffle(ticket, seed, scope=scope, keep_signs=keep_signs).weights
     std = {

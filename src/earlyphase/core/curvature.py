@@ -25,9 +25,9 @@ from earlyphase.core.subspaces import random_subspace, share_in
 from earlyphase.core.tasks import Task, sample_at, sample_positions
 from earlyphase.errors import InvalidInput
 
-MINIBATCHES = 10  # whose gradients are held against the top subspace
+MINIBATCHES = 10  # mini-batches whose gradients are compared with the top subspace
 SAMPLE_BATCH = 500  # images whose double-backward graph is in memory at once
-RESTARTS = 100  # of the eigen-solver; a solve takes two to five
+RESTARTS = 100  # the most restarts of the eigen-solver; a solve takes two to five
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,6 @@ def other_minibatches(
     )
     for number in range(MINIBATCHES if len(others) > 1 else 0):
         yield batch_at(number)
-
-
-def in_parts(sample: Batch, size: int) -> Iterator[Batch]:
-    """Yield a sample some images at a time."""
-    images, labels = sample
-    return zip(images.split(size), labels.split(size), strict=True)
 
 
 class FixedNorm(nn.Module):
@@ -206,7 +200,8 @@ class SampleLoss:
 
     def _terms(self) -> Iterator[tuple[float, tuple[torch.Tensor, ...]]]:
         """Each batch's part of the loss, and of the gradient with its graph."""
-        for inputs, labels in in_parts(self._sample, self._batch):
+        parts = (part.split(self._batch) for part in self._sample)
+        for inputs, labels in zip(*parts, strict=True):
             with full_precision():
                 logits = self._model(inputs.to(self._parameters[0].dtype))
                 loss = F.cross_entropy(logits, labels, reduction="sum") / self._size
@@ -251,15 +246,21 @@ def training_gradient(model: nn.Module, images: torch.Tensor, labels: torch.Tens
 
 
 def top_eigenpairs(
-    product: Callable[[np.ndarray], np.ndarray], dimension: int, count: int, *, seed: int, tolerance: float
+    product: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    count: int,
+    *,
+    tolerance: float,
+    held: int | None = None,
 ) -> Eigenpairs:
     """Eigenpairs of the `count` largest eigenvalues: largest algebraically, not in modulus.
 
     Args:
         product: vector (d,) -> matrix times vector, of a symmetric matrix.
-        dimension: d.
-        seed: of the start vector.
+        start: vector (d,) that the solver starts from.
         tolerance: residual at which an eigenpair counts as found.
+        held: Lanczos vectors that the solver holds, more than `count`; None for its own choice, 20 or more.
+            With few a solve that starts near the answer ends after few products.
 
     Raises:
         InvalidInput: there are not so many, or the solver did not find them.
@@ -268,6 +269,7 @@ def top_eigenpairs(
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh  # slow to import
 
+    dimension = len(start)
     if not 0 < count < dimension:
         raise InvalidInput(f"{count} eigenvectors of a Hessian of {dimension} dimensions")
     calls = 0
@@ -277,10 +279,10 @@ def top_eigenpairs(
         calls += 1
         return product(vector)
 
-    start = generator(seed, "eigenvectors").standard_normal(dimension)
     matrix = LinearOperator((dimension, dimension), matvec=counted, dtype=np.float64)
+    options = {"which": "LA", "v0": start, "ncv": held, "tol": tolerance, "maxiter": RESTARTS}
     try:
-        values, vectors = eigsh(matrix, count, which="LA", v0=start, tol=tolerance, maxiter=RESTARTS)
+        values, vectors = eigsh(matrix, count, **options)
     except ArpackNoConvergence as failure:
         raise InvalidInput(
             f"{len(failure.eigenvalues)} of {count} eigenvectors found after {calls} Hessian-vector "
@@ -318,7 +320,8 @@ def measure(
         `products`, with the Hessian.
     """
     dimension = len(loss.gradient)
-    pairs = top_eigenpairs(loss.hessian_vector_product, dimension, count, seed=seed, tolerance=tolerance)
+    start = generator(seed, "eigenvectors").standard_normal(dimension)
+    pairs = top_eigenpairs(loss.hessian_vector_product, start, count, tolerance=tolerance)
     shares = [share_in(pairs.vectors, gradient) for gradient in minibatches]
     row = {
         "loss": loss.value,

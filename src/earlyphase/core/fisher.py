@@ -1,4 +1,4 @@
-"""The trace of the Fisher information: how much the network's answers tell of its weights.
+"""The trace of the Fisher information: how much the network's predictions depend on its weights.
 
 F = E_x E_{y ~ p(y|x,w)} |grad_w log p(y|x,w)|^2, over all parameters, where y has the network's own
 probabilities p. With the labels of the data it is another number, the empirical Fisher; the two agree where

@@ -178,7 +178,7 @@ def shuffled_batches(
 def in_turn(*parts: tuple[int, BatchAt]) -> BatchAt:
     """Follow one order of mini-batches after another: blurred until 80, clean from then on.
 
-    At any iteration the mini-batch is bit for bit that of the part whose turn it is.
+    At any iteration the mini-batch is bit for bit that of the part that is followed then.
 
     Args:
         parts: the first iteration of each, never falling, and its mini-batches. Where two begin at the same

@@ -14,7 +14,7 @@ from earlyphase.core.curvature import prepared
 from earlyphase.core.images import Batch
 from earlyphase.core.precision import full_precision
 
-COLUMNS = 65_536  # of the gradients, multiplied in float64 at once
+COLUMNS = 65_536  # parameters whose gradients are multiplied in float64 at a time
 
 
 def tangent_kernel(model: nn.Module, sample: Batch) -> np.ndarray:

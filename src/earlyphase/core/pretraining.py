@@ -1,4 +1,4 @@
-"""From one task to another: what a network takes along, and what it begins anew.
+"""From one task to another: what of a network is carried over, and what begins anew.
 
 All but the output layer is carried over, batch norm's running statistics included; momentum starts at zero.
 Source: OpenLTH, the code of the paper's first author.

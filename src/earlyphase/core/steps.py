@@ -19,7 +19,9 @@ from earlyphase.core.optimizer import MaskedOptimizer
 # Takes the images and labels of a mini-batch; leaves the gradient in the parameters.
 Backward = Callable[[torch.Tensor, torch.Tensor], None]
 
-BEFORE_CAPTURE = 3  # mini-batches of a shape that go the usual way; in these, libraries load their kernels
+BEFORE_CAPTURE = (
+    3  # mini-batches of a shape that Python launches first, in which libraries load their kernels
+)
 
 
 def backward_of(

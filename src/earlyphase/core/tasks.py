@@ -19,7 +19,7 @@ from earlyphase.core.streams import generator
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import task
 
-AT_ONCE = 1000  # images that are held as float32 while a whole set is made anew
+AT_ONCE = 1000  # images that are held as float32 at a time while a whole set is made anew
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Telemetry watches a replay of the run, after the run itself has ended. So watching cannot change what is
 watched, the final weights are known from the start, and every distance is taken at once: what is kept is
-numbers, never states. Training is deterministic, and the replay is held against every state that the run
+numbers, never states. Training is deterministic, and the replay is compared with every state that the run
 kept.
 """
 
@@ -101,7 +101,7 @@ class Telemetry:
     """Watches the replay of a dense run: `observe` at every yield of `train`; only reads the network.
 
     For a replay that may be killed, `state` is saved with its progress: a new object that is given it
-    back goes on as if nothing had happened.
+    back continues as if nothing had happened.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class Telemetry:
 
 
 def check_same(iteration: int, replayed: Weights, kept: Weights, exact: bool) -> None:
-    """Hold a replayed state against the one that the run kept; NaN counts as equal to NaN.
+    """Compare a replayed state with the one that the run kept; NaN counts as equal to NaN.
 
     Raises:
         InvalidInput: they differ and `exact` is set; otherwise the difference is printed.

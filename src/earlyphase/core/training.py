@@ -179,7 +179,7 @@ class Progress:
 
 
 class Run:
-    """A training under way: iterate to advance it; `progress` is its checkpoint, `resume` goes on from one.
+    """A training under way: iterate to advance it; `progress` is its checkpoint, `resume` continues from one.
 
     Attributes:
         rows: the evaluations so far: `iteration`, what `evaluate` returns and, with images to validate on,

@@ -16,7 +16,7 @@ class Layer(NamedTuple):
 
     multiply_adds: int  # for one image
     outputs: int  # numbers that it puts out for one image
-    parameters: int
+    parameters: int  # weights; biases are few
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,19 @@ class NetworkWork:
     @classmethod
     def of(cls, layers: Sequence[Layer]) -> "NetworkWork":
         """Add up layers."""
-        outputs = [layer.outputs for layer in layers]
-        multiply_adds, parameters = (
-            sum(getattr(layer, name) for layer in layers) for name in ("multiply_adds", "parameters")
-        )
-        return cls(len(layers), multiply_adds, sum(outputs), max(outputs), parameters)
+        multiply_adds, outputs, parameters = zip(*layers, strict=True)
+        return cls(len(layers), sum(multiply_adds), sum(outputs), max(outputs), sum(parameters))
 
 
-def convolution(channels_in: int, channels_out: int, side: int, kernel: int = 3) -> Layer:
-    """A convolution that puts out `side` x `side` pixels."""
-    outputs = channels_out * side**2
-    return Layer(kernel**2 * channels_in * outputs, outputs, kernel**2 * channels_in * channels_out)
+def layer(channels_in: int, channels_out: int, side: int = 1, kernel: int = 1) -> Layer:
+    """A convolution that puts out `side` x `side` pixels; as it stands, a linear layer."""
+    parameters = kernel**2 * channels_in * channels_out
+    return Layer(parameters * side**2, channels_out * side**2, parameters)
 
 
-def linear(units_in: int, units_out: int) -> Layer:
-    """A linear layer."""
-    return Layer(units_in * units_out, units_out, units_in * units_out)
+def pair(channels_in: int, channels_out: int, side: int) -> list[Layer]:
+    """Two 3x3 convolutions."""
+    return [layer(channels, channels_out, side, 3) for channels in (channels_in, channels_out)]
 
 
 def halved(side: int) -> int:
@@ -61,9 +58,9 @@ def residual(channels_in: int, widths: Sequence[int], blocks: int, side: int) ->
     for stage, channels_out in enumerate(widths):
         side = halved(side) if stage else side
         for number in range(blocks):
-            layers += [convolution(start, channels_out, side) for start in (channels_in, channels_out)]
+            layers += pair(channels_in, channels_out, side)
             if channels_in != channels_out or (stage and number == 0):
-                layers.append(convolution(channels_in, channels_out, side, kernel=1))
+                layers.append(layer(channels_in, channels_out, side))
             channels_in = channels_out
     return layers
 
@@ -71,24 +68,23 @@ def residual(channels_in: int, widths: Sequence[int], blocks: int, side: int) ->
 def resnet(size: int, channels: int, *, depth: int, width: int = 16) -> list[Layer]:
     """The CIFAR residual network."""
     blocks = residual(width, [width, 2 * width, 4 * width], (depth - 2) // 6, size)
-    return [convolution(channels, width, size), *blocks, linear(4 * width, 10)]
+    return [layer(channels, width, size, 3), *blocks, layer(4 * width, 10)]
 
 
 def resnet18(size: int, channels: int, *, width: int = 64, stem: str = "cifar") -> list[Layer]:
     """ResNet-18 with either stem."""
-    side = halved(size) if stem == "imagenet" else size
-    first = convolution(channels, width, side, kernel=7 if stem == "imagenet" else 3)
-    blocks = residual(
-        width, [width * 2**stage for stage in range(4)], 2, halved(side) if stem == "imagenet" else side
-    )
-    return [first, *blocks, linear(8 * width, 10)]
+    large = stem == "imagenet"
+    side = halved(size) if large else size
+    widths = [width * 2**stage for stage in range(4)]
+    blocks = residual(width, widths, 2, halved(side) if large else side)
+    return [layer(channels, width, side, 7 if large else 3), *blocks, layer(8 * width, 10)]
 
 
 def wide_resnet(size: int, channels: int, *, depth: int, widen: int = 1) -> list[Layer]:
     """A wide residual network."""
     widths = [16 * widen * 2**stage for stage in range(3)]
     blocks = residual(16, widths, (depth - 4) // 6, size)
-    return [convolution(channels, 16, size), *blocks, linear(widths[-1], 10)]
+    return [layer(channels, 16, size, 3), *blocks, layer(widths[-1], 10)]
 
 
 # Convolutions of each stage.
@@ -102,24 +98,23 @@ def vgg(size: int, channels: int, *, depth: int, width: int = 64) -> list[Layer]
         size = halved(size) if stage else size
         for _ in range(count):
             channels_out = width * min(2**stage, 8)
-            layers.append(convolution(channels_in, channels_out, size))
+            layers.append(layer(channels_in, channels_out, size, 3))
             channels_in = channels_out
-    return [*layers, linear(channels_in, 10)]
+    return [*layers, layer(channels_in, 10)]
 
 
-def lenet_300_100(size: int, channels: int, **_: int) -> list[Layer]:
+def lenet_300_100(size: int, channels: int) -> list[Layer]:
     """Two hidden layers of 300 and 100 units."""
-    return [linear(channels * size**2, 300), linear(300, 100), linear(100, 10)]
+    return [layer(channels * size**2, 300), layer(300, 100), layer(100, 10)]
 
 
-def conv(size: int, channels: int, *, depth: int, width: int = 64, **_: int) -> list[Layer]:
+def conv(size: int, channels: int, *, depth: int, width: int = 64) -> list[Layer]:
     """Conv-2, Conv-4 or Conv-6."""
     layers, channels_in = [], channels
-    for pair in range(depth // 2):
-        channels_out = width * 2**pair
-        layers += [convolution(start, channels_out, size) for start in (channels_in, channels_out)]
-        channels_in, size = channels_out, halved(size)
-    return [*layers, linear(channels_in * size**2, 256), linear(256, 256), linear(256, 10)]
+    for number in range(depth // 2):
+        layers += pair(channels_in, width * 2**number, size)
+        channels_in, size = width * 2**number, halved(size)
+    return [*layers, layer(channels_in * size**2, 256), layer(256, 256), layer(256, 10)]
 
 
 LAYERS: dict[str, Callable[..., list[Layer]]] = {

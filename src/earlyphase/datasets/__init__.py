@@ -5,8 +5,8 @@ of one's own. A library is imported by the function that needs it: a data set th
 does not wait for it.
 """
 
-from earlyphase.datasets.archives import cifar10, cifar100, fashion_mnist
 from earlyphase.datasets.data_set import DataSet
+from earlyphase.datasets.downloads import cifar10, cifar100, fashion_mnist
 from earlyphase.datasets.embedded import digits, photo_digits
 from earlyphase.datasets.image_files import imagefolder
 from earlyphase.datasets.synthetic import synthetic

@@ -1,6 +1,5 @@
 """What a data set is: images with labels and what normalises them, checked when made."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,13 +101,7 @@ def own(images: np.ndarray) -> Arrays:
 
 
 def imagenet(images: np.ndarray) -> Arrays:
-    """Return ImageNet's means and standard deviations, which the paper's authors use on CIFAR-10.
-
-    Raises:
-        InvalidInput: the images are not in three channels.
-    """
-    if images.shape[1] != 3:
-        raise InvalidInput(f"normalisation 'imagenet' is for 3 channels, not {images.shape[1]}; use 'own'")
+    """Return the means and standard deviations of ImageNet, which the paper's authors use on CIFAR-10."""
     return np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
@@ -120,21 +113,7 @@ def assembled(
     test: Arrays,
     classes: tuple[str, ...],
     provenance: dict[str, str],
-    moments: Callable[[np.ndarray], Arrays] = own,
+    normalisation: str = "own",
 ) -> DataSet:
-    """Make a `DataSet` of (images, labels) for each split."""
-    return DataSet(*train, *test, classes, *moments(train[0]), provenance)
-
-
-def moments_function(normalisation: str) -> Callable[[np.ndarray], Arrays]:
-    """Return the function called `normalisation`; asked first, so that a typo costs no download."""
-    if normalisation not in NORMALISATIONS:
-        raise InvalidInput(f"normalisation is {normalisation!r}, known are {', '.join(NORMALISATIONS)}")
-    return NORMALISATIONS[normalisation]
-
-
-def check_least(least: int, **arguments: int) -> None:
-    """Raise `InvalidInput` unless every argument is an integer of at least `least`."""
-    for name, value in arguments.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InvalidInput(f"{name} is {value!r}, but must be an integer of at least {least}")
+    """Make a `DataSet` of (images, labels) for each split; `normalisation` is a key of `NORMALISATIONS`."""
+    return DataSet(*train, *test, classes, *NORMALISATIONS[normalisation](train[0]), provenance)

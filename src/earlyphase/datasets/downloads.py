@@ -1,11 +1,15 @@
-"""Data sets that are downloaded once: fetched, checked against published sums, read."""
+"""Published data sets, downloaded once or put in place by hand, and checked against published sums."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from earlyphase.datasets.sampling import Arrays
+from earlyphase.datasets.data_set import DataSet, assembled
 from earlyphase.errors import InvalidInput
+from earlyphase.registry import dataset
+
+Normalisation = Literal["own", "imagenet"]
 
 # MD5 of the unpacked files. torchvision knows those of the originals' .gz only, but the same content
 # is also packed differently (Debian's dataset-fashion-mnist) or not at all (torchvision's own folder).
@@ -17,18 +21,40 @@ FASHION_MNIST_CONTENT = {
 }
 
 
-def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Arrays, tuple[str, ...]]:
-    """Read torchvision's data set `name`, CIFAR10 or CIFAR100.
+@dataset(train=50_000, test=10_000, size=32, channels=3)
+def cifar10(
+    *, directory: str = "downloads", download: bool = True, normalisation: Normalisation = "imagenet"
+) -> DataSet:
+    """CIFAR-10: 50,000 + 10,000 photographs in 10 classes, (3, 32, 32).
+
+    Args:
+        directory: folder with cifar-10-python.tar.gz or, unpacked from it, cifar-10-batches-py.
+        download: fetch the archive into `directory` where neither is there.
+        normalisation: "imagenet", as the paper's authors, or "own".
+
+    Raises:
+        InvalidInput: the data cannot be had or unpacked, or a file's MD5 is not the published one.
+
+    Source: Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+    return _cifar("CIFAR10", directory, download, normalisation)
+
+
+@dataset(train=50_000, test=10_000, size=32, channels=3)
+def cifar100(
+    *, directory: str = "downloads", download: bool = True, normalisation: Normalisation = "imagenet"
+) -> DataSet:
+    """CIFAR-100: 50,000 + 10,000 photographs in 100 classes, (3, 32, 32); as `cifar10`."""
+    return _cifar("CIFAR100", directory, download, normalisation)
+
+
+def _cifar(name: str, directory: str, download: bool, normalisation: str) -> DataSet:
+    """Read torchvision's data set `name`.
 
     The files are pickles. torchvision compares the MD5 of every one with its own list before it opens
     any, and the archive's is compared before it is unpacked.
-
-    Returns:
-        Images uint8 (N, 3, 32, 32) and labels for training, the same for testing, and the classes.
-
-    Raises:
-        InvalidInput: the data cannot be had or an MD5 is not the published one.
     """
+    import tarfile
     from tempfile import TemporaryDirectory
 
     from torchvision import datasets
@@ -38,8 +64,15 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
     with TemporaryDirectory() as unpacked:
         if not (root / source.base_folder).is_dir():
             archive = _fetched(root / source.filename, source.url, source.tgz_md5, download)
-            _unpack(archive, unpacked)
             root = Path(unpacked)
+            try:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(root, filter="data")
+            except OSError as error:
+                raise InvalidInput(
+                    f"cannot unpack {archive} in {root.parent}: {error.strerror}; this takes 200 MB there "
+                    "for a while: make room, or name another folder in the variable TMPDIR"
+                ) from None
         try:
             splits = [source(root, train=True), source(root, train=False)]
         except RuntimeError:
@@ -51,35 +84,31 @@ def read_cifar(name: str, directory: str, download: bool) -> tuple[Arrays, Array
         (np.ascontiguousarray(split.data.transpose(0, 3, 1, 2)), np.array(split.targets, np.int64))
         for split in splits
     )
-    return train, test, tuple(splits[0].classes)
+    provenance = {
+        "source": f"{name}, Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
+        "licence": "none stated",
+        "made": "as distributed",
+    }
+    return assembled(train, test, tuple(splits[0].classes), provenance, normalisation)
 
 
-def _unpack(archive: Path, folder: str) -> None:
-    """Unpack an archive whose MD5 is the published one.
+@dataset(train=60_000, test=10_000, size=28, channels=1)
+def fashion_mnist(
+    *, directory: str = "downloads", download: bool = True, normalisation: Literal["own"] = "own"
+) -> DataSet:
+    """Fashion-MNIST: 60,000 + 10,000 articles of clothing in 10 classes, (1, 28, 28).
 
-    Raises:
-        InvalidInput: the folder's file system is full, ...
-    """
-    import tarfile
-
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot unpack {archive} in {Path(folder).parent}: {error.strerror}; this takes 200 MB there "
-            "for a while: make room, or name another folder in the variable TMPDIR"
-        ) from None
-
-
-def read_fashion_mnist(directory: str, download: bool) -> tuple[Arrays, Arrays, tuple[str, ...]]:
-    """Read Fashion-MNIST from `directory` or its FashionMNIST/raw, packed or not.
-
-    Returns:
-        Images uint8 (N, 1, 28, 28) and labels for training, the same for testing, and the classes.
+    Args:
+        directory: folder with the four files, as published or unpacked, in itself or in
+            FashionMNIST/raw, where torchvision keeps them. Debian's package dataset-fashion-mnist
+            puts them in /usr/share/datasets/fashion-mnist.
+        download: fetch into FashionMNIST/raw the files that are in neither.
+        normalisation: "own"; ImageNet's has other channels.
 
     Raises:
-        InvalidInput: the data cannot be had or an MD5 is not the published one.
+        InvalidInput: the data cannot be had or a file's MD5 is not the published one.
+
+    Source: Xiao, Rasul & Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist
     """
     from torchvision.datasets import FashionMNIST
 
@@ -99,7 +128,12 @@ def read_fashion_mnist(directory: str, download: bool) -> tuple[Arrays, Arrays, 
         )
         for split in ("train", "t10k")
     )
-    return train, test, tuple(FashionMNIST.classes)
+    provenance = {
+        "source": "Fashion-MNIST, Xiao, Rasul & Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist",
+        "licence": "MIT, Copyright 2017 Zalando SE",
+        "made": "as distributed",
+    }
+    return assembled(train, test, tuple(FashionMNIST.classes), provenance, normalisation)
 
 
 def _idx_content(directory: Path, name: str, url: str, md5: str, download: bool) -> bytes:

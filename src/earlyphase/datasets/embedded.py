@@ -5,9 +5,8 @@ from typing import Annotated
 import numpy as np
 
 from earlyphase.core.streams import generator
-from earlyphase.datasets.data_set import DataSet, assembled, check_least
+from earlyphase.datasets.data_set import DataSet, assembled
 from earlyphase.datasets.sampling import Arrays, laid_over, stratified
-from earlyphase.errors import InvalidInput
 from earlyphase.registry import dataset
 
 DIGITS_CREDIT = (
@@ -44,19 +43,12 @@ def photo_digits(
         seed: fixes the set. The split of the digits, the training and the test images each draw from
             their own stream of it, so neither count changes the rest.
         photo_brightness: what the values of the photographs are multiplied by, 0 to 1. The darker they
-            are, the easier a digit is told from them; at 0 digits are white on black.
-
-    Raises:
-        InvalidInput: an argument is out of range.
+            are, the easier digits are to recognise; at 0 they are white on black.
 
     Source: MNIST-M, Ganin & Lempitsky 2015.
     """
     from sklearn.datasets import load_sample_images
 
-    check_least(10, train=train, test=test)
-    check_least(0, seed=seed)
-    if not 0 <= photo_brightness <= 1:
-        raise InvalidInput(f"photo_brightness is {photo_brightness!r}, but must lie between 0 and 1")
     images, labels = _grey_digits()
     photos = np.stack(load_sample_images().images)  # (2, 427, 640, 3)
     photos = np.round(photos * photo_brightness).astype(np.uint8)
@@ -89,15 +81,8 @@ def digits(
     Args:
         seed: chooses the test digits, in proportion to each class.
         test: number of test digits, 10 to 1,787; the others are for training.
-
-    Raises:
-        InvalidInput: an argument is out of range.
     """
-    check_least(0, seed=seed)
-    check_least(10, test=test)
     images, labels = _grey_digits()
-    if test > len(labels) - 10:
-        raise InvalidInput(f"test is {test}, which leaves fewer than 10 of {len(labels)} digits for training")
     for_train, for_test = stratified(labels, test, generator(seed, "digits", "split"))
     images = images[:, None]
     return assembled(

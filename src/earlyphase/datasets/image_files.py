@@ -3,27 +3,23 @@
 import hashlib
 import io
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext, suppress
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from unicodedata import normalize
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
-from earlyphase.datasets.data_set import DataSet, assembled, check_least, moments_function
+from earlyphase.datasets.data_set import DataSet, assembled
 from earlyphase.datasets.sampling import Arrays
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import dataset
 from earlyphase.runtime.contents import is_image, listing, located
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 Tree = dict[str, dict[str, list[str]]]  # split -> class -> files
-Reader = Callable[[str], bytes]  # path of a file -> its content
-BACKGROUNDS = ("white", "black")
 
 
 @dataset(contents="path", channels=3)
@@ -55,10 +51,6 @@ def imagefolder(
         InvalidInput: there is no such folder or zip, it is not laid out as above, a class is missing or
             empty, or an image is broken, of a kind that Pillow does not know, or grey of more than 8 bits.
     """
-    check_least(1, size=size)
-    moments = moments_function(normalisation)
-    if background not in BACKGROUNDS:
-        raise InvalidInput(f"background is {background!r}, known are {', '.join(BACKGROUNDS)}")
     place = located(path)
     train, test, classes, sha256 = read_image_files(place, size, background)
     provenance = {
@@ -66,7 +58,7 @@ def imagefolder(
         "licence": "as its source states",
         "made": f"RGB, {size}x{size}, upright, over {background}, in the order of sorted paths",
     }
-    return assembled(train, test, classes, provenance, moments)
+    return assembled(train, test, classes, provenance, normalisation)
 
 
 def read_image_files(place: Path, size: int, background: str) -> tuple[Arrays, Arrays, tuple[str, ...], str]:
@@ -80,42 +72,28 @@ def read_image_files(place: Path, size: int, background: str) -> tuple[Arrays, A
         InvalidInput: `place` or a file in it cannot be used.
     """
     found = listing(place)
-    tree = _class_tree(found, place)
-    digest = hashlib.sha256()
+    tree, splits, digest = _class_tree(found, place), [], hashlib.sha256()
     with ZipFile(place) if place.is_file() else nullcontext() as archive:
-
-        def read(name: str) -> bytes:
-            content = _member(archive, found[name]) if archive else _file(place / name)
-            digest.update(f"{name}\n{len(content)}\n".encode(errors="surrogateescape") + content)
-            return content
-
-        train, test = (_decoded(list(tree[split].values()), read, place, size, background) for split in tree)
+        for classes in tree.values():
+            labels = np.repeat(np.arange(len(classes), dtype=np.int64), [*map(len, classes.values())])
+            images = np.empty((len(labels), 3, size, size), np.uint8)
+            for image, name in zip(images, chain.from_iterable(classes.values()), strict=True):
+                content = b""
+                try:
+                    content = _member(archive, found[name]) if archive else (place / name).read_bytes()
+                    image[:] = _pixels(content, size, background)
+                except Exception as error:  # a broken file makes PIL raise nearly anything
+                    raise InvalidInput(
+                        f"{place}: {name} cannot be used as an image ({_reason(content, error)}); "
+                        "replace or remove it"
+                    ) from error
+                digest.update(f"{name}\n{len(content)}\n".encode(errors="surrogateescape") + content)
+            splits.append((images, labels))
     if place.is_file():
         with place.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
+    train, test = splits
     return train, test, tuple(tree["train"]), digest.hexdigest()
-
-
-def _file(path: Path) -> bytes:
-    """Content of a file; what is raised says for people why it cannot be had."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InvalidInput("it is a link to nothing") from None
-    except OSError as error:
-        raise InvalidInput(f"it cannot be read: {error.strerror}") from None
-
-
-def _member(archive: ZipFile, entry: ZipInfo) -> bytes:
-    """Content of a file in a zip; what is raised says for people why it cannot be had."""
-    if entry.flag_bits & 1:
-        raise InvalidInput("it is encrypted; pack the zip without a password")
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        raise InvalidInput("it is a link; pack the zip with the files that links lead to")
-    try:
-        return archive.read(entry)
-    except Exception as error:  # zipfile and its decompressors raise nearly anything
-        raise InvalidInput(f"the zip is damaged there, or packed in a way unknown here: {error}") from None
 
 
 def _class_tree(found: Iterable[str], place: Path) -> Tree:
@@ -143,28 +121,20 @@ def _class_tree(found: Iterable[str], place: Path) -> Tree:
             own = {"/".join(name.split("/")[:depth]) for name in names if name.count("/") >= depth}
             shown = ", ".join(sorted(own)) or "none"
             raise InvalidInput(f"{place} has no folders {split}/<class>/; its own folders: {shown}")
-        tree[split] = dict(sorted(classes.items()))
-    _check_classes(tree, others, place)
-    if others:
-        print(_passed_over(others))
-    return tree
-
-
-def _check_classes(tree: Tree, others: list[str], place: Path) -> None:
-    """Raise `InvalidInput` unless every class has an image in both splits."""
     for split, other in (("train", "test"), ("test", "train")):
         for label, files in tree[split].items():
             if label not in tree[other]:
                 alike = [known for known in tree[other] if _letters(known) == _letters(label)]
                 hint = f"; {other}/ has {alike[0]!r}, which is written differently" if alike else ""
-                raise InvalidInput(
-                    f"{place}: class {label!r} is in {split}/ but not in {other}/; "
-                    f"both need every class{hint}"
-                )
+                missing = f"class {label!r} is in {split}/ but not in {other}/"
+                raise InvalidInput(f"{place}: {missing}; both need every class{hint}")
             if not files:
-                passed_over = [name for name in others if f"{split}/{label}/" in name]
-                why = f" ({_passed_over(passed_over)})" if passed_over else ""
+                beside = [name for name in others if name.startswith(f"{top}{split}/{label}/")]
+                why = f" ({_passed_over(beside)})" if beside else ""
                 raise InvalidInput(f"{place}: {split}/{label}/ holds no images; every class needs some{why}")
+    if others:
+        print(_passed_over(others))
+    return {split: dict(sorted(classes.items())) for split, classes in tree.items()}
 
 
 def _letters(name: str) -> str:
@@ -177,25 +147,19 @@ def _passed_over(files: list[str]) -> str:
     names = sorted({file.rsplit("/", 1)[-1] for file in files})
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     shown = shown.encode(errors="backslashreplace").decode()  # a name need not be text that can be printed
-    count = "1 file" if len(files) == 1 else f"{len(files)} files"
-    return f"{count} without an image's extension {'was' if len(files) == 1 else 'were'} passed over: {shown}"
+    return f"files without an image's extension, which are passed over: {len(files)} ({shown})"
 
 
-def _decoded(by_class: list[list[str]], read: Reader, place: Path, size: int, background: str) -> Arrays:
-    """Read the image files of every class; return uint8 (N, 3, size, size) and int64 labels."""
-    labels = np.repeat(np.arange(len(by_class)), [len(files) for files in by_class])
-    images = np.empty((len(labels), 3, size, size), np.uint8)
-    for position, file in enumerate(file for files in by_class for file in files):
-        content = b""
-        try:
-            content = read(file)
-            images[position] = _pixels(content, size, background)
-        except Exception as error:  # a broken file makes PIL raise nearly anything
-            reason = _reason(content, error)
-            raise InvalidInput(
-                f"{place}: {file} cannot be used as an image ({reason}); replace or remove it"
-            ) from error
-    return images, labels.astype(np.int64)
+def _member(archive: ZipFile, entry: ZipInfo) -> bytes:
+    """Content of a file in a zip; what is raised says for people why it cannot be had."""
+    if entry.flag_bits & 1:
+        raise InvalidInput("it is encrypted; pack the zip without a password")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise InvalidInput("it is a link; pack the zip with the files that links lead to")
+    try:
+        return archive.read(entry)
+    except Exception as error:  # zipfile and its decompressors raise nearly anything
+        raise InvalidInput(f"the zip is damaged there, or packed in a way unknown here: {error}") from None
 
 
 def _pixels(content: bytes, size: int, background: str) -> np.ndarray:
@@ -208,20 +172,12 @@ def _pixels(content: bytes, size: int, background: str) -> np.ndarray:
         image.load()
         with suppress(Exception):  # of broken EXIF, which Pillow writes anew after it has turned the image
             ImageOps.exif_transpose(image, in_place=True)
-        colour = _opaque(image, background)
-    if colour.size != (size, size):
-        colour = colour.resize((size, size), Image.Resampling.BILINEAR)
+        colour: Image.Image = image
+        if image.has_transparency_data:
+            behind = Image.new("RGBA", image.size, background)
+            colour = Image.alpha_composite(behind, image.convert("RGBA"))
+        colour = colour.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(colour).transpose(2, 0, 1)
-
-
-def _opaque(image: "Image.Image", background: str) -> "Image.Image":
-    """Lay an image over a background where it is transparent; return it in RGB."""
-    from PIL import Image
-
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    over = Image.new("RGBA", image.size, background)
-    return Image.alpha_composite(over, image.convert("RGBA")).convert("RGB")
 
 
 def _reason(content: bytes, error: Exception) -> str:
@@ -230,6 +186,10 @@ def _reason(content: bytes, error: Exception) -> str:
 
     if isinstance(error, InvalidInput):
         return str(error)
+    if isinstance(error, FileNotFoundError):
+        return "it is a link to nothing"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be read: {error.strerror}"
     if not content:
         return "it is empty"
     start = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()

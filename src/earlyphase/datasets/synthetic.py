@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 
 from earlyphase.core.streams import generator
-from earlyphase.datasets.data_set import DataSet, assembled, check_least
+from earlyphase.datasets.data_set import DataSet, assembled
 from earlyphase.datasets.sampling import Arrays, balanced_labels
 from earlyphase.registry import dataset
 
@@ -30,12 +30,8 @@ def synthetic(
         seed: fixes the patterns, the training and the test images, each from its own stream.
 
     Raises:
-        InvalidInput: an argument is out of range.
+        InvalidInput: there are fewer images than classes.
     """
-    check_least(2, classes=classes)
-    check_least(classes, train=train, test=test)
-    check_least(1, size=size, channels=channels)
-    check_least(0, seed=seed)
     patterns = 128 + 48 * generator(seed, "synthetic", "patterns").standard_normal(
         (classes, channels, size, size)
     )

@@ -13,10 +13,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from earlyphase.errors import InvalidInput
 
@@ -38,7 +38,6 @@ IMAGE_SUFFIXES = frozenset([
 # What systems put into folders: macOS, Synology's servers (thumbnails, in every folder), Windows, Linux.
 PASSED_OVER = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
 FRESH = 2_000_000_000  # nanoseconds; the coarsest clock of a file system, FAT's, ticks every two seconds
-UNREADABLE = "unreadable"  # stands for the hash of a file that cannot be read
 
 Entry: TypeAlias = "os.stat_result | ZipInfo | None"
 
@@ -80,10 +79,7 @@ def listing(place: Path) -> dict[str, Entry]:
     Raises:
         InvalidInput: `place` is neither a folder nor a whole zip, or a folder cannot be listed.
     """
-    if place.is_dir():
-        start = len(os.path.join(place, ""))  # noqa: PTH118 - with one "/" at the end, also of the root
-        return {path[start:]: status for path, status in _below(str(place), frozenset())}
-    return dict(_members(place))
+    return _files(place) if place.is_dir() else dict(_members(place))
 
 
 def is_image(name: str) -> bool:
@@ -102,15 +98,15 @@ def content_digest(place: Path, cache: Path) -> str:
     changed file keeps size and CRC together by chance once in four thousand million times. Packing the same
     files anew changes nothing.
 
-    Of a folder, each file is hashed once. A file whose size, time of change and time of change of its status
-    are as remembered is not read again; copying and unpacking can set back the first of these times, but not
-    the second. Files that changed within two seconds before the look are not remembered, since a further
-    change could fall in the same tick of the clock.
+    The digest is remembered, and no file is read again while each has the size, the time of change and the
+    time of change of its status that it had; copying and unpacking can set back the first of these times, but
+    not the second. Nothing is remembered where a file changed within two seconds of the look, since a
+    further change could fall in the same tick of the clock.
 
     Args:
         place: a folder, a zip or another file.
-        cache: a file for what is remembered of this `place`, replaced as a whole. Where it is damaged,
-            belongs to another place or cannot be written, everything is read; no result depends on it.
+        cache: a file for what is remembered. Where it is damaged, of another place or cannot be written, all
+            files are read; no result depends on it.
 
     Returns:
         64 hexadecimal digits; the same for any order of files and for a copy elsewhere.
@@ -119,52 +115,53 @@ def content_digest(place: Path, cache: Path) -> str:
         InvalidInput: `place` does not exist, or a folder in it cannot be listed. A file that cannot be read
             is not refused here but where it is used.
     """
-    place = located(place)
-    settled = time.time_ns() - FRESH  # what changed later is not remembered
-    known, seen = _remembered(cache, place), {}
-
-    def hash_of(name: str, status: Entry, compute: Callable[[Path], str] = _file_hash) -> str:
-        if not isinstance(status, os.stat_result):
-            return UNREADABLE
-        times = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        entry = known.get(name)
-        if entry is None or entry[:3] != times:
-            entry = [*times, compute(place / name)]
-        if max(times[1:]) < settled and entry[3] != UNREADABLE:
-            seen[name] = entry
-        return entry[3]
-
+    place, now = located(place), time.time_ns()
+    files: dict[str, Entry] = listing(place) if place.is_dir() else {"": place.stat()}
+    times = {
+        name: [getattr(files[name], key, 0) for key in ("st_mtime_ns", "st_ctime_ns", "st_size")]
+        for name in _counting(files)
+    }
+    looked_at = hashlib.sha256(repr((str(place.absolute()), sorted(times.items()))).encode()).hexdigest()
+    with suppress(OSError, ValueError, TypeError):  # nothing is remembered, or it is damaged
+        digest, remembered = json.loads(cache.read_bytes())
+        if remembered == looked_at:
+            return digest
     if place.is_dir():
-        found = listing(place)
-        digest = _digest({name: hash_of(name, found[name]) for name in _counting(found)})
+        digest = _digest({name: _file_hash(place / name) for name in times})
     else:
-        digest = hash_of("", place.stat(), _archive_hash)
-    if seen != known:
-        _remember(seen, cache, place)
+        digest = _archive_hash(place)
+    if all(abs(now - changed) > FRESH for changes in times.values() for changed in changes[:2]):
+        with suppress(OSError):  # whoever may not write here only waits longer next time
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(json.dumps([digest, looked_at]), encoding="utf-8")
     return digest
 
 
-def _below(folder: str, way: frozenset[str]) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Yield path and status of all that is below a folder; `way` holds the real folders that it lies in."""
-    way |= {os.path.realpath(folder)}
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
+def _files(place: Path) -> dict[str, Entry]:
+    """List a folder."""
+
+    def refuse(error: OSError) -> NoReturn:
         raise InvalidInput(
-            f"{folder} cannot be listed: {error.strerror}; make it readable or move it away"
+            f"{error.filename} cannot be listed: {error.strerror}; make it readable or move it away"
         ) from None
-    for entry in entries:
-        if _passed_over(entry.name):
-            continue
-        try:
-            status = entry.stat()
-        except OSError:  # a link to nothing or to itself
+
+    found: dict[str, Entry] = {}
+    for folder, below, files in os.walk(place, followlinks=True, onerror=refuse):
+        here = Path(folder)
+        around = {os.path.realpath(outer) for outer in (here, *here.parents) if outer.is_relative_to(place)}
+        below[:] = [
+            name for name in below if not _passed_over(name) and os.path.realpath(here / name) not in around
+        ]
+        prefix = "".join(f"{part}/" for part in here.relative_to(place).parts)
+        found |= {f"{prefix}{name}/": None for name in below}
+        for name in files:
             status = None
-        if status is None or stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-            yield entry.path, status
-        elif stat.S_ISDIR(status.st_mode) and os.path.realpath(entry.path) not in way:
-            yield f"{entry.path}/", status
-            yield from _below(entry.path, way)
+            with suppress(OSError):  # of a link to nothing or to itself
+                status = (here / name).stat()
+            regular = status is None or stat.S_ISREG(status.st_mode)  # to open a pipe would wait for ever
+            if regular and not _passed_over(name):
+                found[f"{prefix}{name}"] = status
+    return found
 
 
 def _passed_over(name: str) -> bool:
@@ -205,7 +202,7 @@ def _file_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return UNREADABLE
+        return "unreadable"
 
 
 def _archive_hash(place: Path) -> str:
@@ -221,23 +218,3 @@ def _digest(hashes: dict[str, str]) -> str:
     """SHA-256 over paths and hashes: no path holds the zero byte after it, no hash the line's end."""
     lines = "".join(f"{name}\0{hashes[name]}\n" for name in sorted(hashes))
     return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
-
-
-def _remembered(cache: Path, place: Path) -> dict[str, list]:
-    """File of `place` -> its size, the two times and its hash, from an earlier look; empty without one."""
-    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):  # none, damaged, or of another
-        known = json.loads(cache.read_bytes())[str(place.absolute())]
-        if all(len(entry) == 4 for entry in known.values()):
-            return known
-    return {}
-
-
-def _remember(seen: dict[str, list], cache: Path, place: Path) -> None:
-    """Replace what is remembered; whoever may not write here only waits longer next time."""
-    temporary = cache.with_name(f".{cache.name}.{os.getpid()}.part")
-    with suppress(OSError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({str(place.absolute()): seen}), encoding="utf-8")
-        temporary.replace(cache)
-    with suppress(OSError):
-        temporary.unlink(missing_ok=True)

@@ -1,12 +1,20 @@
 """What several stages read of the configuration, and the schemas and the work that they share."""
 
+from collections.abc import Iterator
+
+from earlyphase.core.schedules import sampled_iterations
+from earlyphase.errors import InvalidInput
 from earlyphase.study.configuration import entries_of
 from earlyphase.study.jobs import Block, Inputs, Job, Work
 from earlyphase.study.limits import enlargement, images_of, network_of
+from earlyphase.study.run import Run
 
 ROW = 250  # bytes of a row of a table
 RECORD = 1_500  # bytes of a run record
-BACKWARD = 2  # forward passes that a backward pass takes as long as
+BACKWARD = 2  # a backward pass takes as long as two forward passes
+CLASSES = (
+    10  # assumed of a data set, which may not be there yet; with more a job needs longer than it asks for
+)
 
 # What an experiment chooses of a run is read by `study.choices`, to which the schema says how.
 TIMES = {"$ref": "#/$defs/times"}
@@ -14,11 +22,26 @@ STARTS = {"$ref": "#/$defs/starts"}
 REWIND_ITERATIONS = {"$ref": "#/$defs/some_rewind_iterations"}
 ROUNDS = {"$ref": "#/$defs/some_rounds"}
 SCHEDULE = {"$ref": "#/$defs/schedule"}
+TOLERANCE = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "exclusiveMaximum": 1,
+    "description": "residual, relative to the eigenvalue",
+}
 
 
 def section(**properties: dict) -> dict:
     """Schema of a section of the configuration that has these settings and no other."""
     return {"type": "object", "additionalProperties": False, "per_run": True, "properties": properties}
+
+
+def schedule_problems(run: Run, part: str, *names: str) -> Iterator[str]:
+    """Schedules of a section that do not rise, a sentence each."""
+    for name in names:
+        try:
+            sampled_iterations(run.settings[part][name], run.iterations, f"{part}.{name}")
+        except InvalidInput as error:
+            yield str(error)
 
 
 # Jobs
@@ -72,6 +95,13 @@ def training_spec(job: Job) -> dict:
         "training": job.run.training,
         "columns": columns,
     }
+
+
+def measured_spec(job: Job) -> dict:
+    """A training, and the stage's own settings but for its times, which paths name."""
+    (own,) = job.stage.settings
+    chosen = {key: value for key, value in job.run.settings[own].items() if key != "iterations"}
+    return training_spec(job) | {own: chosen}
 
 
 def second_phase_spec(job: Job) -> dict:
@@ -133,6 +163,11 @@ def training_work(job: Job) -> Work:
     return Work(images + evaluations_of(job) * tested, (1 + BACKWARD) * len(job.span))
 
 
+def image_by_image(images: int) -> Work:
+    """Each image by itself: a forward pass, and a backward pass for each class."""
+    return Work(images * (1 + BACKWARD * CLASSES), 3 * images)  # calls of a single image are quick
+
+
 def evaluations_of(job: Job) -> int:
     """Evaluations of a training: at the cadence and at the end."""
     if not job.span:
@@ -145,6 +180,11 @@ def evaluations_of(job: Job) -> int:
 def metrics_size(job: Job) -> float:
     """Bytes of the evaluations of a training and of its run record."""
     return evaluations_of(job) * ROW + RECORD
+
+
+def one_row(job: Job) -> float:
+    """Bytes of a row."""
+    return ROW
 
 
 def state_size(job: Job) -> float:

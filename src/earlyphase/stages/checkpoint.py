@@ -1,6 +1,6 @@
 """Take the state of the dense run at iteration k out of its trajectory.
 
-Where the run did not keep that iteration, because k was added to the study later, training goes on
+Where the run did not keep that iteration, because k was added to the study later, training continues
 from the nearest kept one before it, with the optimiser's state there: the same bytes at the least cost.
 """
 

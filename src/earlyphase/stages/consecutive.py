@@ -7,7 +7,7 @@ Source: Paul, Chen, Larsen, Frankle, Ganguli & Dziugaite 2023, "Unmasking the lo
 """
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import REWIND_ITERATIONS, ROUNDS, ROW, section
+from earlyphase.stages._settings import REWIND_ITERATIONS, ROUNDS, one_row, section
 from earlyphase.stages.stability import line_work, spec
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table
 from earlyphase.study.run import Run
@@ -28,11 +28,6 @@ def inputs(job: Job) -> Inputs:
     if previous == 0:
         return {"first": job.path("checkpoint", "state", k=job.run.iterations)}
     return {"first": job.path("imp_round", "weights", round=previous)}
-
-
-def size(job: Job) -> float:
-    """Bytes of a row."""
-    return ROW
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
@@ -61,7 +56,7 @@ STAGE = Stage(
     jobs=jobs,
     spec=spec,
     work=line_work,
-    size=size,
+    size=one_row,
     inputs=inputs,
     settings={"consecutive": SETTINGS},
     looks_up=("models", "tasks"),

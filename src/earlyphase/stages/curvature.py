@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import ROW, TIMES, section, state_size, training_spec
+from earlyphase.stages._settings import CLASSES, ROW, TIMES, TOLERANCE, measured_spec, section, state_size
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from earlyphase.runtime.storage import Row
     from earlyphase.stages._training import TrainingJob
 
-PRODUCTS = 60  # with the Hessian, of an eigen-solve of one kind of statistics; 32 to 64 in the default study
-PRODUCT = 9  # forward passes that a product takes as long as: three forward and three backward passes
-EIGENVECTORS = 10  # as many as classes; of a data set whose classes are not known before it is there
+PRODUCTS = 60  # products with the Hessian in an eigen-solve under one kind of statistics; 32 to 64 measured
+PRODUCT = (
+    9  # a product takes as long as nine forward passes: it makes three of them and three backward passes
+)
 
 SETTINGS = section(
     iterations=TIMES,
@@ -30,12 +31,7 @@ SETTINGS = section(
         "uniqueItems": True,
         "items": {"enum": ["running", "sample", "batch"]},
     },
-    tolerance={
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "exclusiveMaximum": 1,
-        "description": "residual, relative to the eigenvalue",
-    },
+    tolerance=TOLERANCE,
 )
 
 
@@ -67,12 +63,6 @@ def impossible(run: Run, network: str, lacks: Sequence[str]) -> Iterator[str | d
     yield {"curvature": run.curvature | {"statistics": ["none"]}}
 
 
-def spec(job: Job) -> dict:
-    """A training, and how the Hessian is measured."""
-    chosen = {key: value for key, value in job.run.curvature.items() if key != "iterations"}
-    return training_spec(job) | {"curvature": chosen}
-
-
 def work(job: Job) -> Work:
     """An eigen-solve for each kind of statistics, by the number of its products."""
     products = PRODUCTS * len(job.run.curvature["statistics"])
@@ -80,8 +70,8 @@ def work(job: Job) -> Work:
 
 
 def size(job: Job) -> float:
-    """Bytes of the eigenvectors of each kind of statistics."""
-    return EIGENVECTORS * len(job.run.curvature["statistics"]) * state_size(job) + ROW
+    """Bytes of the eigenvectors of each kind of statistics, of which there are as many as classes."""
+    return CLASSES * len(job.run.curvature["statistics"]) * state_size(job) + ROW
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
@@ -166,7 +156,7 @@ def spectrum(pairs: "Eigenpairs") -> "Row":
 
 STAGE = Stage(
     jobs=jobs,
-    spec=spec,
+    spec=measured_spec,
     work=work,
     size=size,
     states=states,

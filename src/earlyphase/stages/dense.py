@@ -1,5 +1,7 @@
 """Train the dense network once, keeping its state at every iteration that anything goes back to."""
 
+from functools import partial
+
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import (
     from_start,
@@ -24,14 +26,7 @@ def begun(study: Study, run: Run, *, diet: bool) -> list[Block]:
     return [{"seed": run.seeds, "task": [first.label]} for first in beginnings]
 
 
-def pretrained(study: Study, run: Run) -> list[Block]:
-    """The dense networks that were pretrained on all images of a task."""
-    return begun(study, run, diet=False)
-
-
-def on_a_diet(study: Study, run: Run) -> list[Block]:
-    """The dense networks that saw a share of the images first."""
-    return begun(study, run, diet=True)
+pretrained, on_a_diet = partial(begun, diet=False), partial(begun, diet=True)
 
 
 def inputs(job: Job) -> Inputs:

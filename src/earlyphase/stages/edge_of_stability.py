@@ -3,24 +3,27 @@
 from collections.abc import Iterator
 
 from earlyphase.core.schedules import sampled_iterations
-from earlyphase.errors import InvalidInput
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import BACKWARD, RECORD, ROW, SCHEDULE, section, training_spec
+from earlyphase.stages._settings import (
+    BACKWARD,
+    RECORD,
+    ROW,
+    SCHEDULE,
+    TOLERANCE,
+    measured_spec,
+    schedule_problems,
+    section,
+)
 from earlyphase.stages.curvature import PRODUCT
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work, each_seed
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
-PRODUCTS = 10  # with the Hessian, of a solve that starts where the last one ended; 4 to 14 measured
+PRODUCTS = 10  # products with the Hessian in a solve that starts where the last one ended; nine are usual
 SETTINGS = section(
     schedule=SCHEDULE,
     sample={"type": "integer", "minimum": 2, "description": "training images"},
-    tolerance={
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "exclusiveMaximum": 1,
-        "description": "residual, relative to the eigenvalue",
-    },
+    tolerance=TOLERANCE,
 )
 
 
@@ -31,25 +34,17 @@ def jobs(study: Study, run: Run) -> list[Block]:
 
 def times(run: Run) -> tuple[int, ...]:
     """Iterations at which it is measured."""
-    return sampled_iterations(run.edge_of_stability["schedule"], run.iterations, "edge_of_stability.schedule")
+    return sampled_iterations(run.edge_of_stability["schedule"], run.iterations)
 
 
 def contradictions(run: Run) -> Iterator[str]:
     """A schedule that does not rise."""
-    try:
-        times(run)
-    except InvalidInput as error:
-        yield str(error)
+    return schedule_problems(run, "edge_of_stability", "schedule")
 
 
 def span(job: Job) -> range:
     """Iterations that are replayed: to the last at which it is measured."""
     return range(times(job.run)[-1])
-
-
-def spec(job: Job) -> dict:
-    """A training, and how the eigenvalue is measured."""
-    return training_spec(job) | {"edge_of_stability": job.run.edge_of_stability}
 
 
 def work(job: Job) -> Work:
@@ -90,7 +85,7 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
 STAGE = Stage(
     jobs=jobs,
-    spec=spec,
+    spec=measured_spec,
     work=work,
     size=size,
     span=span,

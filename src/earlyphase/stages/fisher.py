@@ -1,12 +1,11 @@
 """The trace of the dense network's Fisher information at chosen iterations, and of the empirical one."""
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import BACKWARD, ROW, TIMES, section, training_spec
+from earlyphase.stages._settings import TIMES, image_by_image, measured_spec, one_row, section
 from earlyphase.study.jobs import Block, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
-CLASSES = 10  # of a data set; more take longer than is asked for at first
 SETTINGS = section(
     iterations=TIMES,
     sample={"type": "integer", "minimum": 2, "description": "training images; an error needs two"},
@@ -23,21 +22,9 @@ def jobs(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, "k": states(run)}]
 
 
-def spec(job: Job) -> dict:
-    """A training, and on how many images the Fisher information is measured."""
-    chosen = {key: value for key, value in job.run.fisher.items() if key != "iterations"}
-    return training_spec(job) | {"fisher": chosen}
-
-
 def work(job: Job) -> Work:
-    """Each image by itself: a forward pass, and a backward pass for each class."""
-    sample = job.run.fisher["sample"]
-    return Work(sample * (1 + BACKWARD * CLASSES), 3 * sample)  # calls of a single image are quick
-
-
-def size(job: Job) -> float:
-    """Bytes of a row."""
-    return ROW
+    """The gradients of each image."""
+    return image_by_image(job.run.fisher["sample"])
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
@@ -66,9 +53,9 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
 STAGE = Stage(
     jobs=jobs,
-    spec=spec,
+    spec=measured_spec,
     work=work,
-    size=size,
+    size=one_row,
     states=states,
     settings={"fisher": SETTINGS},
     looks_up=("models", "tasks"),

@@ -1,5 +1,7 @@
 """One round of iterative pruning: prune by the criterion of the chain, rewind to iteration k, retrain."""
 
+import functools
+
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import from_k, ticket_size, training_spec, training_work
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table
@@ -31,14 +33,8 @@ def begun_rounds(study: Study, run: Run, *, diet: bool) -> list[Block]:
     ]
 
 
-def pretrained_rounds(study: Study, run: Run) -> list[Block]:
-    """Every round of every chain of a network that was pretrained on all images of a task."""
-    return begun_rounds(study, run, diet=False)
-
-
-def diet_rounds(study: Study, run: Run) -> list[Block]:
-    """Every round of every chain of a network that saw a share of the images first."""
-    return begun_rounds(study, run, diet=True)
+pretrained_rounds = functools.partial(begun_rounds, diet=False)
+diet_rounds = functools.partial(begun_rounds, diet=True)
 
 
 def rounds_by_criteria(study: Study, run: Run) -> list[Block]:

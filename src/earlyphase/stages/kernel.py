@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from earlyphase.runtime.assignment import Assignment, Files
-from earlyphase.stages._settings import BACKWARD, ROW, STARTS, section, training_spec
+from earlyphase.stages._settings import STARTS, image_by_image, measured_spec, one_row, section
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
-CLASSES = 10  # of a data set; more take longer than is asked for at first
-STATES = 3  # whose kernels a job computes
+STATES = 3  # a job computes the kernels of this many states
 SETTINGS = section(
     iterations=STARTS,
     interval={"type": "integer", "minimum": 1, "description": "iterations between two states"},
@@ -28,7 +27,7 @@ def states(run: Run) -> list[int]:
 
 
 def contradictions(run: Run) -> Iterator[str]:
-    """An interval that goes on past the end."""
+    """An interval that ends after the training."""
     if times(run) and states(run)[-1] > run.iterations:
         yield (
             f"kernel.iterations has {times(run)[-1]}, and {run.kernel['interval']} iterations later {run} "
@@ -50,21 +49,9 @@ def inputs(job: Job) -> Inputs:
     }
 
 
-def spec(job: Job) -> dict:
-    """A training, the interval, and on how many images the kernel is computed."""
-    chosen = {key: value for key, value in job.run.kernel.items() if key != "iterations"}
-    return training_spec(job) | {"kernel": chosen}
-
-
 def work(job: Job) -> Work:
-    """Each image by itself: a forward pass, and a backward pass for each class."""
-    images = STATES * job.run.kernel["sample"]
-    return Work(images * (1 + BACKWARD * CLASSES), 3 * images)  # calls of a single image are quick
-
-
-def size(job: Job) -> float:
-    """Bytes of a row."""
-    return ROW
+    """The gradients of each image in each state."""
+    return image_by_image(STATES * job.run.kernel["sample"])
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
@@ -108,9 +95,9 @@ def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
 
 STAGE = Stage(
     jobs=jobs,
-    spec=spec,
+    spec=measured_spec,
     work=work,
-    size=size,
+    size=one_row,
     inputs=inputs,
     states=states,
     settings={"kernel": SETTINGS},

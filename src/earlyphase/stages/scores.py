@@ -10,7 +10,7 @@ from earlyphase.study.run import Run
 from earlyphase.study.study import Study
 
 SETTINGS = section(iterations=TIMES)
-BYTES = 8  # of a score
+BYTES = 8  # bytes of a score
 
 
 def states(run: Run) -> list[int]:

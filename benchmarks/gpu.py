@@ -10,11 +10,12 @@ reaches in the same precision on the same device. What does not fit into the tim
 On a CPU, `--device cpu --quick` goes through the same code in a minute or two, with a small network; its
 numbers say nothing of a GPU.
 
-usage: gpu.py [--minutes 10] [--device cuda] [--quick] [--data results/data/cifar10.safetensors]
+usage: gpu.py [--minutes 10] [--device cuda] [--quick] [--mps] [--data results/data/cifar10.safetensors]
               [--out gpu.csv]
 """
 
 import csv
+import os
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.optimizer import MaskedOptimizer
 from earlyphase.core.training import evaluate, train
 from earlyphase.datasets import dataset
+from earlyphase.runtime import mps
 from earlyphase.runtime.machine import gpu_models
 from earlyphase.runtime.storage import load_tensors
 from machine import describe
@@ -57,7 +59,8 @@ def measured(mode, precision, count, args, peak):
     row = dict.fromkeys(COLUMNS, "") | {"mode": mode, "precision": precision, "jobs": count}
     case, began = CASES[args.network], time.monotonic()
     try:
-        rate = ours(count, args.seconds, args.network, args.device, precision, mode)
+        inherited = os.environ | {"OMP_NUM_THREADS": "1"}  # as it is now: it may name NVIDIA's MPS
+        rate = ours(count, args.seconds, args.network, args.device, precision, mode, inherited)
     except ChildProcessError as error:
         return row | {"note": str(error)}
     return row | {
@@ -112,6 +115,7 @@ def parsed():
     parser.add_argument("--network", default="resnet20", choices=CASES)
     parser.add_argument("--seconds", type=float, default=5, help="length of each measurement")
     parser.add_argument("--quick", action="store_true", help="a small network, one second each, 1 and 2 jobs")
+    parser.add_argument("--mps", action="store_true", help="under NVIDIA's MPS, as profiles/gpu trains")
     parser.add_argument(
         "--data", help="for the accuracy: a data set of the workflow; photo_digits by default"
     )
@@ -127,6 +131,8 @@ def main():
     args = parsed()
     deadline = time.monotonic() + 60 * args.minutes
     print(f"{', '.join(gpu_models()) or 'no GPU'}; {describe()}; torch {torch.__version__}; {args.network}")
+    if args.mps:
+        print(mps.start(args.device))
     peaks = {name: product(2, args.device, name, args.product) for name in PRECISIONS}
     for name, peak in peaks.items():
         print(f"product of {args.product} x {args.product}, {name}: {peak / 1e12:.4g} Tflop/s", flush=True)

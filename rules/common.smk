@@ -12,7 +12,7 @@ sys.path.insert(
 )  # a clone runs its own code, whatever is installed
 
 from earlyphase.errors import InvalidInput
-from earlyphase.runtime import machine, plugins
+from earlyphase.runtime import machine, mps, plugins
 from earlyphase.stages import study_of
 from earlyphase.stages.dense import kept
 from earlyphase.stages.figure import left_out
@@ -48,6 +48,9 @@ except InvalidInput as error:
 
 
 CLOCK = limits.Clock(STUDY, gpu=bool(GPUS))
+# How many jobs may be on GPUs at a time; the limit is a plain number in older versions of Snakemake.
+GPU_LIMIT = workflow.resource_settings.resources.get("gpu")
+AT_A_TIME = getattr(GPU_LIMIT, "value", GPU_LIMIT) or 1
 
 
 # Snakemake's limit of starts (100 a second by default) sets one more timer going with every job that ends, and
@@ -55,6 +58,8 @@ CLOCK = limits.Clock(STUDY, gpu=bool(GPUS))
 # jobs start here than there are cores, or places in a queue (`jobs`), so there is no such limit.
 onstart:
     workflow.scheduler.job_rate_limiter = None
+    if workflow.local_exec and AT_A_TIME > 1:
+        print(f"note: {mps.start(DEVICE)}", file=sys.stderr)
     try:
         foot.add_foot(workflow, STUDY, CLOCK, logger)
     except Exception as error:  # a study goes on without

@@ -34,7 +34,8 @@ def rehearsed(monkeypatch, tmp_path):
     """Run the script with measurements that take no time; returns its rows."""
     rates = {"float32": 100.0, "tf32": 200.0, "bfloat16": 400.0}
 
-    def ours(count, seconds, network, device, precision, mode):
+    def ours(count, seconds, network, device, precision, mode, environment):
+        assert environment["OMP_NUM_THREADS"] == "1"
         if mode == "compile" and count > 1:
             raise ChildProcessError("a training process ended early")
         return count * rates[precision]
@@ -78,6 +79,11 @@ def test_rows_say_how_fast_and_why_not(rehearsed):
     assert float(both["share_of_product"]) == pytest.approx(800 * operations / 1e12, rel=0.1)
     assert rows["compile", "tf32", 2]["note"] == "a training process ended early"
     assert not rows["compile", "tf32", 1]["note"]
+
+
+def test_the_mps_of_a_gpu_is_started_where_it_is_asked_for(rehearsed, capsys):
+    rehearsed("--minutes", "0", "--mps")
+    assert "NVIDIA's MPS is not started, because networks are trained on the CPU" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_into_the_time_is_named(rehearsed):

@@ -36,8 +36,10 @@ AS_GOOD = (
     "after the longest pretraining tickets are less than the margin below those rewound to k; in the other "
     "reading, below those of a network that was trained on its own task for as long first"
 )
-LITTLE = "{share:.0%} of what rewinding to k gains over rewinding to 0, half a point at least, is more than "
-"each gains"
+LITTLE = (
+    "{share:.0%} of what rewinding to k gains over rewinding to 0, half a point at least, is more than "
+    "each gains"
+)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from earlyphase.results.summaries import fit_line, perturbation_means
 Names = tuple[str, ...]  # of perturbations, in config.yaml
 EARLY, LATE, BOTH = ({"k": k, "density": 0.262} for k in (500, 2000, "500 and 2,000"))  # the paper's
 READS = ("perturbed", "imp")
-LITTLE = "{share:.0%} of what rewinding to k gains over rewinding to 0, half a point at least, is more than "
-"each of them gains"
+LITTLE = (
+    "{share:.0%} of what rewinding to k gains over rewinding to 0, half a point at least, is more than "
+    "each of them gains"
+)
 MIXES = ("signs_k_magnitudes_0", "signs_k_magnitudes_fresh", "signs_0_magnitudes_k")
 SHUFFLES = (
     "shuffle_global", "shuffle_layers", "shuffle_kernels", "shuffle_global_signs_k", "shuffle_layers_signs_k",

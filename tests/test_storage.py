@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime import storage
+
+on_disk = settings(max_examples=30, deadline=None)  # of files, each of which waits for the disk
 
 
 @pytest.fixture
@@ -85,6 +87,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
             read()
 
 
+@on_disk
 @given(
     st.dictionaries(
         st.text("abc.", min_size=1),
@@ -218,6 +221,7 @@ def test_a_header_is_read_without_the_tensors(tmp_path, tensors):
     assert storage.stored_header(path) == header
 
 
+@on_disk
 @given(st.binary(max_size=40))
 def test_a_file_of_any_bytes_is_read_or_refused_by_name(tmp_path_factory, content):
     """A crash of the machine, or another program, may leave anything."""
@@ -254,6 +258,7 @@ CELLS = st.one_of(
 )
 
 
+@on_disk
 @given(
     st.lists(st.text("abc_", min_size=1), min_size=1, max_size=4, unique=True).flatmap(
         lambda names: st.lists(st.fixed_dictionaries(dict.fromkeys(names, CELLS)), min_size=1, max_size=4)

@@ -240,10 +240,8 @@ def test_the_task_of_a_run_is_a_control_with_the_schedule_of_a_deficit():
 def test_a_figure_without_its_protocol_is_left_out_with_a_word():
     found = study(WINDOW)
     for figure, protocol in (("removal", "removed_at"), ("regularisation", "held")):
-        assert f"figure {figure} is left out: no entry of critical_periods has {protocol}" in "".join(
-            left_out(found)
-        )
-    assert not any("figure windows" in sentence for sentence in left_out(found))
+        assert f"no figure {figure}: no entry of critical_periods has {protocol}" in "".join(left_out(found))
+    assert not any("windows" in sentence for sentence in left_out(found))
 
 
 # The training itself

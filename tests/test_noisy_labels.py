@@ -80,6 +80,6 @@ def test_the_figure_shows_errors_of_networks_with_wrong_labels_alone():
     assert [100 * by_round[number] for number in range(len(TWICE))] == pytest.approx(TWICE, abs=0.5)
     assert drawn.axes[0].get_ylabel() == "Test error (%)"
     said = " ".join(left_out(read_study()))
-    assert "double_descent is left out: it is of networks that learn noisy_labels" in said
+    assert "double_descent: it is of networks that learn noisy_labels" in said
     runs = [{"dataset": "photo_digits", "model": "resnet8", "task": "noisy_labels_40"}]
     assert "double_descent" not in " ".join(left_out(read_study(runs=runs)))

@@ -84,7 +84,7 @@ def written(folder):
             "timeline": "Draw every event.",
             "rewinding": "Draw final accuracy of IMP tickets against density.\n\nAnd more.",
         },
-        "left_out": [f"figure windows is left out: {HOSTILE}"],
+        "left_out": [f"no figure windows: {HOSTILE}"],
         "citation": yaml.safe_load((ROOT / "CITATION.cff").read_text()),
     }
 

@@ -22,8 +22,8 @@ def jobs(study: Study, run: Run) -> list[Block]:
 def nothing_to_show(study: Study, run: Run, figure: dict) -> str:
     """Why a figure would have nothing to show in a run; empty where it has something."""
     there = tables_of(study, run)
-    if missing := [table for table in study.reads(figure)[0] if table not in there]:
-        return f"the study makes no table {' or '.join(missing)} of it"
+    if any(table not in there for table in study.reads(figure)[0]):
+        return "the study makes no table for it"
     protocol = study.facts("figures", figure).get("protocol")
     if protocol and not any(protocol in entry for entry in run.critical_periods):
         return f"no entry of critical_periods has {protocol}"
@@ -60,12 +60,14 @@ def perturbs(run: Run, names: set[str], rounds: set[int] | None, least: int = 0)
 
 def left_out(study: Study) -> list[str]:
     """What is configured and cannot be, a sentence each, for people."""
-    return study.left_out + [
-        f"{run}: figure {name} is left out: {reason}"
-        for run in study.runs
-        for name, entry in run.figures.items()
-        if (reason := nothing_to_show(study, run, entry))
-    ]
+    sentences = list(study.left_out)
+    for run in study.runs:
+        reasons: dict[str, list[str]] = {}
+        for name, entry in run.figures.items():
+            if reason := nothing_to_show(study, run, entry):
+                reasons.setdefault(reason, []).append(name)
+        sentences += [f"{run}: no figure {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return sentences
 
 
 def figures_of(study: Study, run: Run) -> Iterator[Job]:

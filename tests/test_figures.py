@@ -473,7 +473,7 @@ def labels_of(drawn):
     return legend + [tick.get_text() for tick in drawn.axes[0].get_yticklabels()]
 
 
-@pytest.mark.parametrize(("first", "second"), zip(LABELS[::2], LABELS[1::2], strict=True))
+@pytest.mark.parametrize(("first", "second"), [*zip(LABELS[::2], LABELS[1::2], strict=True)])
 def test_any_label_is_drawn(first, second):
     """In each of the figures that draw labels of users."""
     tables = with_perturbed(seeds=2, ks=(100,), rounds=(6,))

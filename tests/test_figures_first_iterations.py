@@ -101,7 +101,7 @@ def test_a_diverged_seed_is_drawn_alone_and_in_no_mean(tables):
     assert any(line.get_marker() == "x" and line.get_xdata()[0] == 900 for line in panel.lines)
     for draw in (timeline, subspace):
         figure, points = draw(broken)
-        assert "eft out: 1 diverged seed" in figure.get_supxlabel()
+        assert "Left out, diverged: seeds 3" in figure.get_supxlabel()
         assert set(points["diverged"]) == {1}
 
 
@@ -172,7 +172,7 @@ def test_a_state_that_diverged_under_one_kind_of_statistics_alone_is_in_no_mean(
     curvature = both["curvature"]
     curvature.loc[(curvature["seed"] == 3) & (curvature["statistics"] == "sample"), "diverged"] = 1
     figure, points = subspace(both)
-    assert "left out: 1 diverged seed" in figure.get_supxlabel()
+    assert "Left out, diverged: seeds 3" in figure.get_supxlabel()
     assert points["n"].max() == SEEDS - 1
 
 

@@ -119,8 +119,9 @@ def timed(networks: Iterable[Sized], images: torch.Tensor, settings: dict) -> li
         timings = in_turns(calls, settings["turns"], settings["least_seconds"], energy)
     machine = {"processor": processor_model() or "unknown", "instructions": instructions()}
     return [
-        runs[number][0] | {"batch": batch} | columns_of(timing, energy) | machine
-        for (number, batch), timing in timings.items()
+        facts | {"batch": batch} | columns_of(timings[number, batch], energy) | machine
+        for number, (facts, _) in enumerate(runs)
+        for batch in settings["batch_sizes"]
     ]
 
 

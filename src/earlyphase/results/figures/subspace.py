@@ -52,7 +52,7 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
         style.add_legend(drawn, axes[:1], f"{style.network_of(tables['curvature'])}; {by}. Panel a:")
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
         points["statistics"] = points["statistics"].fillna(kind)
-        note = style.seeds_note(points, marked=False)
+        note = style.seeds_note(points[["n"]])
         style.add_note(drawn, f"{note}; dots in b: the largest eigenvalue of each seed")
         sample, chance = tables["curvature"]["sample"].iloc[0], own["chance"].mean()
         style.add_note(
@@ -62,6 +62,8 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
             f"{random['mean'].mean():.2g} of the gradient, and overlaps by {pairs['chance'].mean():.2g}; "
             f"by chance it would hold {chance:.2g}.",
         )
+        if lost:
+            style.add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
     return drawn, points[COLUMNS]
 
 

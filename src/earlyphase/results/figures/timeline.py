@@ -66,7 +66,7 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
             drawn, "The shading changes where most seeds agree: after the burst, the plateau, the slowing"
         )
         if lost:
-            style.add_note(drawn, f"Left out: {style.counted(len(lost), 'diverged seed')}")
+            style.add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
     return drawn, events
 
 

@@ -18,14 +18,7 @@ from earlyphase.results.claims.judging import INCONCLUSIVE, NOT_REPRODUCED, REPR
 from earlyphase.results.claims.judging import nearest_to_failing as nearest
 from earlyphase.results.claims.network import round_near
 from earlyphase.results.claims.perturbations import rank_biserial
-from earlyphase.results.summaries import (
-    Line,
-    fit_line,
-    last_evaluations,
-    mixtures,
-    over_seeds,
-    t_interval,
-)
+from earlyphase.results.summaries import Line, fit_line, last_evaluations, mixtures, over_seeds, t_interval
 
 FULL, SHORT = {"full": True, "paper_until": 62560, "classes": 10}, {"classes": 10}
 GOOD, BAD, UNSURE, ABSENT = REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_CONFIGURED
@@ -146,11 +139,6 @@ def test_a_gain_that_is_not_sure_leaves_the_least_margin():
         assert found.p_against > 0.025
 
 
-def test_a_study_that_stops_above_10_percent_of_weights_says_how_far_it_came():
-    row = judged("R5", make_tables(RISING, rounds=(9, 10)))
-    assert row["test"] == "no round is below 10 % of the weights; the sparsest has 10.7%"
-
-
 def test_the_statement_names_the_k_and_the_density_of_the_study():
     tables = make_tables({0: 87.0, 100: 90.0}, rounds=(4,))
     tables["imp"]["density"] = 0.168
@@ -188,14 +176,8 @@ def test_equivalence_agrees_with_two_one_sided_tests(shift):
 def test_one_sided_targets_agree_with_one_sided_t_tests(shift):
     values = Series(shift + np.random.default_rng(0).normal(0, 0.5, 5))
     above = stats.ttest_1samp(values, 0.2, alternative="greater").pvalue
-    for lies, sign in (
-        ("above", 1),
-        ("below", 1),
-        ("better", 1),
-        ("not better", 1),
-        ("not worse", -1),
-        ("worse", -1),
-    ):
+    signs = {"above": 1, "below": 1, "better": 1, "not better": 1, "not worse": -1, "worse": -1}
+    for lies, sign in signs.items():
         found = Contrast("x", sign * values, lies, edge=0.2, margin=Margin(most=0.2)).evidence("points")
         expected = (above, 1 - above) if lies in ("above", "better", "worse") else (1 - above, above)
         assert (found.p_for, found.p_against) == pytest.approx(expected), lies
@@ -224,18 +206,17 @@ def test_pairing_finds_an_effect_that_unpaired_seeds_hide():
 def test_seeds_are_paired_by_name_and_not_by_row():
     tables = make_tables(RISING)
     shuffled = {name: table.sample(frac=1, random_state=1) for name, table in tables.items()}
-    assert judge(shuffled, {}).equals(judge(tables, {}))
+    assert judge(shuffled, {})[0].equals(judge(tables, {})[0])
 
 
 def test_rank_correlation_is_spearmans_in_each_seed():
     tables = make_tables(FLAT, spread=20.0)
     at_round_8 = tables["imp"][tables["imp"]["round"] == 8]
     expected = [stats.spearmanr(one["k"], one["accuracy"]).statistic for _, one in at_round_8.groupby("seed")]
-    found = order(at_round_8.pivot(index="seed", columns="k", values="accuracy"))
+    accuracy = at_round_8.pivot(index="seed", columns="k", values="accuracy")
+    found = order(accuracy)
     assert (found.mean, found.std) == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
-    assert (found.p_for, found.p_against) == pytest.approx(
-        page_ps(at_round_8.pivot(index="seed", columns="k", values="accuracy").rank(axis=1).to_numpy())
-    )
+    assert (found.p_for, found.p_against) == pytest.approx(page_ps(accuracy.rank(axis=1).to_numpy()))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 4), (5, 5), (4, 8)])
@@ -260,12 +241,10 @@ def test_a_large_order_is_still_exact():
 
 
 def test_one_seed_is_inconclusive():
-    table = judge(make_tables(PAPER, seeds=1), {})
+    table = judge(make_tables(PAPER, seeds=1), {})[0]
     decided = table[~table["verdict"].isin(UNDECIDABLE)]
     assert set(decided["id"]) == {"R1", "R2", "R3", "R4", "R5", "R6", "L1"}
-    assert (
-        set(decided["verdict"]) == {UNSURE} and set(decided["n"]) == {1} and set(decided["interval"]) == {""}
-    )
+    assert decided[["verdict", "n", "interval"]].drop_duplicates().to_numpy().tolist() == [[UNSURE, 1, ""]]
     assert decided["test"].str.contains("fewer than two seeds").all()
 
 
@@ -317,21 +296,18 @@ def test_a_loss_above_that_of_guessing_alone_kills_nobody():
 
 def test_each_network_is_judged_alone_and_every_claim_once_for_each_reading():
     good, bad = make_tables(RISING), make_tables(FALLING)
-    table = judge({name: concat([good[name], bad[name].assign(model="vgg")]) for name in good}, {})
+    table = judge({name: concat([good[name], bad[name].assign(model="vgg")]) for name in good}, {})[0]
     rows = [
-        (claim.id, reading) for claim in claims().values() for reading in claim.readings for _ in range(2)
+        (claim.id, reading) for claim in claims().values() for _ in range(2) for reading in claim.readings
     ]
-    assert sorted(zip(table["id"], table["reading"], strict=True)) == sorted(rows)
+    assert list(zip(table["id"], table["reading"], strict=True)) == rows
     assert list(dict.fromkeys(table["id"])) == [claim.__name__ for claim in CLAIMS]
-    assert table[table["id"] == "R5"].set_index("model")["verdict"].to_dict() == {
-        "resnet20": GOOD,
-        "vgg": BAD,
-    }
+    assert dict(table[table["id"] == "R5"][["model", "verdict"]].to_numpy()) == {"resnet20": GOOD, "vgg": BAD}
 
 
 @pytest.mark.parametrize("tables", [{}, {"imp": make_tables(PAPER)["imp"].iloc[:0]}])
 def test_nothing_to_judge_is_a_row_that_says_why(tables):
-    table = judge(tables, {})
+    table = judge(tables, {})[0]
     assert set(table["verdict"]) <= set(UNDECIDABLE) and (table["test"] != "").all()
     assert expected_false(table) == 0
 
@@ -339,7 +315,9 @@ def test_nothing_to_judge_is_a_row_that_says_why(tables):
 def test_last_evaluation_counts_and_not_the_best():
     tables = make_tables(FALLING)
     earlier = tables["imp"].assign(iteration=100, accuracy=0.99)
-    assert judge(tables | {"imp": concat([earlier, tables["imp"], earlier])}, {}).equals(judge(tables, {}))
+    assert judge(tables | {"imp": concat([earlier, tables["imp"], earlier])}, {})[0].equals(
+        judge(tables, {})[0]
+    )
 
 
 def test_the_k_nearest_to_failing_is_the_one_reported():
@@ -348,20 +326,16 @@ def test_the_k_nearest_to_failing_is_the_one_reported():
     assert row["measured"] == "k = 2,000 minus dense" and "the nearest to failing of 3" in row["test"]
 
 
-def test_columns_source_and_duplicates():
+def test_the_source_is_named_and_a_test_that_is_repeated():
     study = {"sources": {"imp": "results/tables/{dataset}/{model}/imp.csv"}}
-    table = judge(make_tables(PAPER), study)
-    assert table.columns.tolist() == [
-        "id", "reading", "dataset", "model", "statement", "paper", "measured", "ours", "interval", "margin", "n",
-        "criterion", "test", "verdict", "same_test_as", "source", "cited",
-    ]  # fmt: skip
+    table = judge(make_tables(PAPER), study)[0]
     assert table.loc[0, "source"] == "results/tables/cifar10/resnet20/imp.csv, dense"
     twice = table[table["same_test_as"] != ""].set_index("id")["same_test_as"]
     assert twice.to_dict() == {"P14": "P5", "L1": "R6 (rewound late)"}
     same = ["ours", "interval", "test", "verdict"]
     late = table.set_index(["id", "reading"]).loc[("R6", "rewound late"), same]
     assert late.equals(table.set_index("id").loc["L1", same].rename(("R6", "rewound late")))
-    changed = judge(make_tables(PAPER), {"claims": {"L1": {"margin": 2.0}}})
+    changed = judge(make_tables(PAPER), {"claims": {"L1": {"margin": 2.0}}})[0]
     assert changed.set_index("id").loc["L1", "same_test_as"] == ""
 
 
@@ -422,7 +396,7 @@ def test_results_of_different_versions_are_named():
 
 def test_summary_over_seeds_leaves_out_and_counts_diverged_runs():
     table = DataFrame(
-        {"seed": [0, 1, 2], "iteration": 1, "accuracy": [0.8, 0.9, 0.1], "loss": [1, 1, math.inf]}
+        {"seed": [2, 1, 0], "iteration": 1, "accuracy": [0.1, 0.9, 0.8], "loss": [math.inf, 1, 1]}
     )
     (row,) = over_seeds(last_evaluations(table.assign(k=0), ["k", "seed"]), ["k"]).to_dict("records")
     assert (row["k"], row["n"], row["diverged"]) == (0, 2, 1)
@@ -430,15 +404,12 @@ def test_summary_over_seeds_leaves_out_and_counts_diverged_runs():
     assert math.isnan(row["dead"])  # which was not measured
     (row,) = over_seeds(table.assign(k=0, dead=[False, True, True]), ["k"]).to_dict("records")
     assert (row["n"], row["dead"]) == (3, 2)
-
-
-def test_a_curve_over_seeds_is_summarised_at_each_iteration():
-    table = DataFrame({"seed": [1, 0, 0, 1], "iteration": [5, 5, 0, 0], "norm": [4.0, 2.0, 1.0, math.nan]})
-    first, second = over_seeds(table, ["iteration"], "norm").to_dict("records")
-    assert (second["iteration"], second["mean"], second["n"]) == (5, 3, 2)
-    assert second["std"] == pytest.approx(math.sqrt(2))
-    assert (first["iteration"], first["mean"], first["n"]) == (0, 1, 1)
-    assert math.isnan(first["std"])
+    curve = over_seeds(concat([table, table[:1].assign(iteration=5)]), ["iteration"])
+    assert (
+        curve["iteration"].tolist() == [1, 5]
+        and curve["n"].tolist() == [3, 1]
+        and math.isnan(curve["std"][1])
+    )
 
 
 # Perturbations
@@ -629,10 +600,10 @@ def test_what_is_claimed_of_both_k_is_judged_on_the_one_there_is_and_no_k_plays_
     assert absent == ["P3", "P8", "P11"]
 
 
-@pytest.mark.parametrize("missing", FIGURE_8)
+@pytest.mark.parametrize("missing", [FIGURE_8[0], FIGURE_8[5], NOISE[2]])
 def test_missing_perturbation_stops_only_the_claims_that_read_it(missing):
-    levels = {name: pair for name, pair in LEVELS.items() if name != missing}
-    rows = {claim: judged(claim, perturbed_tables(levels)) for claim in OF_PERTURBATIONS}
+    tables = perturbed_tables({name: pair for name, pair in LEVELS.items() if name != missing})
+    rows = {claim: judged(claim, tables) for claim in OF_PERTURBATIONS}
     stopped = [row for row in rows.values() if row["verdict"] == ABSENT]
     assert all(f"{missing} was not run" in row["test"] for row in stopped) and len(stopped) < 6
     assert rows["P12"]["n"] == 13
@@ -678,11 +649,8 @@ def test_parts_of_the_gain_by_hand():
     imp = 100 * tables["imp"].pivot(index="seed", columns="k", values="accuracy")
     assert found.loc[500, "gain_std"] == pytest.approx((imp[500] - imp[0]).std())
     row = judged("M1", tables)
-    assert (
-        "k = 500 at 26.2%: gain +3.00" in row["ours"]
-        and "mask +1.20" in row["ours"]
-        and "(40 ± " in row["ours"]
-    )
+    for words in ("k = 500 at 26.2%: gain +3.00", "mask +1.20", "(40 ± "):
+        assert words in row["ours"]
     assert (row["n"], row["verdict"]) == (5, "measured, no claim of the paper")
 
 

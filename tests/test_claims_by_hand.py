@@ -53,7 +53,7 @@ def verdict(p_for, p_against):
 @pytest.fixture(scope="module")
 def judged():
     tables = {name: pd.read_csv(TABLES / f"{name}.csv") for name in ("dense", "imp", "pretrained_imp")}
-    return judge(tables, FACTS).set_index(["id", "reading"])
+    return judge(tables, FACTS)[0].set_index(["id", "reading"])
 
 
 @pytest.fixture(scope="module")

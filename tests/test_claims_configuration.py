@@ -83,7 +83,7 @@ def test_the_configuration_changes_numbers_and_removes_claims():
     passed = spec(found)["claims"]
     assert passed == {"R5": {"least": 4}, "R3": None}
     tables = make_tables({0: 87.0, 500: 90.0})
-    rows, as_it_was = (judge(tables, {"claims": own}).set_index("id") for own in (passed, {}))
+    rows, as_it_was = (judge(tables, {"claims": own})[0].set_index("id") for own in (passed, {}))
     assert (rows.loc["R5", "verdict"], as_it_was.loc["R5", "verdict"]) == ("not reproduced", "reproduced")
     assert "more than 4 points" in rows.loc["R5", "criterion"]
     assert "R3" not in rows.index and spec(study())["claims"] == {}
@@ -142,7 +142,7 @@ def test_a_claim_of_ones_own(tmp_path):
         assert "plugins.mine.X1" in job(found).code_roots
         assert "plugins.mine.X1" not in job(study(X1=None)).code_roots
         exec(plugin.read_text(), {})
-        rows = judge(make_tables({0: 87.0}), {"claims": found.claims}).set_index("id")
+        rows = judge(make_tables({0: 87.0}), {"claims": found.claims})[0].set_index("id")
     assert rows.index[-1] == "X1"
     assert rows.loc["X1", ["verdict", "source", "statement"]].tolist() == [
         "reproduced", "dense", "Seeds differ by less than 100 points",

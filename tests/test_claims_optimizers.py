@@ -7,6 +7,7 @@ from pandas import concat
 from assigned import CONFIG, configured
 from earlyphase.errors import InvalidInput
 from earlyphase.results.figures.retraining import WEIGHTS, retraining
+from earlyphase.stages.figure import figures_of
 from earlyphase.study.claims import facts_of
 from earlyphase.study.configuration import overlaid
 from test_claims import ABSENT, BAD, GOOD, PAPER, SHORT, UNSURE, make_tables, verdict
@@ -55,10 +56,8 @@ def test_a_warm_up_is_compared_with_the_same_network_without_it(points, without,
     own, other = make_tables({0: points}), make_tables({0: without - 5}, dense=85.0, spread=-1)
     tables = {name: concat([own[name], other[name].assign(model="zz")]) for name in own}
     facts = facts | ({"without_warmup": "zz"} if facts["without_warmup"] else {})
-    found = tuple(
-        verdict("O2", tables, facts, reading) for reading in ("tickets match", "more than without it")
-    )
-    assert found == expected
+    readings = ("tickets match", "more than without it")
+    assert tuple(verdict("O2", tables, facts, reading) for reading in readings) == expected
 
 
 @pytest.mark.parametrize(
@@ -116,19 +115,6 @@ def test_the_figure_of_retraining_has_a_panel_a_round_and_a_curve_a_way():
 
 
 def test_a_study_without_such_chains_leaves_the_figure_out():
-    pruned_by = [{"criteria": ["fine_tuning"], "rounds": 1}]
-    figures = {
-        with_chains: {job.names["figure"] for job in jobs_of(configured(overlaid(CONFIG, overlay)))}
-        for with_chains, overlay in (
-            (False, {"pruned_by": [{"criteria": ["random"]}]}),
-            (True, {"pruned_by": pruned_by}),
-        )
-    }
-    assert "retraining" in figures[True] and "retraining" not in figures[False]
-
-
-def jobs_of(study):
-    """The figures of a study's only run."""
-    from earlyphase.stages.figure import figures_of
-
-    return figures_of(study, study.runs[0])
+    for criterion, there in (("random", False), ("fine_tuning", True)):
+        study = configured(overlaid(CONFIG, {"pruned_by": [{"criteria": [criterion], "rounds": 1}]}))
+        assert ("retraining" in {job.names["figure"] for job in figures_of(study, study.runs[0])}) == there

@@ -30,35 +30,30 @@ def judged(**verdicts):
 FIRST = judged(R1=YES, R2=YES, R3=NOT_RUN, R4=NO, P1_own=YES, P1_k=YES)
 
 
-def test_studies_that_say_the_same_agree_in_all():
-    found = side_by_side({"a": FIRST, "b": FIRST})
+@pytest.mark.parametrize(
+    ("second", "same", "counts"),
+    [
+        (FIRST, [True] * 6, (5, 4, 1, 0)),
+        (
+            judged(R1=NO, R2=UNSURE, R3=UNSURE, R4=NO, P1_own=YES, P1_k=YES),
+            [False] * 3 + [True] * 3,
+            (5, 4, 2 / 4, 1 / 4),
+        ),
+    ],
+)
+def test_each_way_to_differ_is_counted(second, same, counts):
+    studies = {"a": FIRST, "b": second}
+    found = side_by_side(studies)
     assert list(found["id"]) == ["R1", "R2", "R3", "R4", "P1", "P1"]  # M1 is a finding without a verdict
-    assert found["same"].all()
-    assert found["b: ours"].iloc[0] == "1.0 points (0.5 to 1.5)"
-    assert agreement({"a": FIRST, "b": FIRST}) == {"claims": 5, "decided": 4, "same": 1, "opposite": 0}
-
-
-def test_each_way_to_differ_is_counted():
-    second = judged(R1=NO, R2=UNSURE, R3=UNSURE, R4=NO, P1_own=YES, P1_k=YES)
-    assert agreement({"a": FIRST, "b": second}) == {
-        "claims": 5,
-        "decided": 4,
-        "same": 2 / 4,
-        "opposite": 1 / 4,
-    }
-    assert list(side_by_side({"a": FIRST, "b": second})["same"]) == [False, False, False, True, True, True]
+    assert list(found["same"]) == same and found["b: ours"].iloc[0] == "1.0 points (0.5 to 1.5)"
+    assert tuple(agreement(studies).values()) == counts
 
 
 def test_what_no_study_decides_is_no_agreement_and_a_repeated_test_counts_once():
     nothing = judged(R1=UNSURE, R2=NOT_RUN)
     assert math.isnan(agreement({"a": nothing, "b": nothing})["same"])
     first, second = judged(R1=YES, L1=YES, R2=YES), judged(R1=YES, L1=YES, R2=NO)
-    assert agreement({"a": first, "b": second}) == {
-        "claims": 2,
-        "decided": 2,
-        "same": 1 / 2,
-        "opposite": 1 / 2,
-    }
+    assert tuple(agreement({"a": first, "b": second}).values()) == (2, 2, 1 / 2, 1 / 2)
 
 
 def test_a_claim_whose_readings_differ_is_undecided():

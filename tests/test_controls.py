@@ -1,6 +1,7 @@
 """Controls of lottery tickets: what a study may ask of them, how they are drawn and judged."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,11 @@ from earlyphase.results.figures.controls_of_pruning import ITERATIVE, controls_o
 from earlyphase.results.figures.one_round import one_round
 from earlyphase.results.figures.perturbed import perturbed
 from earlyphase.results.summaries import early_stopping
-from earlyphase.runtime.storage import load_mask, load_weights
+from earlyphase.runtime.storage import load_mask, load_weights, save_weights
 from earlyphase.study.jobs import all_jobs, job_of, names_of, tables_of
 from test_claims import ABSENT, BAD, FULL, GOOD, SHARED, SHORT, UNSURE, jitter, verdict
+from test_first_iterations import NAMES, folder, spec, state  # noqa: F401 - `folder` is a fixture
+from test_first_iterations import job as carried_out
 from test_workflow import NONE_PRETRAINED, SMOKE, Project
 
 AT_0, LATE = "rewound to 0", "rewound late"
@@ -42,9 +45,6 @@ def changed(**settings):
 def test_a_chain_that_cannot_be_is_refused_at_the_start(entry, message):
     with pytest.raises(InvalidInput, match=message):
         configured(changed(pruned_by=[entry]))
-
-
-def test_the_criterion_of_all_tickets_must_be_configured():
     with pytest.raises(InvalidInput, match="criteria lacks magnitude"):
         configured(changed(criteria={"magnitude": None}))
 
@@ -134,15 +134,11 @@ def row(seed, percent, *, stop=None, **run):
         yield named | run | {"iteration": iteration, "accuracy": accuracy, "loss": 0.3} | held_out
 
 
-def figure_tables(*, stop=None, ks=(0, 100)):
+def figure_tables(*, stop=None):
     def table(percent, **names):
-        return [
-            line
-            for seed in range(3)
-            for k in ks
-            for r in (1, 2)
-            for line in row(seed, percent, stop=stop, **names, k=k, round=r, density=0.64**r)
-        ]
+        runs = product(range(3), (0, 100), (1, 2))
+        return [line for seed, k, r in runs
+                for line in row(seed, percent, stop=stop, **names, k=k, round=r, density=0.64**r)]  # fmt: skip
 
     branches = [
         line for name in ("one_shot", "random_mask") for line in table(PERCENT[name], perturbation=name)
@@ -340,28 +336,19 @@ def test_controls_criteria_and_a_validation_set_through_the_real_rules(tmp_path)
     assert json.loads((dense / "run.json").read_text())["spec"]["training"]["validation"] == 64
 
 
-def test_a_collapsed_layer_is_in_the_table_and_in_the_log(tmp_path):
-    """All at once to 2 % of the weights of a tiny network, some of whose layers have 4 weights."""
-    project = Project(tmp_path)
-    project.configure(
-        **NONE_PRETRAINED, seeds=[0], rounds=2, rewind_iterations=[4], prune_fraction=0.86,
-        perturbed=[{"rewind_iterations": [4], "rounds": [2], "perturbations": ["one_shot"]}],
-        models={"tiny": {"function": "resnet", "depth": 8, "width": 2}},
-    )  # fmt: skip
-    folder = "results/imp/synthetic/tiny/seed0/supervised/magnitude/it4"
-    project.snakemake("results/tables/synthetic/tiny/imp.csv", "--cores", "2")
-    table = pd.read_csv(tmp_path / "results/tables/synthetic/tiny/imp.csv")
-    for number in (1, 2):
-        mask = load_mask(tmp_path / f"{folder}/round{number}/mask.safetensors")
-        empty = [name for name, kept in mask.items() if kept.sum() == 0]
-        log = (
-            tmp_path / f"logs/imp/synthetic/tiny/seed0/supervised/magnitude/it4/round{number}.log"
-        ).read_text()
-        assert ("layer collapse" in log) == bool(empty)
-        said = table.query("round == @number")["empty_layers"].fillna(0)
-        assert set(said) == {len(empty)}
-        assert all(name in log for name in empty)
-    assert empty
+def test_a_collapsed_layer_is_in_the_table_and_in_the_log(folder, capsys):  # noqa: F811
+    """Two of the layers of a small network have four weights each; 2 % of all are kept."""
+    for k in (3, 8):
+        save_weights(f"it{k}", state(seed=k), k)
+    described = spec(
+        columns=NAMES | {"k": 3, "round": 1}, criterion={"function": "magnitude"}, prune_fraction=0.98
+    )
+    outputs = {"mask": "mask", "weights": "weights", "metrics": "metrics.csv", "run": "run.json"}
+    assert not carried_out("imp_round", described, {"rewind": "it3", "weights": "it8"}, outputs)
+    empty = [name for name, kept in load_mask("mask").items() if not kept.any()]
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "layer collapse" in line]
+    assert empty and all(name in said for name in empty)
+    assert set(pd.read_csv("metrics.csv")["empty_layers"]) == {len(empty)}
 
 
 def test_one_shot_and_the_criterion_of_rounds_are_the_same_function(rng):

@@ -71,11 +71,8 @@ PAPER_LIKE = table(
 
 
 def test_a_loss_is_within_the_seed_and_regime():
-    regular = table(
-        removed(85.0, 60, spread=0),
-        runs(80.0, "augmented", spread=0),
-        removed(78.0, 60, regime="augmented", spread=0),
-    )
+    augmented = runs(80.0, "augmented", spread=0), removed(78.0, 60, regime="augmented", spread=0)
+    regular = table(removed(85.0, 60, spread=0), *augmented)
     found = losses(regular.assign(accuracy=regular["accuracy"].round(6)))
     assert len(found) == 2 * SEEDS
     clean = clean_runs(regular).set_index(["regime", "seed"])["accuracy"]
@@ -95,21 +92,15 @@ def test_a_regime_of_the_schedule_alone_is_compared_with_the_base_s_clean_traini
 def test_a_diverged_run_has_no_loss_and_a_diverged_clean_one_makes_none():
     whole = table(removed(85.0, 60), removed(80.0, 90))
     last = whole["iteration"] == whole["stop"]
-    for lost in (
-        last & (whole["end"] == 60) & (whole["seed"] == 1),
-        last & (whole["end"] == 0) & (whole["seed"] == 1),
-    ):
-        broken = whole.assign(accuracy=whole["accuracy"].mask(lost))
-        missing = losses(broken)
+    for end, without in ((60, {60}), (0, {60, 90})):
+        lost = last & (whole["end"] == end) & (whole["seed"] == 1)
+        missing = losses(whole.assign(accuracy=whole["accuracy"].mask(lost)))
         missing = missing[missing["lost"].isna()]
-        assert set(missing["seed"]) == {1}
-        assert set(missing["end"]) == ({60} if whole.loc[lost, "end"].iloc[0] else {60, 90})
-
-
-def test_a_seed_whose_clean_training_is_not_there_has_no_loss():
-    whole = table(removed(85.0, 60))
-    found = losses(whole[(whole["end"] > 0) | (whole["seed"] > 1)])
-    assert sorted(found["seed"]) == [2, 3, 4]
+        assert set(missing["seed"]) == {1} and set(missing["end"]) == without
+    found = losses(
+        whole[(whole["end"] > 0) | (whole["seed"] > 1)]
+    )  # where the clean one was not run, there is none
+    assert set(found["seed"]) == {2, 3, 4}
 
 
 @pytest.mark.parametrize(
@@ -127,10 +118,8 @@ def test_a_protocol_is_told_by_the_length_of_training(window, stop, protocol):
 
 
 def test_a_shift_compares_the_same_window_in_the_same_seed():
-    found = shifts(
-        table(removed(85.0, 60, spread=0), removed(88.0, 60, regime="restarted", spread=0), within(80.0, 0))
-    )
-    assert len(found) == SEEDS
+    both = removed(85.0, 60, spread=0), removed(88.0, 60, regime="restarted", spread=0)
+    found = shifts(table(*both, within(80.0, 0)))
     assert 100 * found["shift"].to_numpy() == pytest.approx([-3.0] * SEEDS)
 
 
@@ -156,11 +145,6 @@ def test_the_period_ends_where_no_later_window_costs_anything(accuracies, low, h
     np.testing.assert_equal((found["low"], found["high"], found["n"]), (low, high, SEEDS))
 
 
-def test_a_control_ends_no_period():
-    control = within(80.0, 0).assign(deficit="supervised")
-    assert period_end(table(control))["n"] == 0
-
-
 def test_the_margin_is_half_a_point_by_the_interval():
     for percent, spread in ((89.45, 0.05), (89.55, 0.05), (89.9, 1.5)):
         whole = table(within(percent, 0, spread=spread))
@@ -169,12 +153,12 @@ def test_the_margin_is_half_a_point_by_the_interval():
         assert (period_end(whole)["high"] == 0) == (bound < 0.005)
 
 
-def test_one_seed_or_no_window_ends_no_period():
+def test_one_seed_no_window_or_a_control_ends_no_period():
     alone = concat([runs(90.0, seeds=1), within(90.0, 0, seeds=1)])
     assert np.isnan(period_end(alone)["high"])
-    nothing = period_end(table(removed(80.0, 60)))
-    assert np.isnan(nothing["high"])
-    assert nothing["n"] == 0
+    for part in (removed(80.0, 60), within(80.0, 0).assign(deficit="supervised")):
+        nothing = period_end(table(part))
+        assert np.isnan(nothing["high"]) and nothing["n"] == 0
 
 
 def test_the_timeline_has_the_end_of_the_period_where_windows_were_run(rng):
@@ -184,13 +168,7 @@ def test_the_timeline_has_the_end_of_the_period_where_windows_were_run(rng):
         .set_index("event")
         .loc["critical_period_over"]
     )
-    assert (event["low"], event["mean"], event["high"], event["n"], event["not_found"]) == (
-        96,
-        192,
-        192,
-        SEEDS,
-        0,
-    )
+    assert event[["low", "mean", "high", "n", "not_found"]].tolist() == [96, 192, 192, SEEDS, 0]
     assert event["rule"] == EVENTS["critical_period_over"]
     without = timeline({"telemetry": watched, "deficits": table(removed(80.0, 60))})
     assert "critical_period_over" not in set(without["event"])
@@ -220,9 +198,8 @@ def test_removal_shows_accuracy_by_time_and_the_shift_with_its_error():
     (curve,) = error_bars(base)
     final = PAPER_LIKE[PAPER_LIKE["iteration"] == PAPER_LIKE["stop"]]
     for place, (end, stop) in enumerate(((0, 480), (120, 600), (240, 720))):
-        seeds = final[(final["regime"] == "base") & (final["end"] == end) & (final["stop"] == stop)][
-            "accuracy"
-        ]
+        chosen = (final["regime"] == "base") & (final["end"] == end) & (final["stop"] == stop)
+        seeds = final[chosen]["accuracy"]
         assert heights(curve)[place] == pytest.approx(100 * seeds.mean())
         assert half_lengths(curve)[place] == pytest.approx(100 * seeds.std(ddof=1))
     (moved,) = error_bars(shift)
@@ -238,30 +215,23 @@ def test_removal_shows_accuracy_by_time_and_the_shift_with_its_error():
     for ax in (base, restarted):  # one scale, on which every bar of both panels can be seen
         low, high = ax.get_ylim()
         assert (low, high) == base.get_ylim()
-        for _, (start, stop) in (
-            (None, np.transpose(s)[1]) for c in error_bars(ax) for s in c.lines[2][0].get_segments()
-        ):
-            assert low < start <= stop < high
+        ends = [segment[:, 1] for curve in error_bars(ax) for segment in curve.lines[2][0].get_segments()]
+        assert low < np.min(ends) and np.max(ends) < high
 
 
 def test_removal_compares_another_model_with_the_first():
-    other = concat(
-        [runs(70.0, model="tiny"), removed(60.0, 120, model="tiny"), removed(55.0, 999, model="tiny")]
-    )
-    _, points = removal({"deficits": concat([table(removed(88.0, 120)), other])})
+    other = runs(70.0, model="tiny"), removed(60.0, 120, model="tiny"), removed(55.0, 999, model="tiny")
+    _, points = removal({"deficits": concat([table(removed(88.0, 120)), *other])})
     shift = points[points["measure"] == "shift"]
     assert shift[["model", "regime", "end"]].values.tolist() == [["tiny", "base", 120]]
     assert 100 * shift["mean"].item() == pytest.approx(10 - 2, abs=0.2)
 
 
 def test_windows_shows_what_is_lost_by_onset_with_the_trace_below_on_the_same_axis():
-    fisher = DataFrame(
-        [
-            {"seed": s, "k": k, "iteration": k, "fisher_trace": 10.0 * s + k}
-            for s in range(3)
-            for k in (0, 100, 480)
-        ]
-    )
+    traces = [
+        {"seed": s, "iteration": k, "fisher_trace": 10.0 * s + k} for s in range(3) for k in (0, 100, 480)
+    ]
+    fisher = DataFrame(traces)
     figure, points = windows({"deficits": PAPER_LIKE, "fisher": fisher})
     above, below = figure.axes
     curves = {curve.get_label(): curve for curve in error_bars(above)}
@@ -336,10 +306,8 @@ def control(percent, first, end, regime="restarted", **other):
     return followed(percent, first, end, regime, deficit="supervised", **other)
 
 
-EARLY, LATE = (
-    (control(92.0, 0, 96), followed(88.0, 0, 96)),
-    (control(92.5, 192, 288), followed(92.4, 192, 288)),
-)
+EARLY = control(92.0, 0, 96), followed(88.0, 0, 96)
+LATE = control(92.5, 192, 288), followed(92.4, 192, 288)
 
 
 @pytest.mark.parametrize(
@@ -441,15 +409,13 @@ def test_c4_augmentation_matters_early_and_little_late(deficits, expected):
     ("early", "late", "expected"), [(89.9, 80.1, YES), (80.1, 89.9, NO), (85.0, 80.1, NO), (89.9, 85.0, NO)]
 )
 def test_c4_weight_decay_is_the_training_as_it_is_and_the_regime_is_without_it(early, late, expected):
-    deficits = table(
-        runs(80.0, "no_weight_decay"),
-        runs(early, "no_weight_decay-240-480"),
-        runs(late, "no_weight_decay-0-240"),
-    )
+    without = {"no_weight_decay": 80.0, "no_weight_decay-240-480": early, "no_weight_decay-0-240": late}
+    deficits = table(*(runs(percent, regime) for regime, percent in without.items()))
     assert verdict("C4", deficits, "weight decay") == expected
 
 
 FLIP = {"deficit": "vertical_flip"}
+REMOVED = control(90.0, 0, 9, "base"), removed(86.0, 9), removed(86.0, 9, **FLIP)
 
 
 @pytest.mark.parametrize(
@@ -460,16 +426,7 @@ FLIP = {"deficit": "vertical_flip"}
         ((within(85.0, 0), within(88.8, 0, **FLIP)), NO),
         ((within(85.0, 0), within(85.0, 0, **FLIP)), NO),
         ((within(90.0, 0), within(90.0, 0, **FLIP)), YES),  # nothing costs anything here
-        (
-            (
-                within(85.0, 0),
-                within(90.0, 0, **FLIP),
-                control(90.0, 0, 9, "base"),
-                removed(86.0, 9),
-                removed(86.0, 9, **FLIP),
-            ),
-            NO,
-        ),
+        ((within(85.0, 0), within(90.0, 0, **FLIP), *REMOVED), NO),
         ((within(85.0, 0), within(90.0, 0, **FLIP), within(88.0, 288), within(80.0, 288, **FLIP)), YES),
         ((within(85.0, 0), within(90.0, 96, **FLIP)), NOT_RUN),
         ((within(85.0, 0),), NOT_RUN),

@@ -14,17 +14,18 @@ from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from pandas import DataFrame, concat
+from pandas import DataFrame
 from scipy import stats
 
+from assigned import carry_out
 from earlyphase.errors import InvalidInput
 from earlyphase.results.figures import figure, render
-from earlyphase.results.figures.effective_std import effective_std, p_value, readable
+from earlyphase.results.figures.effective_std import effective_std, readable
 from earlyphase.results.figures.labels import WIDTH, drawable
 from earlyphase.results.figures.one_round import one_round
 from earlyphase.results.figures.perturbed import perturbed
 from earlyphase.results.figures.rewinding import rewinding
-from earlyphase.results.figures.style import curve_styles, plain, seeds_note
+from earlyphase.results.figures.style import curve_styles, plain
 from earlyphase.results.figures.tickets import MASKS_OF_K, OWN_MASKS, TO_K
 
 KS, ROUNDS, SEEDS = (0, 100, 500), 6, 3
@@ -66,8 +67,7 @@ def point(points, k, imp_round):
 def test_axis_is_logarithmic_and_falls_from_100(tables):
     (ax,) = rewinding(tables)[0].axes
     left, right = ax.get_xlim()
-    assert ax.get_xscale() == "log"
-    assert left > 100 > right
+    assert ax.get_xscale() == "log" and left > 100 > right
     assert [label.get_text() for label in ax.get_xticklabels()] == [
         "100",
         "80",
@@ -77,8 +77,7 @@ def test_axis_is_logarithmic_and_falls_from_100(tables):
         "32.8",
         "26.2",
     ]
-    assert "(%)" in ax.get_xlabel()
-    assert "(%)" in ax.get_ylabel()
+    assert "(%)" in ax.get_xlabel() and "(%)" in ax.get_ylabel()
 
 
 def test_every_point_has_an_error_bar_of_one_sample_standard_deviation(tables):
@@ -94,14 +93,10 @@ def test_every_point_has_an_error_bar_of_one_sample_standard_deviation(tables):
             assert (high - low) / 2 == pytest.approx(100 * statistics.stdev(seeds))
             assert (high + low) / 2 == pytest.approx(100 * statistics.mean(seeds))
             row = point(points, k, imp_round)
-            assert (row["mean"], row["std"]) == pytest.approx(
-                (statistics.mean(seeds), statistics.stdev(seeds))
+            assert [row["mean"], row["std"]] == pytest.approx(
+                [statistics.mean(seeds), statistics.stdev(seeds)]
             )
             assert (row["n"], row["diverged"]) == (SEEDS, 0)
-
-
-def test_points_are_the_dense_network_then_one_for_each_k_and_round(tables):
-    _, points = rewinding(tables)
     assert len(points) == 1 + len(KS) * ROUNDS
     assert points["k"].isna().tolist() == [True] + [False] * (len(points) - 1)
     assert points["density"].iloc[0] == 1
@@ -113,12 +108,6 @@ def test_shown_densities_stay_within_half_a_round_of_the_true_ones():
     for curve, (_, shown) in zip(error_bars(figure.axes[0]), points.groupby("k"), strict=True):
         steps = np.log(curve.lines[0].get_xdata().astype(float) / (100 * shown["density"])) / np.log(0.8)
         assert np.abs(steps).max() <= 0.3 + 1e-9
-
-
-def test_last_evaluation_counts_and_not_the_best(tables):
-    earlier = tables["imp"].assign(iteration=200, accuracy=0.99)
-    with_earlier = {**tables, "imp": concat([tables["imp"], earlier])}
-    assert rewinding(with_earlier)[1].equals(rewinding(tables)[1])
 
 
 @pytest.mark.parametrize("column", ["accuracy", "loss"])
@@ -149,30 +138,29 @@ def test_point_where_every_seed_diverged_is_kept_as_missing(tables):
 
 
 def test_one_seed_has_no_bars_and_says_so():
-    figure, points = rewinding(make_tables(seeds=1))
-    assert all(not curve.lines[2] for curve in error_bars(figure.axes[0]))
-    assert figure.get_supxlabel() == "One seed: no standard deviation"
-    assert points["std"].isna().all()
-    assert render(figure, "png").startswith(b"\x89PNG")
+    alone = with_perturbed(seeds=1)
+    for drawn, points in (rewinding(alone), effective_std(alone, round=6, families=FAMILIES)):
+        assert all(not curve.lines[2] for curve in error_bars(drawn.axes[0]))
+        assert drawn.get_supxlabel() == "One seed: no standard deviation"
+        assert points["std"].isna().all()
 
 
-def test_no_run_is_said_in_words(tables):
-    tables["imp"] = tables["imp"][:0]
-    with pytest.raises(InvalidInput, match="the table imp holds no run"):
-        rewinding(tables)
+def test_an_empty_table_is_said_in_words(tables, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("imp", "dense"):
+        tables[name][:0].to_csv(f"{name}.csv", index=False)
+    outputs = {name: name for name in ("svg", "png", "table")}
+    described = {"entry": {"function": "rewinding"}, "classes": 10}
+    assert carry_out("figure", described, {"tables": ["imp.csv", "dense.csv"]}, outputs)
+    assert "figure rewinding: the table imp holds no run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file_format", ["svg", "png", "pdf"])
-def test_same_tables_give_the_same_bytes(tables, file_format):
+def test_same_tables_in_any_order_give_the_same_bytes(tables, file_format):
     first = render(rewinding(tables)[0], file_format)
-    with rc_context({"font.size": 20, "svg.hashsalt": None}):  # what a user's own settings might say
-        second = render(rewinding(tables)[0], file_format)
-    assert first == second
-
-
-def test_every_row_order_gives_the_same_bytes(tables):
     shuffled = {name: table.sample(frac=1, random_state=0) for name, table in tables.items()}
-    assert render(rewinding(tables)[0], "svg") == render(rewinding(shuffled)[0], "svg")
+    with rc_context({"font.size": 20, "svg.hashsalt": None}):  # what a user's own settings might say
+        assert render(rewinding(shuffled)[0], file_format) == first
 
 
 def test_ten_curves_differ_without_colour_and_lighten_in_grey():
@@ -190,14 +178,7 @@ def test_ticks_are_plain_numbers(percent, text):
     assert plain(percent) == text
 
 
-def test_note_when_nothing_is_left():
-    assert seeds_note(DataFrame({"n": [0, 0], "diverged": [2, 1], "dead": 0})).startswith(
-        "Every run diverged"
-    )
-
-
-def test_registered_and_free_of_slow_imports():
-    assert {"rewinding", "perturbed", "effective_std"} <= set(figure)
+def test_figures_are_free_of_slow_imports():
     slow = "{'torch', 'matplotlib.pyplot', 'scipy.stats', 'scipy.special'}"
     program = f"import sys, earlyphase.results.figures; print({slow} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -208,10 +189,7 @@ def test_registered_and_free_of_slow_imports():
 
 SHOW = [{"shuffle_layers": "shuffled"}, {"noise_1": "noise"}]
 SHOWN = {"shuffled", "noise"}
-FAMILIES = [
-    {"shuffle": ["shuffle_layers", "shuffle_kernels"]},
-    {"noise": ["noise_1", "noise_2", "absent"]},
-]
+FAMILIES = [{"shuffle": ["shuffle_layers", "shuffle_kernels"]}, {"noise": ["noise_1", "noise_2", "absent"]}]
 SIZES = {"shuffle_layers": 0.14, "shuffle_kernels": 0.09, "noise_1": 0.1, "noise_2": 0.2, "rewind_to_0": 0.05}
 
 
@@ -266,19 +244,10 @@ def test_perturbed_points_are_means_over_the_seeds_of_one_k_and_round():
 
 
 def test_without_baselines_the_perturbed_runs_are_drawn():
-    tables = with_perturbed(names=("noise_1",))
-    figure, points = perturbed({"perturbed": tables["perturbed"]}, show=SHOW)
-    assert set(points["curve"]) == {"noise"}
-    assert len(figure.axes) == 2
-    figure, points = one_round({"perturbed": tables["perturbed"]}, round=6, show=SHOW)
-    assert set(points["curve"]) == {"noise"}
-    assert not figure.legends
-
-
-def test_label_of_rewinding_to_0_may_be_chosen():
-    points = perturbed(with_perturbed(), show=[*SHOW, {"rewind_to_0": "state of 0"}])[1]
-    assert "state of 0" in set(points["curve"])
-    assert MASKS_OF_K not in set(points["curve"])
+    tables = {"perturbed": with_perturbed(names=("noise_1",))["perturbed"]}
+    for drawn, points in (perturbed(tables, show=SHOW), one_round(tables, round=6, show=SHOW)):
+        assert set(points["curve"]) == {"noise"} and len(drawn.axes) == 2
+    assert not drawn.legends
 
 
 def test_baselines_are_grey_and_heavier_than_perturbations():
@@ -311,12 +280,10 @@ def test_diverged_perturbed_run_is_left_out_counted_and_marked():
 def test_one_round_shows_a_row_for_each_perturbation_from_the_top():
     tables = with_perturbed()
     figure, points = one_round(tables, round=6, show=SHOW)
-    assert [ax.get_title("left") for ax in figure.axes] == [
-        "resnet8, digits: k = 100", "resnet8, digits: k = 500",
-    ]  # fmt: skip
     assert set(points["round"]) == {6}
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["shuffled", "noise"]
     for ax, k in zip(figure.axes, (100, 500), strict=True):
+        assert ax.get_title("left").endswith(f"k = {k}")
         assert ax.get_xlabel() == "Test accuracy (%) at 26.2 % of weights"
         (curve,) = error_bars(ax)
         drawn = dict(zip(curve.lines[0].get_ydata(), curve.lines[0].get_xdata(), strict=True))
@@ -324,18 +291,13 @@ def test_one_round_shows_a_row_for_each_perturbation_from_the_top():
             runs = select(tables["perturbed"], k=k, round=6, perturbation=name)
             assert drawn[place] == pytest.approx(100 * runs["accuracy"].mean())
         lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines if len(line.get_xdata())}
-        unperturbed = select(tables["imp"], k=k, round=6)["accuracy"].mean()
-        assert lines[TO_K] == pytest.approx(100 * unperturbed)
-    assert render(figure, "svg")
+        assert lines[TO_K] == pytest.approx(100 * select(tables["imp"], k=k, round=6)["accuracy"].mean())
 
 
 def test_line_and_correlation_are_over_means_and_not_over_runs():
     tables = with_perturbed()
     figure, points = effective_std(tables, round=6, families=FAMILIES)
     runs = tables["perturbed"].query("round == 6 and perturbation != 'rewind_to_0'")
-    assert [ax.get_title("left").split(": ")[1] for ax in figure.axes] == [
-        "k = 100, 26.2 % of weights", "k = 500, 26.2 % of weights",
-    ]  # fmt: skip
     for ax, k in zip(figure.axes, (100, 500), strict=True):
         means = runs[runs["k"] == k].groupby("perturbation")[["effective_std", "accuracy"]].mean()
         pearson = stats.pearsonr(means["effective_std"], means["accuracy"])
@@ -349,10 +311,10 @@ def test_line_and_correlation_are_over_means_and_not_over_runs():
         over_runs = stats.pearsonr(runs["effective_std"], runs["accuracy"]).statistic
         assert abs(over_runs - pearson.statistic) > 0.05
         (text,) = [text.get_text() for text in ax.texts if text.get_gid() == "fit"]
-        assert (
-            text
-            == f"Pearson r = \N{MINUS SIGN}{-pearson.statistic:.2f}, p = {pearson.pvalue:.2g}\n4 perturbations"
+        assert text.startswith(
+            f"Pearson r = \N{MINUS SIGN}{-pearson.statistic:.2f}, p = {pearson.pvalue:.2g}"
         )
+        assert "4 perturbations" in text
 
 
 def test_every_point_of_figure_8_is_named_with_its_bars():
@@ -369,28 +331,20 @@ def test_every_point_of_figure_8_is_named_with_its_bars():
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-@pytest.mark.parametrize("names", [("noise_1",), ("noise_1", "noise_2")])
-def test_few_points_have_no_correlation(names):
-    figure, points = effective_std(with_perturbed(names=names), round=6, families=FAMILIES)
-    assert points["r"].isna().all()
-    assert "needs three points" in figure.axes[0].texts[0].get_text()
-
-
-def test_points_of_one_accuracy_have_no_correlation_however_many():
-    names = ("shuffle_layers", "noise_1", "noise_2")
-    tables = with_perturbed(names=names)
-    tables["perturbed"] = tables["perturbed"].assign(accuracy=1.0)
-    figure, points = effective_std(tables, round=6, families=[{"some": list(names)}])
-    assert len(points) >= 3 and points["r"].isna().all()
-    assert "no r: sizes or accuracies are all equal" in figure.axes[0].texts[0].get_text()
-    assert render(figure, "png")
-
-
-def test_figure_8_of_one_seed_has_no_bars():
-    figure, points = effective_std(with_perturbed(seeds=1), round=6, families=FAMILIES)
-    assert figure.get_supxlabel() == "One seed: no standard deviation"
-    assert points["r"].notna().all()
-    assert not any(curve.lines[2] for curve in error_bars(figure.axes[0]))
+def test_few_points_or_points_of_one_accuracy_have_no_correlation():
+    for names, change, why in (
+        (("noise_1",), {}, "needs three points"),
+        (("noise_1", "noise_2"), {}, "needs three points"),
+        (
+            ("shuffle_layers", "noise_1", "noise_2"),
+            {"accuracy": 1.0},
+            "no r: sizes or accuracies are all equal",
+        ),
+    ):
+        tables = with_perturbed(names=names)
+        tables["perturbed"] = tables["perturbed"].assign(**change)
+        figure, points = effective_std(tables, round=6, families=[{"some": list(names)}])
+        assert points["r"].isna().all() and why in figure.axes[0].texts[0].get_text()
 
 
 def test_figure_8_without_one_accuracy_is_drawn():
@@ -403,33 +357,20 @@ def test_figure_8_without_one_accuracy_is_drawn():
     figure, points = effective_std(tables, round=6, families=FAMILIES)
     assert points["n"].tolist() == [0] * 8
     assert "Every run diverged" in figure.get_supxlabel()
-    assert render(figure, "png")
 
 
-@pytest.mark.parametrize(
-    "draw", [lambda t: perturbed(t, show=SHOW), lambda t: effective_std(t, round=6, families=FAMILIES)]
-)
-def test_same_perturbed_tables_in_any_order_give_the_same_bytes(draw):
+def test_figure_8_of_tables_in_any_order_has_the_same_bytes():
     tables = with_perturbed()
     shuffled = {name: table.sample(frac=1, random_state=0) for name, table in tables.items()}
-    assert render(draw(tables)[0], "svg") == render(draw(shuffled)[0], "svg")
+    drawn = [effective_std(given, round=6, families=FAMILIES)[0] for given in (tables, shuffled)]
+    assert render(drawn[0], "svg") == render(drawn[1], "svg")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("noise_0.5", "noise 0.5"),
-        ("signs_k_magnitudes_0", "signs k\nmagnitudes 0"),
-        ("shuffle_layers_signs_k", "shuffle layers\nsigns k"),
-        ("averyveryverylongname", "averyveryverylongname"),
-    ],
-)
-def test_names_of_perturbations_are_readable(name, words):
-    assert readable(name) == words
-
-
-def test_p_values_are_short():
-    assert [p_value(p) for p in (0.0085, 0.25, 1e-9)] == ["p = 0.0085", "p = 0.25", "p < 0.0001"]
+def test_names_of_perturbations_are_readable():
+    for name, words in {
+        "noise_0.5": "noise 0.5", "shuffle_layers_signs_k": "shuffle layers\nsigns k", "a" * 20: "a" * 20,
+    }.items():  # fmt: skip
+        assert readable(name) == words
 
 
 # What the three say when there is nothing to show
@@ -442,28 +383,14 @@ DRAW = {
 
 
 @pytest.mark.parametrize("name", DRAW)
-@pytest.mark.parametrize("lacking", ["table", "rows", "perturbation"])
-def test_nothing_to_show_is_said_in_words(name, lacking):
-    tables = with_perturbed(names=("rewind_to_0",))
-    if lacking == "table":
-        del tables["perturbed"]
-    elif lacking == "rows":
-        tables["perturbed"] = tables["perturbed"][:0]
-    with pytest.raises(
-        InvalidInput, match=f"figure {name}: .* holds no run.* to show .*shuffle_layers.*noise_1"
-    ):
-        DRAW[name](tables)
-
-
-@pytest.mark.parametrize("name", ["one_round", "effective_std"])
-def test_nothing_to_show_of_a_round_names_the_round(name):
-    with pytest.raises(InvalidInput, match=f"figure {name}: .* no run of round 6 "):
-        DRAW[name](with_perturbed(rounds=(3,)))
-
-
-def test_a_figure_that_names_no_perturbation_is_refused():
-    with pytest.raises(InvalidInput, match="none is named"):
-        perturbed(with_perturbed(), show=[])
+def test_nothing_to_show_is_said_in_words(name):
+    missing = f"figure {name}: .* holds no run.* to show .*shuffle_layers.*noise_1"
+    for tables in (with_perturbed(names=("rewind_to_0",)), make_tables()):
+        with pytest.raises(InvalidInput, match=missing):
+            DRAW[name](tables)
+    if name != "perturbed":
+        with pytest.raises(InvalidInput, match=f"figure {name}: .* no run of round 6 "):
+            DRAW[name](with_perturbed(rounds=(3,)))
 
 
 def test_one_run_that_diverged_is_something_to_show():
@@ -495,7 +422,7 @@ class Declared(dict):
     def refuse(self, *_):
         raise AssertionError("goes through the tables, whichever they are")
 
-    __iter__ = keys = values = items = copy = __or__ = __ror__ = __len__ = refuse
+    __iter__ = keys = values = copy = __or__ = __ror__ = __len__ = refuse
 
 
 def declared(function):
@@ -534,30 +461,11 @@ def test_a_figure_of_tickets_reads_what_it_declares(name, arguments):
     check_declaration(name, with_perturbed(), **arguments)
 
 
-def test_every_figure_declares_what_it_reads():
-    for function in figure.values():
-        reads, uses = declared(function)
-        assert reads
-        assert all(isinstance(name, str) for name in (*reads, *uses))
-
-
 # Labels are text, drawn as it stands
 
 LABELS = [
-    "$", r"$\sigma$", r"$\frac$", "5 $ or $ 6", "_hidden", "__", "50 %", "a & b <c>", "\\", "{", "two\nlines",
-    "x" * 200, "many words " * 18, "1 σ",
+    r"$\sigma$", r"$\frac$", "5 $ or $ 6", "__", "a & b <c>", "\\", "{", "two\nlines", "x" * 200, "many words " * 18,
 ]  # fmt: skip
-
-
-def draw_labelled(name, first, second):
-    show = [{"shuffle_layers": first}, {"noise_1": second}]
-    families = [{first: ["shuffle_layers", "shuffle_kernels"]}, {second: ["noise_1", "noise_2"]}]
-    tables = with_perturbed(seeds=2, rounds=(6,))
-    if name == "effective_std":
-        return effective_std(tables, round=6, families=families)
-    if name == "one_round":
-        return one_round(tables, round=6, show=show)
-    return perturbed(tables, show=show)
 
 
 def labels_of(drawn):
@@ -565,15 +473,23 @@ def labels_of(drawn):
     return legend + [tick.get_text() for tick in drawn.axes[0].get_yticklabels()]
 
 
-@pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("name", ["perturbed", "one_round", "effective_std"])
-def test_any_label_is_drawn(name, label):
-    drawn, points = draw_labelled(name, label, "other")
-    assert {drawable(label.strip()), "other"} <= set(labels_of(drawn))
-    assert label.strip() in set(points["family" if name == "effective_std" else "curve"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # such as a layout that finds no room
-        ElementTree.fromstring(render(drawn, "svg"))
+@pytest.mark.parametrize(("first", "second"), [*zip(LABELS[::2], LABELS[1::2], strict=True)])
+def test_any_label_is_drawn(first, second):
+    """In each of the figures that draw labels of users."""
+    tables = with_perturbed(seeds=2, ks=(100,), rounds=(6,))
+    show = [{"shuffle_layers": first}, {"noise_1": second}]
+    families = [{first: ["shuffle_layers", "shuffle_kernels"]}, {second: ["noise_1", "noise_2"]}]
+    for drawn, points in (
+        perturbed(tables, show=show),
+        one_round(tables, round=6, show=show),
+        effective_std(tables, round=6, families=families),
+    ):
+        for label in (first, second):
+            assert drawable(label.strip()) in labels_of(drawn)
+            assert label.strip() in set(points["family" if "family" in points else "curve"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as a layout that finds no room
+            drawn.draw_without_rendering()
 
 
 def outlines(text):
@@ -609,9 +525,11 @@ def test_runs_of_two_curves_with_one_label_are_not_averaged_together(label):
     assert set(points["n"]) == {SEEDS}
 
 
-def test_rewinding_to_0_may_be_listed_under_its_own_name():
+def test_rewinding_to_0_may_be_listed_under_its_own_name_or_another():
     points = perturbed(with_perturbed(), show=[*SHOW, {"rewind_to_0": MASKS_OF_K}])[1]
     assert points.equals(perturbed(with_perturbed(), show=SHOW)[1])
+    points = perturbed(with_perturbed(), show=[*SHOW, {"rewind_to_0": "state of 0"}])[1]
+    assert "state of 0" in set(points["curve"]) and MASKS_OF_K not in set(points["curve"])
 
 
 def test_a_label_that_two_come_to_have_is_refused():

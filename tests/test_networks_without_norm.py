@@ -12,14 +12,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from assigned import configured, read_study
 from earlyphase.core.branches import Ticket, shuffle
 from earlyphase.core.curvature import SampleLoss
+from earlyphase.core.inference import RUNTIMES
 from earlyphase.core.networks import network
-from earlyphase.core.networks.resnet import ResNet
 from earlyphase.core.networks.state import initial_state, load_state, prunable_names, state_of
 from earlyphase.core.stability import estimate_statistics
 from earlyphase.errors import InvalidInput
 from earlyphase.runtime.storage import load_mask, read_bytes
 from earlyphase.runtime.tickets import load_trained
-from earlyphase.stages.inference import NARROWED
 from earlyphase.study.contradictions import of_size
 from earlyphase.study.jobs import all_jobs
 from earlyphase.study.signatures import registered
@@ -142,17 +141,9 @@ def test_figures_do_not_speak_of_statistics(project, model):
 
 
 @pytest.mark.parametrize("model", ["lenet", "conv"])
-def test_sparse_layers_give_the_same_outputs_and_leave_zeros_out(project, model):
+def test_inference_is_timed_under_every_runtime_and_no_channel_is_taken_out(project, model):
     found = table(project, model, "inference")
-    assert set(found["form"]) == {"as pruned"}
-    assert found["deviation"].max() < 1e-5
-    once = found.drop_duplicates(["round", "runtime"])
-    dense, ticket = (once[once["round"] == number].set_index("runtime") for number in (0, 2))
-    assert (ticket["multiply_adds"] == dense["multiply_adds"]).all()
-    kept = ticket["kept_multiply_adds"] / dense["kept_multiply_adds"]
-    assert kept["scipy"] < 0.65
-    if model == "lenet":  # each weight of a linear layer is used once
-        assert kept["scipy"] == pytest.approx(ticket["density"].iloc[0])
+    assert set(found["form"]) == {"as pruned"} and set(found["runtime"]) == set(RUNTIMES)
 
 
 def test_what_makes_no_sense_is_left_out_and_says_why(project, status):
@@ -168,7 +159,6 @@ def test_what_makes_no_sense_is_left_out_and_says_why(project, status):
         without = f"note: {model} on synthetic: "
         why = f"batch_norm_from_0 needs batch norm, which {function} has not"
         assert f"{without}perturbation batch_norm_from_0 is left out: {why}" in said
-        assert f"{without}inference without emptied channels is left out" in said
     applied = {model: set(table(project, model, "perturbed")["perturbation"]) for model in ("lenet", "conv")}
     assert applied["conv"] - applied["lenet"] == {"shuffle_kernels", "noise_as_shuffle_kernels"}
     asked = set(CONFIGURATION["perturbed"][0]["perturbations"])
@@ -243,7 +233,6 @@ def test_a_network_lacks_what_it_says_and_nothing_else(name):
     lacks, layers = described.facts.get("lacks", ()), list(one.modules())
     assert ("batch norm" in lacks) != any(isinstance(layer, _BatchNorm) for layer in layers)
     assert ("convolutions" in lacks) != any(isinstance(layer, torch.nn.Conv2d) for layer in layers)
-    assert (name in NARROWED) == isinstance(one, ResNet)
 
 
 def test_a_shuffle_within_kernels_moves_nothing_in_linear_layers():

@@ -667,7 +667,7 @@ def test_verdicts_in_the_papers_network_where_the_truth_is_known(changed, claim,
 @pytest.mark.parametrize(("function", "on"), [("vgg", "D6"), ("resnet", "D5")])
 def test_a_claim_on_one_network_is_judged_on_no_other(function, on):
     study = {"networks": {"d/m": FULL | {"function": function}}}
-    table = judge(paper_tables(), study).drop_duplicates("id").set_index("id")
+    table = judge(paper_tables(), study)[0].drop_duplicates("id").set_index("id")
     (other,) = {"D5", "D6"} - {on}
     assert table.loc[on, "verdict"] != NOT_RUN and table.loc["D4", "verdict"] == YES
     assert table.loc[other, "verdict"] == ANOTHER_NETWORK

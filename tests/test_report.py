@@ -4,13 +4,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from base64 import b64decode
 from fnmatch import fnmatch
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ from pandas import DataFrame, concat, read_csv
 
 from assigned import ROOT, SMOKE, read_study
 from earlyphase.errors import InvalidInput
-from earlyphase.results.claims import expected_false, judge_with_contrasts
+from earlyphase.results.claims import expected_false, judge
 from earlyphase.results.report import figures as shown_figures
 from earlyphase.results.report.claims import LONG, numbers, read_text, read_verdicts, rows_of
 from earlyphase.results.report.page import report_page
@@ -39,20 +36,9 @@ SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="700" height="400" viewBo
 <rect width="700" height="400" fill="#33135e" clip-path="url(#same)"/></svg>"""
 
 REWINDING = DataFrame(
-    [
-        {
-            "dataset": "d",
-            "model": "m",
-            "k": k,
-            "round": r,
-            "density": 0.64**r,
-            "mean": mean,
-            "std": 0.011,
-            "n": 5,
-        }
-        for k, r, mean in [(None, 0, 0.889), (0, 1, 0.85), (0, 2, 0.5917), (100, 1, 0.9), (100, 2, 0.8823)]
-    ]
-).assign(diverged=0)
+    [(None, 0, 0.889), (0, 1, 0.85), (0, 2, 0.5917), (100, 1, 0.9), (100, 2, 0.8823)],
+    columns=["k", "round", "mean"],
+).assign(std=0.011, n=5, diverged=0)
 
 
 def record(seconds, **machine):
@@ -77,15 +63,10 @@ def written(folder):
         REWINDING.assign(**{HOSTILE: HOSTILE} if name == "mine" else {}).to_csv(paths["table"], index=False)
         figures.append({"figure": name, "function": name, "dataset": "cifar10", "model": "resnet20", **paths})
     tables = make_tables({0: 87.0, 100: 88.0, 500: 90.0})
-    verdicts, contrasts = judge_with_contrasts(tables, {})
+    verdicts, contrasts = judge(tables, {})
     verdicts.loc[verdicts["id"] == "L1", "verdict"] = "inconclusive"
-    last = verdicts.iloc[-1].to_dict() | {
-        "verdict": "not reproduced",
-        "id": "X1",
-        "statement": HOSTILE,
-        "paper": HOSTILE,
-        "test": HOSTILE,
-    }
+    hostile = dict.fromkeys(("statement", "paper", "test"), HOSTILE)
+    last = verdicts.iloc[-1].to_dict() | hostile | {"verdict": "not reproduced", "id": "X1"}
     verdicts = concat([verdicts, DataFrame([last])], ignore_index=True)
     verdicts.to_csv(folder / "claims.csv", index=False)
     contrasts.to_csv(folder / "contrasts.csv", index=False)
@@ -167,75 +148,60 @@ def page(small):
     return Reader(small[2])
 
 
-def plain(text):
-    return " ".join(text.split())
+def rows_in(page):
+    """Text of every row of the table of claims, with what is behind it."""
+    return [text for _, text in page.all("tbody", class_="claim")]
 
 
 def test_every_claim_has_a_row_with_its_verdict_and_the_papers_number_beside_ours(small, page):
-    folder = small[0]
-    verdicts = read_csv(folder / "claims.csv", dtype=str, keep_default_na=False)
-    bodies = [text for _, text in page.all("tbody") if "data-verdict" in _]
-    assert len(bodies) == len(verdicts)
-    for text, (_, row) in zip(bodies, verdicts.iterrows(), strict=True):
-        assert text.startswith(row["id"])
-        for column in (
-            "statement",
-            "reading",
-            "paper",
-            "ours",
-            "interval",
-            "criterion",
-            "test",
-            "verdict",
-            "cited",
-            "source",
-        ):
-            assert plain(row[column]) in text, (row["id"], column)
-    assert set(verdicts["verdict"]) > {
-        "reproduced",
-        "not reproduced",
-        "inconclusive",
-        "not run: not configured",
-    }
-
-
-def test_a_claim_that_was_not_run_says_why(small, page):
-    row = next(text for at, text in page.all("tbody") if "data-verdict" in at and text.startswith("R3"))
-    assert "How R3 was judged" in row
+    verdicts = read_csv(small[0] / "claims.csv", dtype=str, keep_default_na=False)
+    shown = (
+        "statement",
+        "reading",
+        "paper",
+        "ours",
+        "interval",
+        "criterion",
+        "test",
+        "verdict",
+        "cited",
+        "source",
+    )
+    for text, (_, row) in zip(rows_in(page), verdicts.iterrows(), strict=True):
+        assert text.startswith(row["id"]) and f"How {row['id']} was judged" in text
+        for column in shown:
+            assert " ".join(row[column].split()) in text, (row["id"], column)
+    assert {"reproduced", "not reproduced", "inconclusive", "not run: not configured"} < set(
+        verdicts["verdict"]
+    )
 
 
 def test_every_contrast_stands_in_its_row_with_its_interval(small, page):
     contrasts = read_text(small[0] / "contrasts.csv")
-    bodies = [text for at, text in page.all("tbody") if "data-verdict" in at]
     assert len(contrasts) > 5
     for _, contrast in contrasts.iterrows():
-        row = next(
+        (row,) = [
             text
-            for text in bodies
-            if text.startswith(contrast["id"]) and (not contrast["reading"] or contrast["reading"] in text)
-        )
+            for text in rows_in(page)
+            if text.startswith(f"{contrast['id']} ")
+            and (not contrast["reading"] or f"({contrast['reading']})" in text)
+        ]
         assert contrast["contrast"] in row
         assert all(f"{float(contrast[name]):.4g}" in row for name in ("low", "high") if contrast[name])
 
 
-def test_counts_of_verdicts_and_of_tests_are_those_of_the_table(small, page):
+def test_the_study_and_the_counts_of_its_verdicts_are_told_in_sentences(small, page):
     verdicts = read_verdicts(small[0] / "claims.csv")
+    (_, summary), *_ = page.all("p", class_="summary")
     for verdict, count in verdicts["verdict"].value_counts().items():
-        assert any(text.endswith(f"{verdict} {count}") for _, text in page.all("label")), verdict
+        assert re.search(rf"\b{count} (is|are) {verdict}[.,]", summary), verdict
     assert f"Here that is {expected_false(verdicts):.1f}" in small[2]
-
-
-def test_the_study_is_told_in_a_sentence_of_the_configuration(small, page):
     (_, sentence), *_ = page.all("p", class_="study")
     for said in (
-        "resnet20 (resnet, depth 20, width 16)",
-        "cifar10",
-        "62,560 iterations",
-        "seeds 0, 1, 2, 3 and 4",
-    ):
+        "resnet20 (resnet, depth 20, width 16)", "cifar10", "62,560 iterations", "seeds 0, 1, 2, 3 and 4",
+        "k = 0 and 500", "2 rounds", "36 %", "41 % remain",  # 0.64 squared
+    ):  # fmt: skip
         assert said in sentence
-    assert "k = 0 and 500" in sentence and "2 rounds" in sentence
-    assert "36 %" in sentence and "41 % remain" in sentence  # 0.64 squared
 
 
 def test_every_figure_is_shown_whole_with_alternative_text_and_no_id_of_its_own(small, page):
@@ -258,34 +224,16 @@ def test_figure_1_stands_before_the_summary_and_every_figure_has_a_caption(small
     first, summary = text.index('id="figure-cifar10-resnet20-rewinding"'), text.index('class="summary"')
     assert first < summary < text.index('id="figure-cifar10-resnet20-timeline"')
     captions = [caption for _, caption in page.all("figcaption")]
-    assert captions[:2] == [
-        "Final accuracy of IMP tickets against density. And more.",
-        "Every event.",
-    ]
+    assert captions[:2] == ["Final accuracy of IMP tickets against density. And more.", "Every event."]
     assert captions[2].startswith("What I like. <script>")
 
 
-def test_links_within_the_page_and_names_of_elements_lead_somewhere(page):
+def test_links_within_the_page_lead_somewhere_and_nothing_is_loaded_from_elsewhere(page):
     ids = {at["id"] for _, at, _ in page.elements if "id" in at}
-    for _, at, _ in page.elements:
+    for tag, at, _ in page.elements:
         if at.get("href", "").startswith("#"):
             assert at["href"][1:] in ids
-        for name in ("aria-controls", "aria-labelledby"):
-            assert set(at.get(name, "").split()) <= ids
-
-
-def test_text_of_users_is_escaped_wherever_it_stands(small, page):
-    assert HOSTILE not in small[2]
-    assert len(page.all("script")) == 1
-    assert not any("onerror" in at for _, at, _ in page.elements)
-    text = " ".join(" ".join(text) for tag, _, text in page.elements if tag == "body")
-    assert (
-        text.count('<script>alert("x")</script>') >= 6
-    )  # statement, paper, test, configuration, notes, numbers
-
-
-def test_nothing_is_loaded_from_elsewhere(small, page):
-    for tag, at, _ in page.elements:
+        assert set(at.get("aria-labelledby", "").split()) <= ids
         for name in ("src", "href", "srcset", "poster", "data", "action"):
             value = at.get(name, "#")
             assert value.startswith(("#", "data:")) or (tag == "a" and value.startswith("https://")), (
@@ -293,9 +241,17 @@ def test_nothing_is_loaded_from_elsewhere(small, page):
                 value,
             )
     (policy,) = [at["content"] for at, _ in page.all("meta") if "http-equiv" in at]
-    assert policy.startswith("default-src 'none'; img-src data:;")
-    for name in ("page.css", "page.js"):
-        assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|https?://", (FOLDER / name).read_text())
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert not re.search(r"url\(|@import|https?://", (FOLDER / "page.css").read_text())
+
+
+def test_text_of_users_is_escaped_wherever_it_stands(small, page):
+    assert HOSTILE not in small[2]
+    assert not page.all("script")
+    assert not any("onerror" in at for _, at, _ in page.elements)
+    text = " ".join(" ".join(text) for tag, _, text in page.elements if tag == "body")
+    hostile = text.count('<script>alert("x")</script>')
+    assert hostile >= 6  # in a statement, paper, test, configuration, notes and numbers
 
 
 def test_configuration_versions_processor_times_and_citation_are_there(page):
@@ -343,11 +299,7 @@ def test_a_long_table_is_named_and_a_short_one_shown():
     points = DataFrame({"mean_of": ["0.123456"] * (LONG + 1), "n": "5", "curve": "k = 0", "none": ""})
     names = ["mean of", "n", "curve", "none"]
     assert numbers(points) == {"columns": names, "rows": [], "more": len(points)}
-    assert numbers(points.head(2)) == {
-        "columns": names,
-        "rows": [["0.1235", "5", "k = 0", ""]] * 2,
-        "more": 0,
-    }
+    assert numbers(points.head(1)) == {"columns": names, "rows": [["0.1235", "5", "k = 0", ""]], "more": 0}
 
 
 def test_records_are_counted_by_what_they_ran_on(tmp_path):
@@ -368,12 +320,6 @@ def test_a_citation_without_a_title_is_refused(small):
     folder, told, _ = small
     with pytest.raises(InvalidInput, match=r"CITATION.cff: a work has no title"):
         made(folder, told | {"citation": {"authors": []}})
-
-
-def test_a_table_that_is_none_of_claims_is_refused(tmp_path):
-    DataFrame({"id": ["R1"]}).to_csv(tmp_path / "claims.csv", index=False)
-    with pytest.raises(InvalidInput, match="is no table of claims: it has no column reading, dataset"):
-        read_verdicts(tmp_path / "claims.csv")
 
 
 def test_verdicts_of_two_networks_keep_their_own_contrasts(small):
@@ -444,7 +390,7 @@ def test_what_is_told_of_a_figure_is_its_docstring_without_what_is_for_programme
 def test_an_edit_of_a_template_or_a_text_makes_the_page_anew():
     reached = definitions("stages.report.compute")
     for path in FOLDER.glob("*.*"):
-        if path.suffix in (".j2", ".css", ".js"):
+        if path.suffix in (".j2", ".css"):
             assert f"results.report.page.{path.name}" in reached
     assert not any(name.startswith(("core.training", "results.figures")) for name in reached)
 
@@ -453,26 +399,16 @@ def test_the_package_brings_every_file_of_the_page():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = settings["package-data"]["earlyphase"]
     beside = [path for path in FOLDER.iterdir() if path.is_file() and path.suffix != ".py"]
-    assert len(beside) == 3
+    assert len(beside) == 2
     for path in beside:
         name = str(path.relative_to(ROOT / "src/earlyphase"))
         assert any(fnmatch(name, pattern) for pattern in patterns), name
-
-
-def test_pages_import_neither_torch_nor_matplotlib():
-    code = (
-        "import sys, earlyphase.stages.report, earlyphase.results.report.page; "
-        "print([name for name in ('torch', 'torchvision', 'matplotlib', 'snakemake') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 # In a browser
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1300, 390)
-FOCUSABLE = "a[href], button, input, summary, [tabindex='0']"
 
 
 @pytest.fixture(scope="module")
@@ -509,13 +445,6 @@ class Seen:
         """Open every row and every list of numbers."""
         self.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
 
-    def shown(self):
-        """Numbers of the rows that are to be seen, in their order."""
-        return self.page.evaluate(
-            "[...document.querySelectorAll('table.claims > tbody')]"
-            ".filter((one) => one.offsetParent !== null).map((one) => Number(one.dataset.number))"
-        )
-
 
 @pytest.fixture
 def seen(browser):
@@ -531,16 +460,7 @@ def seen(browser):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_browser_has_nothing_to_say_and_asks_for_nothing(seen, path, width):
-    one = seen(path, width)
-    one.open_all()
-    one.page.wait_for_timeout(200)
-    assert one.messages == []
-    assert [url for url in one.requests if not url.startswith("data:")] == [path.as_uri()]
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_figure_is_seen_whole_and_the_page_never_scrolls_sideways(seen, path, width):
+def test_every_figure_is_seen_whole_the_page_never_scrolls_sideways_and_asks_for_nothing(seen, path, width):
     one = seen(path, width)
     pictures = one.page.locator("img").all()
     assert len(pictures) == 3
@@ -554,79 +474,8 @@ def test_every_figure_is_seen_whole_and_the_page_never_scrolls_sideways(seen, pa
     assert one.page.evaluate(wide) <= 0
     one.open_all()
     assert one.page.evaluate(wide) <= 0
-
-
-def test_rows_are_sorted_by_the_buttons_in_the_heads(seen, small):
-    one = seen(small[0] / "report.html")
-    verdicts = read_verdicts(small[0] / "claims.csv")
-    head = one.page.locator("th", has_text="What it says")
-    by_number = one.shown()
-    assert by_number == list(range(len(verdicts)))
-    head.locator("button").click()
-    assert head.get_attribute("aria-sort") == "ascending"
-    assert one.page.locator("th[aria-sort]").count() == 1
-    statements = [one.page.locator(f"#claim-{n}").get_attribute("data-statement") for n in one.shown()]
-    rising = "texts => texts.every((text, i) => i === 0 || texts[i - 1].localeCompare(text, 'en') <= 0)"
-    assert one.page.evaluate(rising, statements)
-    assert one.shown() != by_number
-    head.locator("button").press("Enter")  # from the keyboard, the other way round
-    assert head.get_attribute("aria-sort") == "descending"
-    turned = [one.page.locator(f"#claim-{n}").get_attribute("data-statement") for n in one.shown()]
-    assert turned == list(reversed(statements))
-    one.page.locator("th", has_text="Verdict").first.locator("button").click()
-    ranks = [int(one.page.locator(f"#claim-{n}").get_attribute("data-rank")) for n in one.shown()]
-    assert ranks == sorted(ranks) and len(set(ranks)) > 2
-    one.page.locator("table.claims thead th", has_text="n").locator(
-        "button", has_text=re.compile("^n")
-    ).click()
-    numbers = [int(one.page.locator(f"#claim-{n}").get_attribute("data-n")) for n in one.shown()]
-    assert numbers == sorted(numbers) and len(set(numbers)) > 1
-
-
-def test_rows_are_filtered_by_verdict(seen, small):
-    one = seen(small[0] / "report.html")
-    verdicts = read_verdicts(small[0] / "claims.csv")["verdict"]
-    assert (
-        one.page.locator("[role=status]").inner_text() == f"{len(verdicts)} of {len(verdicts)} rows are shown"
-    )
-    box = one.page.get_by_role("checkbox", name="not run: not configured")
-    box.press("Space")
-    wanted = [number for number, verdict in enumerate(verdicts) if verdict != "not run: not configured"]
-    assert 0 < len(wanted) < len(verdicts) and one.shown() == wanted
-    assert one.page.locator("[role=status]").inner_text().startswith(f"{len(wanted)} of ")
-    box.press("Space")
-    assert len(one.shown()) == len(verdicts)
-
-
-def test_buttons_that_sort_do_not_overlap_on_a_phone(seen, small):
-    one = seen(small[0] / "report.html", 390)
-    boxes = [button.bounding_box() for button in one.page.locator("table.claims thead button").all()]
-    assert len(boxes) == 4
-    for i, a in enumerate(boxes):
-        assert a["x"] >= 0 and a["x"] + a["width"] <= 390 and a["height"] >= 24
-        for b in boxes[:i]:
-            apart = [a["x"] >= b["x"] + b["width"], b["x"] >= a["x"] + a["width"]]
-            apart += [a["y"] >= b["y"] + b["height"], b["y"] >= a["y"] + a["height"]]
-            assert any(apart)
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_the_keyboard_reaches_everything(seen, path, width):
-    one = seen(path, width)
-    one.open_all()
-    wanted = one.page.evaluate(
-        "(query) => { const found = [...document.querySelectorAll(query)].filter((one) => one.checkVisibility());"
-        " found.forEach((one, i) => { one.dataset.place = i; }); return found.length; }",
-        FOCUSABLE,
-    )
-    assert wanted > 10
-    reached = []
-    for _ in range(wanted + 2):  # round once, past the browser's own controls
-        one.page.keyboard.press("Tab")
-        place = one.page.evaluate("document.activeElement?.dataset.place ?? null")
-        reached += [] if place is None else [int(place)]
-    assert set(reached) == set(range(wanted))
-    assert sum(after < before for before, after in pairwise(reached)) <= 1  # in the order of the page
+    assert one.messages == []
+    assert [url for url in one.requests if not url.startswith("data:")] == [path.as_uri()]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -642,16 +491,3 @@ def test_axe_finds_nothing_serious(seen, path, width, opened):
     bad = [(rule["id"], node["html"][:200]) for rule in found for node in rule["nodes"]]
     assert not [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")], bad
     assert bad == []
-
-
-def test_without_a_script_every_row_is_there_and_no_filter(seen, small):
-    one = seen(small[0] / "report.html", java_script_enabled=False)
-    assert one.page.locator("tr.more:visible").count() == one.page.locator("tr.more").count() > 40
-    assert one.page.locator("form:visible").count() == 0
-
-
-def test_print_leaves_out_what_only_a_screen_can_use(seen, path):
-    one = seen(path)
-    one.page.emulate_media(media="print")
-    assert one.page.locator("nav:visible, form:visible").count() == 0
-    assert one.page.locator("img:visible").count() >= 3

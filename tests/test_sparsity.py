@@ -1,7 +1,6 @@
 """What sparsity buys, from the job to the table, the figure and the verdicts."""
 
 import lzma
-import sys
 
 import numpy as np
 import pytest
@@ -9,18 +8,18 @@ import torch
 from pandas import DataFrame, read_csv
 
 from assigned import carry_out
+from earlyphase.core.inference import RUNTIMES
 from earlyphase.core.masks import full_mask
 from earlyphase.core.networks.resnet import resnet
 from earlyphase.core.networks.state import initial_state, prunable_names
 from earlyphase.results.claims.claim import NOT_CONFIGURED, NOT_MEASURABLE
-from earlyphase.results.figures import figure, render
+from earlyphase.results.figures import figure
 from earlyphase.runtime.storage import save_mask, save_weights
 from test_claims import judged
 from test_figures import check_declaration
 from test_first_iterations import NAMES, folder, spec  # noqa: F401 - `folder` is a fixture
 
 CHOSEN = {"rounds": [1, 3], "batch_sizes": [1, 3], "turns": 3, "least_seconds": 1e-4}
-RUNTIMES = ["torch", "torch_csr", "scipy", "onnxruntime"]
 
 
 def measure(rng, **chosen):
@@ -44,37 +43,26 @@ def test_a_row_for_every_network_runtime_and_batch_size(folder, rng):  # noqa: F
     table = measure(rng)
     assert torch.get_num_threads() == 1
     pruned, narrow = (table[table["form"] == form] for form in ("as pruned", "emptied channels removed"))
-    assert len(pruned) == 3 * len(RUNTIMES) * 2 and len(narrow) == 2 * 2 * 2
-    assert set(pruned["runtime"]) == set(RUNTIMES) and set(narrow["runtime"]) == {"torch", "onnxruntime"}
+    assert len(pruned) == 3 * len(RUNTIMES) * 2 and len(narrow) == 2 * 2
+    assert set(pruned["runtime"]) == set(RUNTIMES) and set(narrow["runtime"]) == {"torch"}
     assert (table["k"] == 3).all() and set(table["batch"]) == {1, 3}
-    one = table.drop_duplicates(["round", "form"]).set_index(["round", "form"])
-    dense = one.loc[(0, "as pruned")]
+    files = table.drop_duplicates(["round", "form"]).set_index(["round", "form"])
+    dense = files.loc[(0, "as pruned")]
     for number in (1, 3):
-        ticket, small = one.loc[(number, "as pruned")], one.loc[(number, "emptied channels removed")]
+        ticket, small = files.loc[(number, "as pruned")], files.loc[(number, "emptied channels removed")]
         assert ticket["bytes_dense"] == dense["bytes_dense"] > ticket["bytes_packed"]
-        assert ticket["multiply_adds"] == dense["multiply_adds"] > ticket["kept_multiply_adds"]
-        assert small["parameters"] <= ticket["parameters"] and small["density"] == ticket["density"]
-        assert small["kept_multiply_adds"] <= ticket["kept_multiply_adds"]
-    assert one.loc[(3, "emptied channels removed")]["parameters"] < dense["parameters"]
-    timed = table[table["note"].isna()]
-    assert len(timed) >= 3 * 3 * 2  # with or without ONNX
-    assert (timed["seconds"] > 0).all() and timed["waited"].between(-0.1, 1).all()
-    assert (table["energy"].str.startswith("measured") == table["joules"].notna()).all()
+        assert small["bytes_dense"] <= ticket["bytes_dense"] and small["density"] == ticket["density"]
+    assert files.loc[(3, "emptied channels removed")]["bytes_dense"] < dense["bytes_dense"]
     assert len(lzma.compress((folder / "dense").read_bytes(), preset=9)) == dense["bytes_dense_compressed"]
+    assert (table["seconds"] > 0).all() and table["waited"].between(-0.1, 1).all()
+    assert table["joules"].isna().all() or (table["joules"] >= 0).all()
 
 
-def test_absent_runtimes_are_named_and_the_rest_is_measured(folder, rng, capsys, monkeypatch):  # noqa: F811
-    for name in ("onnx", "onnxruntime"):
-        monkeypatch.setitem(sys.modules, name, None)  # to import it then raises ImportError
-    table = measure(rng, batch_sizes=[2])
-    absent = table[table["runtime"].str.startswith("onnx")]
-    word = "not measured: the package onnx is not installed: pip install 'earlyphase[inference]'"
-    assert len(absent) and (absent["note"] == word).all()
-    assert absent[["seconds", "deviation"]].isna().all(axis=None)
-    assert table.loc[~table["runtime"].str.startswith("onnx"), "seconds"].notna().all()
-    assert capsys.readouterr().out.count(word) == 1
-    notes = figure["sparsity"]({"inference": table})[0].get_supxlabel().replace("\n", " ")
-    assert word in notes
+def test_a_runtime_that_gives_other_outputs_is_refused(folder, rng, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setitem(RUNTIMES, "scipy", lambda model: lambda images: model(images) + 1)
+    with pytest.raises(AssertionError):
+        measure(rng)
+    assert "scipy differs from torch by" in capsys.readouterr().err
 
 
 # Tables to figure and verdicts
@@ -97,8 +85,7 @@ def made(ratios, seeds=5, spread=0.02, joules=False, densities=(0.4, 0.17, 0.07)
                             "bytes_dense": 21_000, "bytes_dense_compressed": 20_000, "bytes_packed": size + 900,
                             "bytes_packed_compressed": size + 700, "seconds": seconds,
                             "joules": 20 * seconds if joules else np.nan,
-                            "energy": "measured (RAPL)" if joules else "not measured: no counter",
-                            "note": np.nan, "waited": 0.01,
+                            "waited": 0.01,
                         }
                     )  # fmt: skip
     return DataFrame(rows)
@@ -115,7 +102,6 @@ def test_the_figure_shows_bytes_and_times():
     sparsest = points[points["density"] == 0.07].set_index(["curve", "batch"])["mean"]
     assert sparsest["PyTorch", 128] == pytest.approx(0.2e-3, rel=0.05)  # seconds for an image
     assert sparsest["packed", 0] == 1400 + 2 + 900
-    assert render(drawn, "png") == render(drawn, "png")
     assert "rough" not in drawn.get_supxlabel()
     check_declaration("sparsity", {"inference": table})
     drawn, _ = figure["sparsity"]({"inference": table.assign(waited=0.3)})
@@ -123,7 +109,7 @@ def test_the_figure_shows_bytes_and_times():
 
 
 def claimed(table, *claims):
-    return [judged(claim, {"inference": table[table["dataset"] == "d"]}) for claim in claims]
+    return [judged(claim, {"inference": table}) for claim in claims]
 
 
 @pytest.mark.parametrize(
@@ -143,18 +129,18 @@ def test_one_batch_size_that_is_slower_is_enough_to_fail():
     assert claimed(table, "L3")[0]["verdict"] == "not reproduced"
 
 
-@pytest.mark.parametrize(("seeds", "narrowed"), [(5, True), (10, True), (5, False)])
+@pytest.mark.parametrize(("seeds", "narrowed"), [(5, True), (10, False)])
 def test_equal_speeds_pass_by_chance_no_more_often_than_the_error_says(seeds, narrowed):
     """Dense network and ticket have as many candidates: a ticket that could also be narrowed has one form, too."""
-    rng, passed, studies = np.random.default_rng(seeds), 0, 300
+    rng, passed, studies = np.random.default_rng(seeds), 0, 100
     for _ in range(studies):
         rows = [
             {"dataset": "d", "model": "m", "seed": seed, "k": 100, "round": r, "density": density, "form": form,
-             "runtime": runtime, "batch": 1, "seconds": 1 + 0.05 * rng.standard_normal(), "energy": ""}
+             "runtime": runtime, "batch": 1, "seconds": 1 + 0.05 * rng.standard_normal()}
             for seed in range(seeds)
             for r, density, forms in ((0, 1.0, ["as pruned"]), (6, 0.07, ["as pruned", "narrow"][: 1 + narrowed]))
             for form in forms
-            for runtime in ("torch", "onnxruntime")
+            for runtime in ("torch", "scipy")
         ]  # fmt: skip
         passed += judged("L3", {"inference": DataFrame(rows)})["verdict"] == "reproduced"
     assert passed / studies <= 0.06
@@ -162,7 +148,7 @@ def test_equal_speeds_pass_by_chance_no_more_often_than_the_error_says(seeds, na
 
 def test_what_was_not_measured_has_no_verdict():
     (row,) = claimed(made({"torch": FALLING}), "L4")
-    assert row["verdict"] == NOT_MEASURABLE and "not measured: no counter" in row["test"]
+    assert row["verdict"] == NOT_MEASURABLE and "no energy counter" in row["test"]
     rows = claimed(made({"torch": FALLING}, densities=(0.8, 0.6, 0.3)), "L2", "L3")
     assert {row["verdict"] for row in rows} == {NOT_CONFIGURED}
     assert "the sparsest has 30.0%" in rows[0]["test"]

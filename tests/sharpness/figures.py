@@ -4,8 +4,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import Tables, curve_with_band, house_style, iteration_axis, new_axes
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures.style import curve_with_band, house_style, iteration_axis, new_axes
+from earlyphase.results.summaries import Tables, over_seeds
 
 
 @figure(reads=("sharpness",))

@@ -1,4 +1,4 @@
-"""Ways to run a trained network: PyTorch, ONNX Runtime, and products with sparse matrices; what it costs."""
+"""Ways to run a trained network: PyTorch, products with sparse matrices, and ONNX."""
 
 import copy
 import io
@@ -126,52 +126,16 @@ def check_installed(package: str) -> None:
         ) from None
 
 
-RUNTIMES = {  # name -> (network in eval mode, example images) -> way to run it
-    "torch": lambda model, images: copy.deepcopy(model).eval(),
-    "torch_csr": lambda model, images: with_sparse_layers(model, torch_product),
-    "scipy": lambda model, images: with_sparse_layers(model, scipy_product),
-    "onnxruntime": lambda model, images: onnx_session(onnx_file(model, images)),
-}
-
-
 def deviation(forward: Forward, model: nn.Module, images: torch.Tensor) -> float:
     """Largest difference of a runtime's outputs from torch's, relative to the largest of these, or to 1."""
     with torch.inference_mode():
         expected = model.eval()(images).numpy()
-        found = np.asarray(forward(images))
-    return float(np.abs(found - expected).max() / max(1, np.abs(expected).max()))
+        outputs = np.asarray(forward(images))
+    return float(np.abs(outputs - expected).max() / max(1, np.abs(expected).max()))
 
 
-def cost_of(model: nn.Module, image: torch.Tensor) -> dict[str, int]:
-    """Count parameters, and the multiply-adds of convolutions and linear layers for one image.
-
-    Each weight of a convolution is used once at each pixel of the output. The zeros around an image count, as
-    in the kernels that multiply them; batch norm, additions and nonlinearities do not.
-
-    Args:
-        model: parameters that are zero count as pruned.
-        image: (1, C, H, W).
-
-    Returns:
-        `parameters`, `multiply_adds`, and both of what is not zero alone: `kept_parameters`, ...
-    """
-    parameters = list(model.parameters())
-    cost = {
-        "parameters": sum(parameter.numel() for parameter in parameters),
-        "kept_parameters": sum(int(parameter.count_nonzero()) for parameter in parameters),
-        "multiply_adds": 0,
-        "kept_multiply_adds": 0,
-    }
-
-    def count(layer: nn.Conv2d | nn.Linear, _: tuple, output: torch.Tensor) -> None:
-        pixels = output.shape[2:].numel()  # of a linear layer: 1
-        cost["multiply_adds"] += pixels * layer.weight.numel()
-        cost["kept_multiply_adds"] += pixels * int(layer.weight.count_nonzero())
-
-    model = copy.deepcopy(model).eval()
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(count)
-    with torch.no_grad():
-        model(image)
-    return cost
+RUNTIMES = {  # name -> network to the way to run it, in eval mode and on the processor
+    "torch": lambda model: copy.deepcopy(model).eval(),
+    "torch_csr": lambda model: with_sparse_layers(model, torch_product),
+    "scipy": lambda model: with_sparse_layers(model, scipy_product),
+}

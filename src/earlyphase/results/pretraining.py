@@ -2,7 +2,7 @@
 
 from pandas import DataFrame, Series, concat
 
-from earlyphase.results.summaries import NETWORK, last_evaluations, onset, t_interval
+from earlyphase.results.summaries import NETWORK, Tables, last_evaluations, onset, t_interval
 
 FIRST = ["pretraining", "pretraining_iterations"]  # what was learned first, and for how long
 LOST = 0.25  # share of rewinding's gain; what loses less is as good, `SHARE` of claims.evidence
@@ -14,7 +14,7 @@ RULE = (
 )
 
 
-def chains(tables: dict[str, DataFrame]) -> DataFrame:
+def chains(tables: Tables) -> DataFrame:
     """Collect the results of pretrained networks, a row per run; in round 0 they are dense.
 
     Args:
@@ -30,7 +30,7 @@ def is_control(runs: DataFrame) -> Series:
     return runs["pretraining_task"] == runs["task"]
 
 
-def matching_durations(tables: dict[str, DataFrame]) -> dict[str, tuple[float, float]]:
+def matching_durations(tables: Tables) -> dict[str, tuple[float, float]]:
     """Find how long a pretraining of each kind but the control must be to match, by `RULE`.
 
     Args:

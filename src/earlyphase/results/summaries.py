@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pandas import DataFrame, Series
 
+Tables = Mapping[str, DataFrame]  # by name
 NETWORK = ["dataset", "model"]
 PRODUCED_BY = ["torch", "device", "precision", "threads", "instructions"]  # each ought to hold one value
 IDENTICAL = 1e-9  # Values that differ by less do so by rounding.
@@ -47,7 +48,7 @@ def is_dead(runs: DataFrame, classes: int | None) -> Series:
     return dead & runs["loss"].between(np.log(classes), np.inf, inclusive="left") if "loss" in runs else dead
 
 
-def with_dead(tables: Mapping[str, DataFrame], classes: int | None) -> dict[str, DataFrame]:
+def with_dead(tables: Tables, classes: int | None) -> dict[str, DataFrame]:
     """Say in a column `dead` which runs are, where a table has the accuracy and loss of a run, or a pair."""
     return {
         name: table.assign(dead=is_dead(table, classes))
@@ -192,7 +193,7 @@ def fit_line(x: Series, y: Series) -> Line:
     return Line(slope, intercept, r, float(2 * stdtr(free, -t)))
 
 
-def mixtures(tables: dict[str, DataFrame]) -> list[str]:
+def mixtures(tables: Tables) -> list[str]:
     """Say where results of one study were produced by different means: a sentence for each such column."""
     sentences = []
     for column in PRODUCED_BY:

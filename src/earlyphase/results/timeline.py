@@ -9,7 +9,7 @@ from earlyphase.results.deficits import period_end
 from earlyphase.results.pretraining import RULE, matching_durations
 from earlyphase.results.stability import RULE as STABILITY_RULE
 from earlyphase.results.stability import stable_from, ticket_round
-from earlyphase.results.summaries import last_evaluations, nearest_round, onset, t_interval
+from earlyphase.results.summaries import Tables, last_evaluations, nearest_round, onset, t_interval
 
 ALL = "all"  # layers
 
@@ -279,7 +279,7 @@ def kernel_slow(kernel: DataFrame) -> tuple[float, float]:
     return onset({time: value <= SLOW * velocity.max() for time, value in velocity.items()})
 
 
-def timeline(tables: dict[str, DataFrame]) -> DataFrame:
+def timeline(tables: Tables) -> DataFrame:
     """Put every event of one network on one axis.
 
     Args:
@@ -295,11 +295,11 @@ def timeline(tables: dict[str, DataFrame]) -> DataFrame:
     """
     of_seeds = boundaries(tables["telemetry"])
     rows = [event_row(name, of_seeds[name]) for name in RULES]
-    if "curvature" in tables:
+    if tables.keys() >= {"curvature", "pairs"}:
         formed = subspace_formed(*(of_best_statistics(tables[name]) for name in ("curvature", "pairs")))
         row = event_row("subspace_formed", formed["high"])
         rows.append(row | {"std": np.nan, "low": formed["low"].min(), "high": formed["high"].max()})
-    if "imp" in tables:
+    if tables.keys() >= {"imp", "dense"}:
         imp, dense = tables["imp"], tables["dense"]
         rows.append(event_of_all(imp["seed"].nunique(), "rewinding_matches", rewinding_matches(imp, dense)))
     if "stability" in tables:

@@ -1,16 +1,15 @@
-"""Measure what the sparsity of tickets buys: bytes, multiply-adds, time and energy of inference."""
+"""Measure what the sparsity of tickets buys: bytes of files, time and energy of inference."""
 
 import lzma
 from collections.abc import Iterable, Iterator
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
 import torch
 from torch import nn
 
 from earlyphase.core.channels import without_emptied_channels
-from earlyphase.core.inference import RUNTIMES, Forward, cost_of, deviation
+from earlyphase.core.inference import RUNTIMES, Forward, deviation
 from earlyphase.core.masks import Mask, density, full_mask
 from earlyphase.core.networks import network
 from earlyphase.core.networks.resnet import ResNet
@@ -47,118 +46,102 @@ def measure(job: Assignment, inputs: Files, outputs: Files) -> None:
         model = build(images.shape[1], task.classes, **entry)
         load_state(model.eval(), weights)
         kept = load_mask(mask) if mask else full_mask(weights, prunable_names(model))
-        networks += forms_of(model, kept, imp_round, end, images[:1])
+        networks += forms_of(model, kept, imp_round, end)
     rows = timed(networks, images, settings)
     save_rows(outputs["table"], [job.spec["columns"] | row for row in rows])
 
 
-def forms_of(
-    model: nn.Module, mask: Mask, imp_round: int, iteration: int, image: torch.Tensor
-) -> Iterator[Sized]:
-    """A network, and a ticket also without its emptied channels, each with its sizes.
+def forms_of(model: nn.Module, mask: Mask, imp_round: int, iteration: int) -> Iterator[Sized]:
+    """A network, and a ticket also without its emptied channels, each with the bytes of its files.
 
     Args:
-        model: in eval mode; the weights that the mask prunes are zero.
-        mask: of the dense network, which keeps all, in round 0.
-        imp_round: 0 is the dense network.
-        iteration: at which training ended; files say it.
-        image: (1, C, H, W), for which multiply-adds are counted.
+        model: a trained network.
+        mask: of its weights.
+        imp_round: of pruning; 0 is the dense network.
+        iteration: of training; the files say it.
     """
     facts = {"round": imp_round, "density": density(mask)}
-    yield facts | {"form": PRUNED} | sizes_of(model, mask, iteration, image), model
+    yield facts | {"form": PRUNED} | bytes_of(model, mask, iteration), model
     if imp_round and isinstance(model, ResNet):  # of other networks it is not known what reads a channel
         narrow = without_emptied_channels(model)
         state = state_of(narrow)
         mask = {name: state[name] != 0 for name in prunable_names(narrow)}
-        yield facts | {"form": NARROW} | sizes_of(narrow, mask, iteration, image), narrow
+        yield facts | {"form": NARROW} | bytes_of(narrow, mask, iteration), narrow
 
 
-def sizes_of(model: nn.Module, mask: Mask, iteration: int, image: torch.Tensor) -> Row:
-    """Parameters, multiply-adds for an image, and bytes of the files that could hold a network.
+def bytes_of(model: nn.Module, mask: Mask, iteration: int) -> Row:
+    """Bytes of the files that could hold a network, as they are and compressed.
 
     LZMA of the standard library compresses them: it needs no further package, makes smaller files of dense
     weights than Zstandard and zlib, and its slowness does not matter to a file that is written once.
     """
     weights = state_of(model)
+    dense, packed = (
+        as_bytes("checkpoint", weights, iteration=iteration),
+        pack_ticket(weights, mask, iteration),
+    )
     files = {
-        "dense": as_bytes("checkpoint", weights, iteration=iteration),
-        "packed": pack_ticket(weights, mask, iteration),
+        "bytes_dense": dense,
+        "bytes_packed": packed,
+        "bytes_dense_compressed": lzma.compress(dense, preset=9),
+        "bytes_packed_compressed": lzma.compress(packed, preset=9),
     }
-    sizes: Row = {f"bytes_{name}": len(content) for name, content in files.items()}
-    sizes |= {
-        f"bytes_{name}_compressed": len(lzma.compress(content, preset=9)) for name, content in files.items()
-    }
-    return cost_of(model, image) | sizes
+    return {name: len(content) for name, content in files.items()}
 
 
 def timed(networks: Iterable[Sized], images: torch.Tensor, settings: dict) -> list[Row]:
     """Time every network under every runtime, all in turns, on one thread.
 
     Args:
-        networks: as from `forms_of`.
+        networks: as from `forms_of`; a narrower network is there to be run densely.
         images: normalised, (N, C, H, W), as many as the largest batch.
         settings: `batch_sizes`, `turns`, `least_seconds`, as in the configuration.
 
     Returns:
-        A row for each network, runtime and batch size. What is not measured is NaN, and `note` says why.
+        A row for each network, runtime and batch size.
 
     Raises:
         InvalidInput: a runtime gives other outputs than torch.
     """
     torch.set_num_threads(1)  # whatever was granted: the job has the machine to itself, and uses one core
     runs = [
-        (facts | about, forward)
+        (facts | {"runtime": name}, checked(name, model, images))
         for facts, model in networks
-        for about, forward in runtimes_of(model, facts["form"] == NARROW, images)
+        for name in (["torch"] if facts["form"] == NARROW else RUNTIMES)
     ]
-    for note in dict.fromkeys(facts["note"] for facts, _ in runs if facts["note"]):
-        print(note)
-    keys = [(number, batch) for number in range(len(runs)) for batch in settings["batch_sizes"]]
     energy = EnergyCounters()
     with torch.inference_mode():
         calls = {
             (number, batch): partial(forward, images[:batch].clone())
-            for number, batch in keys
-            if (forward := runs[number][1])
+            for number, (_, forward) in enumerate(runs)
+            for batch in settings["batch_sizes"]
         }
         timings = in_turns(calls, settings["turns"], settings["least_seconds"], energy)
     machine = {"processor": processor_model() or "unknown", "instructions": instructions()}
     return [
-        runs[number][0] | {"batch": batch} | columns_of(timings.get((number, batch)), energy) | machine
-        for number, batch in keys
+        facts | {"batch": batch} | columns_of(timings[number, batch], energy) | machine
+        for number, (facts, _) in enumerate(runs)
+        for batch in settings["batch_sizes"]
     ]
 
 
-def runtimes_of(model: nn.Module, narrow: bool, images: torch.Tensor) -> Iterator[tuple[Row, Forward | None]]:
-    """A network under each runtime, None where that is absent; a narrower network is there to be run densely.
+def checked(name: str, model: nn.Module, images: torch.Tensor) -> Forward:
+    """A network under a runtime, whose outputs are torch's."""
+    forward = RUNTIMES[name](model)
+    if (difference := deviation(forward, model, images)) > TOLERANCE:
+        raise InvalidInput(f"{name} differs from torch by {difference:.1e} of the largest output")
+    return forward
 
-    Raises:
-        InvalidInput: a runtime gives other outputs than torch.
+
+def columns_of(timing: Timing, energy: EnergyCounters) -> Row:
+    """Seconds of one call, the share of the time that the processor did other work, and joules of one call.
+
+    Seconds and shares are medians over the turns. Where no energy can be read, joules are NaN.
     """
-    for name in ("torch", "onnxruntime") if narrow else RUNTIMES:
-        about = {"runtime": name, "version": "", "deviation": np.nan, "note": ""}
-        try:
-            forward = RUNTIMES[name](model, images)
-        except InvalidInput as absent:
-            yield about | {"note": f"not measured: {absent}"}, None
-            continue
-        found = deviation(forward, model, images)
-        if found > TOLERANCE:
-            raise InvalidInput(f"{name} differs from torch by {found:.1e} of the largest output")
-        yield about | {"version": version(name.removesuffix("_csr")), "deviation": found}, forward
-
-
-def columns_of(timing: Timing | None, energy: EnergyCounters) -> Row:
-    """Seconds of one call, its joules, and the share of the time that the processor did other work.
-
-    Seconds and shares are medians over the turns. What was not measured is NaN.
-    """
-    if timing is None:
-        return {"seconds": np.nan, "waited": np.nan, "joules": np.nan, "energy": "not measured"}
     waited = 1 - np.divide(timing.processor_seconds, timing.seconds)
-    columns = {"seconds": float(np.median(timing.seconds)), "waited": round(float(np.median(waited)), 4)}
-    if not energy.readable:
-        why = "not measured: no energy counter of the processor (RAPL) can be read"
-        return columns | {"joules": np.nan, "energy": why}
-    joules = timing.joules / (timing.calls * len(timing.seconds))
-    return columns | {"joules": joules, "energy": "measured (RAPL)"}
+    joules = timing.joules / (timing.calls * len(timing.seconds)) if energy.readable else np.nan
+    return {
+        "seconds": float(np.median(timing.seconds)),
+        "waited": round(float(np.median(waited)), 4),
+        "joules": joules,
+    }

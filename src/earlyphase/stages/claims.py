@@ -43,11 +43,11 @@ def size(job: Job) -> float:
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
     """Write one row for each claim and network, and one for each contrast that it rests on."""
-    from earlyphase.results.claims import judge_with_contrasts
+    from earlyphase.results.claims import judge
     from earlyphase.runtime.storage import write_bytes
     from earlyphase.stages._tables import read_tables
 
-    verdicts, contrasts = judge_with_contrasts(read_tables(inputs["tables"]), job.spec)
+    verdicts, contrasts = judge(read_tables(inputs["tables"]), job.spec)
     write_bytes(outputs["table"], verdicts.to_csv(index=False).encode())
     write_bytes(outputs["contrasts"], contrasts.to_csv(index=False).encode())
 

@@ -108,16 +108,22 @@ def size(job: Job) -> float:
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
-    """Draw it, and write the picture twice and its numbers once."""
+    """Draw it, and write the picture twice and its numbers once.
+
+    Raises:
+        InvalidInput: a table is empty, or holds nothing of what the figure shows.
+    """
+    from earlyphase.errors import InvalidInput
     from earlyphase.results.figures import add_note, figure, render
     from earlyphase.results.summaries import mixtures, with_dead
     from earlyphase.runtime.storage import write_bytes
     from earlyphase.stages._tables import read_tables
 
-    arguments = dict(job.spec["entry"])
-    draw = figure.named(arguments.pop("function"))
+    entry = job.spec["entry"]
     tables = with_dead(read_tables(inputs["tables"]), job.spec["classes"])
-    drawn, points = draw(tables, **arguments)
+    if empty := [name for name, table in tables.items() if table.empty]:
+        raise InvalidInput(f"figure {entry['function']}: the table {empty[0]} holds no run")
+    drawn, points = figure.bound(entry)(tables)
     for mixture in mixtures(tables):
         print(f"warning: {mixture}")
         add_note(drawn, f"Mixed: {mixture}")

@@ -1,15 +1,10 @@
-"""Measure what the sparsity of tickets buys: bytes, multiply-adds, time and energy of inference."""
-
-from collections.abc import Iterator, Sequence
+"""Measure what the sparsity of tickets buys: bytes of files, time and energy of inference."""
 
 from earlyphase.runtime.assignment import Assignment, Files
 from earlyphase.stages._settings import REWIND_ITERATIONS, ROUNDS, ROW, section, training_spec
 from earlyphase.study.jobs import Block, Inputs, Job, Stage, Table, Work
 from earlyphase.study.run import Run
 from earlyphase.study.study import Study
-
-NARROWED = ("resnet",)  # functions whose networks `core.channels` can take emptied channels out of
-RUNTIMES = 3  # of a network on average: four as pruned, two without its emptied channels
 
 SETTINGS = section(
     rewind_iterations=REWIND_ITERATIONS,
@@ -35,15 +30,6 @@ def jobs(study: Study, run: Run) -> list[Block]:
     return [{"seed": run.seeds, "k": run.inference["rewind_iterations"]}] if run.inference["rounds"] else []
 
 
-def impossible(run: Run, network: str, lacks: Sequence[str]) -> Iterator[str]:
-    """Tickets without their emptied channels, of networks from which these cannot be removed."""
-    if run.inference["rewind_iterations"] and run.inference["rounds"] and network not in NARROWED:
-        yield (
-            f"inference without emptied channels is left out: they can be removed from networks of "
-            f"{', '.join(NARROWED)}, not of {network}"
-        )
-
-
 def spec(job: Job) -> dict:
     """A training, and which of its tickets are timed how."""
     chosen = {key: value for key, value in job.run.inference.items() if key != "rewind_iterations"}
@@ -60,18 +46,21 @@ def inputs(job: Job) -> Inputs:
     return {"dense": job.path("checkpoint", "state", k=job.run.iterations)} | tickets
 
 
+def timed_networks(run: Run) -> int:
+    """How many networks are timed, once for each runtime: three as pruned, one without emptied channels."""
+    return 3 + 4 * len(run.inference["rounds"])
+
+
 def work(job: Job) -> Work:
-    """All turns of the dense network, and of each ticket as pruned and without its emptied channels."""
+    """All turns of the dense network and of its tickets."""
     chosen = job.run.inference
-    networks = 1 + 2 * len(chosen["rounds"])
-    calls = networks * RUNTIMES * (chosen["turns"] + 2)
+    calls = timed_networks(job.run) * (chosen["turns"] + 2)
     return Work(calls * sum(chosen["batch_sizes"]), calls * len(chosen["batch_sizes"]))
 
 
 def size(job: Job) -> float:
     """Bytes of a row for each network, runtime and size of a mini-batch."""
-    chosen = job.run.inference
-    return (1 + 2 * len(chosen["rounds"])) * RUNTIMES * len(chosen["batch_sizes"]) * ROW
+    return timed_networks(job.run) * len(job.run.inference["batch_sizes"]) * ROW
 
 
 def compute(job: Assignment, inputs: Files, outputs: Files) -> None:
@@ -88,7 +77,6 @@ STAGE = Stage(
     size=size,
     inputs=inputs,
     settings={"inference": SETTINGS},
-    impossible=impossible,
     looks_up=("models", "tasks"),
     tables={"inference": Table("table")},
 )

@@ -6,6 +6,7 @@ each section of the papers, and `CLAIMS` all of them in the order of the table. 
 """
 
 from collections.abc import Mapping
+from itertools import product
 
 from pandas import DataFrame, concat
 
@@ -26,7 +27,7 @@ from earlyphase.results.claims import edge_of_stability as edge
 from earlyphase.results.claims import first_iterations as first
 from earlyphase.results.claims import kernel as tangent
 from earlyphase.results.claims import perturbations as perturbed
-from earlyphase.results.claims.claim import ANOTHER_NETWORK, UNDECIDABLE, Claim, claim_of
+from earlyphase.results.claims.claim import UNDECIDABLE, Claim, claim_of
 from earlyphase.results.claims.evidence import ERROR
 from earlyphase.results.claims.judging import FINDING, assess
 from earlyphase.results.claims.network import Network, Tables
@@ -65,20 +66,15 @@ def claims(changed: Mapping[str, Mapping | None] | None = None) -> dict[str, Cla
     """
     changed = changed or {}
     own = [function for function in registry.claim.values() if function not in CLAIMS]
-    found = {one.__name__: one for one in (*CLAIMS, *own)}
+    functions = {function.__name__: function for function in (*CLAIMS, *own)}
     return {
-        name: claim_of(one, changed.get(name))
-        for name, one in found.items()
+        name: claim_of(function, changed.get(name))
+        for name, function in functions.items()
         if changed.get(name, {}) is not None
     }
 
 
-def judge(tables: Tables, study: Mapping) -> DataFrame:
-    """Judge every claim in every network: the first table of `judge_with_contrasts`."""
-    return judge_with_contrasts(tables, study)[0]
-
-
-def judge_with_contrasts(tables: Tables, study: Mapping) -> tuple[DataFrame, DataFrame]:
+def judge(tables: Tables, study: Mapping) -> tuple[DataFrame, DataFrame]:
     """Judge every claim in every network.
 
     Args:
@@ -99,38 +95,23 @@ def judge_with_contrasts(tables: Tables, study: Mapping) -> tuple[DataFrame, Dat
     """
     known = claims(study.get("claims"))
     rows, contrasts = [], []
-    for pair in networks(tables):
-        facts = study.get("networks", {}).get("/".join(pair), {})
-        network = of_network(tables, *pair, facts)
-        for claim in known.values():
-            sources = [study.get("sources", {}).get(name, name) for name in claim.reads]
-            source = ", ".join(sources).format(dataset=pair[0], model=pair[1])
-            for reading in claim.readings:
-                about = {"id": claim.id, "reading": reading} | dict(zip(NETWORK, pair, strict=True))
-                if claim.is_about(facts.get("function")):
-                    found, behind = assess(network, claim, reading)
-                else:
-                    reason = f"it is no claim on networks of {facts['function']}"
-                    found, behind = (
-                        {"statement": claim.stated(), "n": 0, "test": reason, "verdict": ANOTHER_NETWORK},
-                        [],
-                    )
-                same = same_test_as(claim, known)
-                said = {
-                    "paper": claim.paper,
-                    "criterion": claim.judged_by(),
-                    "same_test_as": same,
-                    "source": source,
-                }
-                rows.append(about | found | said | {"cited": claim.source})
-                contrasts += [about | one for one in behind]
-    order = {name: place for place, name in enumerate(known)}
-    table = (
-        DataFrame(rows, columns=COLUMNS)
-        .fillna("")
-        .sort_values("id", key=lambda ids: ids.map(order), kind="stable")
-    )
-    return table.reset_index(drop=True), DataFrame(contrasts, columns=CONTRASTS)
+    facts = study.get("networks", {})
+    judged = {pair: of_network(tables, *pair, facts.get("/".join(pair))) for pair in networks(tables)}
+    for claim, (dataset, model) in product(known.values(), judged):
+        sources = [study.get("sources", {}).get(name, name) for name in claim.reads]
+        said = {
+            "paper": claim.paper,
+            "criterion": claim.judged_by(),
+            "same_test_as": same_test_as(claim, known),
+            "source": ", ".join(sources).format(dataset=dataset, model=model),
+            "cited": claim.source,
+        }
+        for reading in claim.readings:
+            about = {"id": claim.id, "reading": reading, "dataset": dataset, "model": model}
+            found, behind = assess(judged[dataset, model], claim, reading)
+            rows.append(about | found | said)
+            contrasts += [about | contrast for contrast in behind]
+    return DataFrame(rows, columns=COLUMNS).fillna(""), DataFrame(contrasts, columns=CONTRASTS)
 
 
 def same_test_as(claim: Claim, known: Mapping[str, Claim]) -> str:
@@ -156,12 +137,7 @@ def networks(tables: Tables) -> list[tuple[str, str]]:
 
 def of_network(tables: Tables, dataset: str, model: str, facts: Mapping | None = None) -> Network:
     """The rows of one network, and the deficits in the other models on its data set."""
-    own = {
-        name: table[(table["dataset"] == dataset) & (table["model"] == model)]
-        for name, table in tables.items()
-    }
-    others = {
-        name: table[(table["dataset"] == dataset) & (table["model"] != model)]
-        for name, table in tables.items()
-    }
+    on_data = {name: table[table["dataset"] == dataset] for name, table in tables.items()}
+    own = {name: table[table["model"] == model] for name, table in on_data.items()}
+    others = {name: table[table["model"] != model] for name, table in on_data.items()}
     return Network(own, others, facts or {})

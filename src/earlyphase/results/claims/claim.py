@@ -101,7 +101,9 @@ def claim_of(function: Callable[..., Measured], changed: Mapping[str, Any] | Non
         InvalidInput: a sentence names what is neither a number of it nor one of its places.
     """
     name, arguments = function.__name__, signature(function).parameters.values()
-    numbers = {one.name: one.default for one in arguments if one.kind is one.KEYWORD_ONLY}
+    numbers = {
+        argument.name: argument.default for argument in arguments if argument.kind is argument.KEYWORD_ONLY
+    }
     facts: dict[str, Any] = registry.claim.facts[name]
     claim = Claim(name, function, numbers | dict(changed or {}), **facts)
     try:

@@ -15,10 +15,7 @@ from earlyphase.results.claims.network import Network, Points, Share
 from earlyphase.results.deficits import BASE, RUN
 
 RESTARTED = "restarted"  # the regime whose learning rate begins anew when the deficit ends
-AUGMENTATION = (
-    "augmented",
-    "not_augmented",
-)  # the regime that was run: what is augmented already has the second
+AUGMENTATION = ("augmented", "not_augmented")  # what is augmented already has the second regime
 Window = tuple[int, int]  # of iterations with the deficit: first, end
 Names = tuple[str, ...]  # of regimes, in config.yaml
 
@@ -59,7 +56,7 @@ def changes(network: Network, deficit: str, regime: str, *, followed: bool) -> D
     return (accuracy[matched] - control[matched]).sort_index(axis=1)
 
 
-def named(window: Window, deficit: str) -> str:
+def name_of(window: Window, deficit: str) -> str:
     """Name a window of a deficit."""
     return f"{deficit} in iterations {window[0]:,} to {window[1]:,}, minus none"
 
@@ -93,8 +90,8 @@ def C2(
             f"{deficit} under {regime!r} was run in no two windows of one length, one of them from 0 on"
         )
     early, late = pairs[-1]
-    costs = Contrast(named(early, deficit), change[early], "below", edge=-least)
-    none = Contrast(named(late, deficit), change[late], "not worse", margin=Margin(-change[early], margin))
+    costs = Contrast(name_of(early, deficit), change[early], "below", edge=-least)
+    none = Contrast(name_of(late, deficit), change[late], "not worse", margin=Margin(-change[early], margin))
     return Measured([costs, none], early=f"{early[0]:,} to {early[1]:,}", late=f"{late[0]:,} to {late[1]:,}")
 
 
@@ -145,7 +142,7 @@ def C3(
         others = {f"in {name}": network.other(name) for name in sorted(harmed["model"].unique())}
     if not others:
         raise NotRun("no other model was trained with deficits on this data set")
-    edge, found = least * int(runs["length"].iloc[0]), []
+    edge, contrasts = least * int(runs["length"].iloc[0]), []
     for name, other in others.items():
         changed = changes(other, deficit, regime, followed=True)
         ends = [window for window in base if window[0] == 0 and window in changed]
@@ -154,8 +151,8 @@ def C3(
         time, loses = time_of_loss(other, deficit, regime, ends)
         usual, loses_too = time_of_loss(network, deficit, BASE, ends)
         label = f"when the loss arises {name} minus in the base"
-        found.append(Contrast(label, time - usual, "apart", edge=edge, given=(loses, loses_too)))
-    return Measured(found)
+        contrasts.append(Contrast(label, time - usual, "apart", edge=edge, given=(loses, loses_too)))
+    return Measured(contrasts)
 
 
 def first_there(regimes: Names, runs: DataFrame) -> str:
@@ -223,7 +220,7 @@ def C5(
     network: Network, *, deficit: str = "vertical_flip", other: str = "blur", margin: Points = 1.0
 ) -> Measured:
     """A window late in training has little clean training after it, so its loss is not a lasting one."""
-    found = []
+    contrasts = []
     for followed, place in ((False, 0), (True, -1)):
         try:
             own, others = (changes(network, name, BASE, followed=followed) for name in (deficit, other))
@@ -232,7 +229,7 @@ def C5(
         if shared := [window for window in own if window in others and window[0] == 0]:
             window = shared[place]
             margins = Margin(-others[window], margin)
-            found.append(Contrast(named(window, deficit), own[window], "not worse", margin=margins))
-    if not found:
+            contrasts.append(Contrast(name_of(window, deficit), own[window], "not worse", margin=margins))
+    if not contrasts:
         raise NotRun(f"{deficit} and {other} were run in no window that they share, from iteration 0 on")
-    return Measured(found)
+    return Measured(contrasts)

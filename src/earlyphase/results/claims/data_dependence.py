@@ -69,9 +69,9 @@ class Pretrained:
         place = f"{self.name} for {duration:,} at {self.tickets.density:.1%}"
         return f"{place} minus rewinding to 0", self.of(duration) - self.tickets.of(0)
 
-    def measured(self, found: list[Contrast], duration: int, k: int = 0) -> Measured:
+    def measured(self, contrasts: list[Contrast], duration: int, k: int = 0) -> Measured:
         """Quantities, with what a statement names."""
-        return Measured(found, duration=f"{duration:,} iterations", k=k, density=self.tickets.density)
+        return Measured(contrasts, duration=f"{duration:,} iterations", k=k, density=self.tickets.density)
 
 
 def pretrained(network: Network, name: str, imp_round: int | None = None) -> Pretrained:
@@ -149,13 +149,13 @@ def D1(
     durations = [each for each in first.accuracy if each in learned_after(network, name)]
     nothing, sides = network.matching(first.tickets, margin), ("harmful", "no effect", "of use")
     brief = [each for each in durations if each <= up_to * EPOCH or not network.full]
-    found = [
+    contrasts = [
         Contrast(*first.over_0(each), "as good", margin=nothing, sides=sides)
         if each in brief
         else Contrast(*first.over_0(each), "below")
         for each in durations
     ]
-    return first.measured(found, max(brief, default=first.longest))
+    return first.measured(contrasts, max(brief, default=first.longest))
 
 
 def as_good(network: Network, name: str, reading: str, margin: Points) -> Measured:
@@ -216,10 +216,10 @@ def D3(
         raise NotRun(
             f"pretraining must be run for less and for more than {times * k:,g} iterations, {times:g} times k"
         )
-    found = [earlier[k]] if k in earlier else []
-    found += [beside_late(f"{pretraining} for {each:,}", first.of(each), "worse") for each in brief]
-    found.append(beside_late(f"{pretraining} for {first.longest:,}", first.of(first.longest)))
-    return first.measured(found, int(times * k), k)
+    contrasts = [earlier[k]] if k in earlier else []
+    contrasts += [beside_late(f"{pretraining} for {each:,}", first.of(each), "worse") for each in brief]
+    contrasts.append(beside_late(f"{pretraining} for {first.longest:,}", first.of(first.longest)))
+    return first.measured(contrasts, int(times * k), k)
 
 
 @claim(
@@ -252,8 +252,8 @@ def D5(network: Network, *, pretraining: str = "blur_rotation", share: Share = 0
     first = pretrained(network, pretraining)
     k = network.late(first.tickets)
     kept = Margin(first.tickets.of(k) - first.tickets.of(0), share=share)
-    found = [Contrast(*first.over_0(each), "not better", margin=kept) for each in first.accuracy]
-    return first.measured(found, first.longest, k)
+    contrasts = [Contrast(*first.over_0(each), "not better", margin=kept) for each in first.accuracy]
+    return first.measured(contrasts, first.longest, k)
 
 
 @claim(
@@ -294,10 +294,10 @@ class Sparse:
             raise NotRun(f"the ticket {name} was not pretrained")
         return self.accuracy[name]
 
-    def measured(self, found: list[Contrast]) -> Measured:
+    def measured(self, contrasts: list[Contrast]) -> Measured:
         """Quantities, with what a statement names."""
         return Measured(
-            found, duration=f"{self.duration:,} iterations", k=self.k, density=self.tickets.density
+            contrasts, duration=f"{self.duration:,} iterations", k=self.k, density=self.tickets.density
         )
 
 

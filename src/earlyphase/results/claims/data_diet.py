@@ -23,13 +23,13 @@ def on_a_diet(network: Network, *names: str) -> tuple[list[DataFrame], Tickets]:
     )
     imp_round = compared_round(network, runs, FIRST)
     runs, tickets = runs[runs["round"] == imp_round], network.tickets(imp_round=imp_round)
-    found = []
+    accuracies = []
     for name in names:
         own = runs[(runs["pretraining"] == name) & runs["pretraining_iterations"].isin(tickets.accuracy)]
         if own.empty:
             raise NotRun(f"no network saw {name} until a k to which rounds rewind")
-        found.append(own.pivot(index="seed", columns="pretraining_iterations", values="accuracy"))
-    return found, tickets
+        accuracies.append(own.pivot(index="seed", columns="pretraining_iterations", values="accuracy"))
+    return accuracies, tickets
 
 
 @claim(
@@ -45,7 +45,7 @@ def D10(network: Network, *, pretraining: str = "random_eighth", margin: Points 
     """The random share beside all images."""
     (random,), tickets = on_a_diet(network, pretraining)
     nothing = network.matching(tickets, margin)
-    found = [
+    contrasts = [
         Contrast(
             f"{pretraining} until {k:,} minus all images",
             random[k] - tickets.of(k),
@@ -54,7 +54,7 @@ def D10(network: Network, *, pretraining: str = "random_eighth", margin: Points 
         )
         for k in random
     ]
-    return Measured(found, k=listed(list(random)), density=tickets.density)
+    return Measured(contrasts, k=listed(list(random)), density=tickets.density)
 
 
 @claim(
@@ -72,8 +72,8 @@ def D11(network: Network, *, pretraining: str = "easy_eighth", beside: str = "ra
     if (shared := easy.columns.intersection(random.columns)).empty:
         raise NotRun(f"there is no k until which both {pretraining} and {beside} were shown")
     k = int(min(shared))
-    found = [
+    contrasts = [
         Contrast(f"{pretraining} until {k:,} minus {name}", easy[k] - other)
         for name, other in (("all images", tickets.of(k)), (beside, random[k]))
     ]
-    return Measured(found, k=k, density=tickets.density)
+    return Measured(contrasts, k=k, density=tickets.density)

@@ -54,16 +54,16 @@ def split(parts: DataFrame) -> dict[str, float]:
     A share is a ratio of means. Its standard deviation is that of (part - share * gain) / mean gain over
     seeds: of the ratio to first order, which a seed with a small gain does not blow up.
     """
-    found = {}
+    summary = {}
     for name in parts:
-        found |= {name: parts[name].mean(), f"{name}_std": parts[name].std()}
+        summary |= {name: parts[name].mean(), f"{name}_std": parts[name].std()}
     for name in ("mask", "weights"):
         share = spread = float("nan")
         if t_interval(parts["gain"])[0] > LEAST_GAIN:
-            share = found[name] / found["gain"]
-            spread = Series(parts[name] - share * parts["gain"]).std() / found["gain"]
-        found |= {f"{name}_share": share, f"{name}_share_std": spread}
-    return found
+            share = summary[name] / summary["gain"]
+            spread = Series(parts[name] - share * parts["gain"]).std() / summary["gain"]
+        summary |= {f"{name}_share": share, f"{name}_share_std": spread}
+    return summary
 
 
 def over_0(network: Network, perturbation: str, imp_round: int | None = None) -> DataFrame:

@@ -29,7 +29,7 @@ def B1(network: Network, reading: str, *, share: Share = 0.2, edge: Share = 0.1)
         raise NotRun(f"no state is kept between {share:.0%} of training and its end")
     at = later[later["iteration"] == later["iteration"].min()]
     column = "distance_final" if reading == FINAL else "distance_before"
-    found = [
+    contrasts = [
         Contrast(
             f"{pruned:.0%} pruned at iteration {at['iteration'].iloc[0]:,}, {reading}",
             POINTS * rows.set_index("seed")[column],
@@ -38,4 +38,4 @@ def B1(network: Network, reading: str, *, share: Share = 0.2, edge: Share = 0.1)
         )
         for pruned, rows in at.groupby("pruned")
     ]
-    return Measured(found)
+    return Measured(contrasts)

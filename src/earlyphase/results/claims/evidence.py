@@ -204,23 +204,23 @@ class Contrast:
         known = both.dropna()
         values, left_out = known["values"], len(both) - len(known)
         note = f"{left_out} of {len(both)} seeds left out, whose run diverged, died or is missing"
-        found = Evidence(
+        tested = Evidence(
             self.name, self.unit or unit, values.mean(), values.std(), len(values), *t_interval(values),
             note=note if left_out else "",
         )  # fmt: skip
         if missing := no_interval(values):
-            return replace(found, note="; ".join(filter(None, [missing, found.note])))
+            return replace(tested, note="; ".join(filter(None, [missing, tested.note])))
         m = self.margin
         size = NAN if m is None else float(np.clip(m.share * known["gain"].mean(), m.least, m.most))
         p_for, p_against = self.ps(*known.to_numpy().T)
         target = self.target(size)
-        inside = bool(target[0] < found.mean < target[1]) != (self.lies == "apart")
-        found = replace(
-            found, target=target, inside=inside, tested=True, margin=size, p_for=p_for, p_against=p_against
+        inside = bool(target[0] < tested.mean < target[1]) != (self.lies == "apart")
+        tested = replace(
+            tested, target=target, inside=inside, tested=True, margin=size, p_for=p_for, p_against=p_against
         )
         for condition in self.given:
-            found = conditional(found, condition.evidence(unit))
-        return found
+            tested = conditional(tested, condition.evidence(unit))
+        return tested
 
     def target(self, margin: float) -> Target:
         """Between which edges the claim has the difference; between which it has not, if `apart`."""
@@ -239,17 +239,17 @@ class Contrast:
         """p-values for and against, by the tests of `t_ps` and `margin_ps`."""
         match self.lies:
             case "above" | "below" | "within":
-                found = t_ps(values, self.target(NAN))
+                both = t_ps(values, self.target(NAN))
             case "apart":  # not 0 (two-sided, of which each side has half the error), against equivalence
-                found = min(t_ps(values, (0.0, INFINITY))), t_ps(values, self.target(NAN))[0]
+                both = min(t_ps(values, (0.0, INFINITY))), t_ps(values, self.target(NAN))[0]
             case _:
                 assert self.margin is not None
                 worse, better = (margin_ps(signed, gain, self.margin) for signed in (values, -values))
-                found = {
+                both = {
                     "not worse": worse, "worse": worse[::-1], "not better": better, "better": better[::-1],
                     "as good": (max(worse[0], better[0]), 2 * min(worse[1], better[1])),  # on either side
                 }[self.lies]  # fmt: skip
-        return float(found[0]), min(1.0, float(found[1]))
+        return float(both[0]), min(1.0, float(both[1]))
 
 
 def no_interval(values: Series) -> str:
@@ -259,21 +259,23 @@ def no_interval(values: Series) -> str:
     return "all seeds have the same value, which gives no interval" if np.isnan(t_interval(values)[0]) else ""
 
 
-def conditional(found: Evidence, given: Evidence) -> Evidence:
+def conditional(evidence: Evidence, given: Evidence) -> Evidence:
     """Evidence that counts only where other evidence holds, too: either p is the larger of the two.
 
     So where it is not sure that the claim speaks of these runs, they decide nothing.
     """
     note = "; ".join(
-        filter(None, [found.note, f"given that {given.name} ({written(given)}), p = {given.p_for:.2g}"])
+        filter(None, [evidence.note, f"given that {given.name} ({written(given)}), p = {given.p_for:.2g}"])
     )
-    p_for, p_against = (max(p, given.p_for) for p in (found.p_for, found.p_against))
-    return replace(found, note=note, p_for=p_for, p_against=p_against, tested=found.tested and given.tested)
+    p_for, p_against = (max(p, given.p_for) for p in (evidence.p_for, evidence.p_against))
+    return replace(
+        evidence, note=note, p_for=p_for, p_against=p_against, tested=evidence.tested and given.tested
+    )
 
 
-def written(found: Evidence) -> str:
+def written(evidence: Evidence) -> str:
     """What was measured, with its unit: "-3.70 points"."""
-    return found.words or ("" if np.isnan(found.mean) else f"{found.mean:+.2f} {found.unit}")
+    return evidence.words or ("" if np.isnan(evidence.mean) else f"{evidence.mean:+.2f} {evidence.unit}")
 
 
 def order(accuracy: DataFrame) -> Evidence:
@@ -290,15 +292,15 @@ def order(accuracy: DataFrame) -> Evidence:
     left_out = len(accuracy) - len(complete)
     places = Series(range(complete.shape[1]), index=complete.columns, dtype=float)
     correlations = complete.rank(axis=1).corrwith(places, axis=1).fillna(0.0)
-    found = Evidence(
+    evidence = Evidence(
         f"Spearman over k = {', '.join(map(str, accuracy.columns))}", "(rank correlation)",
         correlations.mean(), correlations.std(), len(complete), target=(0.0, INFINITY),
         note=f"{left_out} of {len(accuracy)} seeds left out" if left_out else "",
     )  # fmt: skip
     if len(complete) < 2:
-        return replace(found, note="no test from fewer than two seeds")
+        return replace(evidence, note="no test from fewer than two seeds")
     rises, falls = page_ps(complete.rank(axis=1).to_numpy())
-    return replace(found, inside=bool(found.mean > 0), p_for=rises, p_against=falls, tested=True)
+    return replace(evidence, inside=bool(evidence.mean > 0), p_for=rises, p_against=falls, tested=True)
 
 
 def page_ps(ranks: np.ndarray) -> tuple[float, float]:

@@ -174,14 +174,16 @@ def S4(network: Network, *, first: int = 10, least: float = 1.0, most: float = 6
     ratios = {"gradient norm": means_in_time(early) / means_in_time(later)}
     for name, values in motions(table).items():
         ratios[f"growth of the {name}"] = rate(values, 0, first) / rate(values, first, values.index.max())
-    found: list[Contrast] = [
+    contrasts: list[Contrast] = [
         Contrast(f"{name}, first {first} iterations over the rest, less 1", POINTS * (ratio - 1))
         for name, ratio in ratios.items()
     ]
     if network.paper_until(first):
         changed = POINTS * at_iteration(by_seed(table, "sign_changes"), first)
-        found.append(Contrast(f"signs changed by iteration {first}", changed, "within", span=(least, most)))
-    return Measured(found)
+        contrasts.append(
+            Contrast(f"signs changed by iteration {first}", changed, "within", span=(least, most))
+        )
+    return Measured(contrasts)
 
 
 @claim(
@@ -211,18 +213,18 @@ def S5(network: Network, *, least: int = 100, most: int = 350, plateau: int = 50
         lowest = own[int(others.argmin())]
         fall[seed] = POINTS * (own[0] / lowest - 1)
         rise[seed] = POINTS * (plateau_level(times, gradient[seed].to_numpy()) / lowest - 1)
-    found: list[Contrast] = [
+    contrasts: list[Contrast] = [
         Contrast("start over the minimum, less 1", fall),
         Contrast("plateau over the minimum, less 1", rise),
     ]
     if network.paper_until(plateau):
         place = boundaries(table).set_index("seed")["gradient_minimum"]
-        found.append(
+        contrasts.append(
             Contrast(
                 "place of the minimum", place, "within", span=(float(least), float(most)), unit="iterations"
             )
         )
-    return Measured(found)
+    return Measured(contrasts)
 
 
 @claim(
@@ -248,15 +250,17 @@ def S6(
     chosen = (
         list(edges) if network.paper_until(edges[-1]) else proportional_edges(list(curves.values()), shares)
     )
-    found: list[Contrast] = []
+    contrasts: list[Contrast] = []
     for name, values in curves.items():
         nearest = [at_iteration(values, edge).name for edge in chosen]
         speeds = [rate(values, start, stop) for start, stop in pairwise(nearest)]
         overall = rate(values, nearest[0], nearest[-1])
         for number, (before, after) in enumerate(pairwise(speeds), start=1):
             span = f"iterations {nearest[number]:,} to {nearest[number + 1]:,}"
-            found.append(Contrast(f"{name}: loss of speed in {span}", POINTS * (before - after) / overall))
-    return Measured(found, rapid=int(chosen[1]))
+            contrasts.append(
+                Contrast(f"{name}: loss of speed in {span}", POINTS * (before - after) / overall)
+            )
+    return Measured(contrasts, rapid=int(chosen[1]))
 
 
 def proportional_edges(curves: list[DataFrame], shares: tuple[float, ...]) -> list[float]:
@@ -342,9 +346,9 @@ def C1(
     later = shares[shares.index >= least]
     if later.empty or 0 not in shares.index:
         raise NotRun(f"the subspace was not computed at iteration 0 and from {least:,.0f} on")
-    found: list[Contrast] = [
+    contrasts: list[Contrast] = [
         Contrast(f"share at iteration {time:,}", later.loc[time], edge=percent) for time in later.index
     ]
     moved = later.mean(axis=0, skipna=False) - shares.loc[0]
-    found.append(Contrast("mean share from then on minus share at iteration 0", moved))
-    return Measured(found, after=int(later.index[0]))
+    contrasts.append(Contrast("mean share from then on minus share at iteration 0", moved))
+    return Measured(contrasts, after=int(later.index[0]))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from pandas import Series
 
-from earlyphase.results.claims.claim import DIED, Claim, Measured, NotRun
+from earlyphase.results.claims.claim import ANOTHER_NETWORK, DIED, Claim, Measured, NotRun
 from earlyphase.results.claims.evidence import ERROR, Evidence, written
 from earlyphase.results.claims.network import Network
 
@@ -46,19 +46,18 @@ def assess(network: Network, claim: Claim, reading: str = "") -> tuple[dict, lis
     numbers = dict(claim.numbers) | ({"reading": reading} if reading else {})
     network.died.clear()
     try:
+        if not claim.is_about(function := network.facts.get("function")):
+            raise NotRun(f"it is no claim on networks of {function}", ANOTHER_NETWORK)
         measured = claim.measure(network, **numbers)
-        found = [one.evidence(claim.unit) for one in measured.quantities]
-        refuse_dead(network, measured, found)
+        evidence = [each.evidence(claim.unit) for each in measured.quantities]
+        refuse_dead(network, measured, evidence)
     except NotRun as missing:
-        empty = dict.fromkeys(("measured", "ours", "interval", "margin"), "")
-        return {"statement": claim.stated()} | empty | {
-            "n": 0,
-            "test": str(missing),
-            "verdict": missing.verdict,
-        }, []
-    worst = nearest_to_failing(found)
-    shown = found[worst]
-    judged = decide([one.p_for for one in found], [one.p_against for one in found])
+        empty = dict.fromkeys(("measured", "ours", "interval", "margin"), "") | {"n": 0}
+        why = {"test": str(missing), "verdict": missing.verdict}
+        return {"statement": claim.stated()} | empty | why, []
+    worst = nearest_to_failing(evidence)
+    shown = evidence[worst]
+    judged = decide([each.p_for for each in evidence], [each.p_against for each in evidence])
     verdict = MEASURED if claim.id == FINDING else judged
     side = side_of(shown, getattr(measured.quantities[worst], "sides", ("", "", "")))
     summary = {
@@ -68,22 +67,22 @@ def assess(network: Network, claim: Claim, reading: str = "") -> tuple[dict, lis
         "interval": f"{shown.low:+.2f} to {shown.high:+.2f}" if np.isfinite(shown.low) else "",
         "margin": f"{shown.margin:.2f}" if np.isfinite(shown.margin) else "",
         "n": shown.n,
-        "test": in_words(found, worst),
+        "test": in_words(evidence, worst),
         "verdict": verdict,
     }
-    return summary, [row_of(one) | {"reported": one is shown} for one in found]
+    return summary, [row_of(each) | {"reported": each is shown} for each in evidence]
 
 
-def refuse_dead(network: Network, measured: Measured, found: Sequence[Evidence]) -> None:
+def refuse_dead(network: Network, measured: Measured, evidence: Sequence[Evidence]) -> None:
     """Raise `NotRun` where runs died, and too few are left to test something that they are part of."""
-    lacking = [getattr(one, "values", Series()).isna().any() for one in measured.quantities]
-    if network.died and any(one.n < 2 and lacks for one, lacks in zip(found, lacking, strict=True)):
+    lacking = [getattr(each, "values", Series()).isna().any() for each in measured.quantities]
+    if network.died and any(each.n < 2 and lacks for each, lacks in zip(evidence, lacking, strict=True)):
         tables = ", ".join(sorted({table for table, _ in network.died}))
         seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in network.died}))
         raise NotRun(f"networks died, in {tables} of seed {seeds}: they are as good as guessing", DIED)
 
 
-def row_of(found: Evidence) -> dict:
+def row_of(evidence: Evidence) -> dict:
     """What is known of one quantity.
 
     Returns:
@@ -92,18 +91,18 @@ def row_of(found: Evidence) -> dict:
         and `p_against`, not corrected; `note`. Numbers that there are not are left out.
     """
     numbers = {
-        "std": found.std, "low": found.low, "high": found.high, "margin": found.margin,
-        "target_low": found.target[0], "target_high": found.target[1],
+        "std": evidence.std, "low": evidence.low, "high": evidence.high, "margin": evidence.margin,
+        "target_low": evidence.target[0], "target_high": evidence.target[1],
     }  # fmt: skip
-    numbers |= {"p_for": found.p_for, "p_against": found.p_against} if found.tested else {}
+    numbers |= {"p_for": evidence.p_for, "p_against": evidence.p_against} if evidence.tested else {}
     known = {name: float(value) for name, value in numbers.items() if np.isfinite(value)}
-    ours = found.words or (float(found.mean) if np.isfinite(found.mean) else "")
+    ours = evidence.words or (float(evidence.mean) if np.isfinite(evidence.mean) else "")
     return {
-        "contrast": found.name,
+        "contrast": evidence.name,
         "ours": ours,
-        "unit": found.unit,
-        "n": found.n,
-        "note": found.note,
+        "unit": evidence.unit,
+        "n": evidence.n,
+        "note": evidence.note,
     } | known
 
 
@@ -127,7 +126,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def nearest_to_failing(found: Sequence[Evidence]) -> int:
+def nearest_to_failing(every: Sequence[Evidence]) -> int:
     """Position of the quantity that is reported, whatever the verdict.
 
     One whose estimate lies elsewhere than claimed is nearer to failing than one that has no test, and that
@@ -141,7 +140,7 @@ def nearest_to_failing(found: Sequence[Evidence]) -> int:
             return 1, 0.0
         return (2, -evidence.p_for) if evidence.inside else (0, evidence.p_against)
 
-    return min(range(len(found)), key=lambda at: key(found[at]))
+    return min(range(len(every)), key=lambda at: key(every[at]))
 
 
 def side_of(shown: Evidence, sides: tuple[str, str, str]) -> str:
@@ -153,13 +152,13 @@ def side_of(shown: Evidence, sides: tuple[str, str, str]) -> str:
     return sides[1] if shown.p_for < ERROR else ""
 
 
-def in_words(found: Sequence[Evidence], worst: int) -> str:
+def in_words(every: Sequence[Evidence], worst: int) -> str:
     """The test of the reported quantity, and what the correction for the others did."""
-    shown = found[worst]
+    shown = every[worst]
     words = f"p = {shown.p_for:.2g} for, {shown.p_against:.2g} against" if shown.tested else ""
-    if len(found) > 1:
-        words += f"; the nearest to failing of {len(found)}"
+    if len(every) > 1:
+        words += f"; the nearest to failing of {len(every)}"
         if shown.p_against < ERROR:
-            corrected = holm([one.p_against for one in found])[worst]
-            words += f", p against it corrected for {len(found)} by Holm's method: {corrected:.2g}"
+            corrected = holm([each.p_against for each in every])[worst]
+            words += f", p against it corrected for {len(every)} by Holm's method: {corrected:.2g}"
     return "; ".join(filter(None, [words, shown.note]))

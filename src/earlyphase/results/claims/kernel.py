@@ -28,8 +28,8 @@ def K1(network: Network, *, share: Share = 0.1, most: Share = 0.1) -> Measured:
     later = later[later.index > 0]
     if 0 not in velocities.index or later.empty:
         raise NotRun(f"the kernel was not computed at iteration 0 and from {share:.0%} of training on")
-    found = []
+    contrasts = []
     for time, values in later.iterrows():
         shares: Series = POINTS * values / velocities.loc[0]
-        found.append(Contrast(f"velocity at iteration {time:,}", shares, "below", edge=POINTS * most))
-    return Measured(found)
+        contrasts.append(Contrast(f"velocity at iteration {time:,}", shares, "below", edge=POINTS * most))
+    return Measured(contrasts)

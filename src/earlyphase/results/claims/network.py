@@ -8,14 +8,13 @@ from pandas import DataFrame, Series
 
 from earlyphase.results.claims.claim import ANOTHER_NETWORK, NOT_AT_SCALE, NotRun
 from earlyphase.results.claims.evidence import POINTS, Margin
-from earlyphase.results.summaries import NETWORK, is_dead, last_evaluations, nearest_round
+from earlyphase.results.summaries import NETWORK, Tables, is_dead, last_evaluations, nearest_round
 
 REWIND_TO_0 = "rewind_to_0"  # a perturbation by its name in config.yaml: iteration 0 under the mask of k
 OWN_MASKS = "own masks"  # of rewinding to 0: the tickets of k = 0; else 0 under the masks of k
 BASELINES = (OWN_MASKS, "masks of k")  # the paper may mean either by "rewinding to 0"
 PAPER_KS = (500, 2000)  # of its Figures 4 to 8
 PAPER_DENSITY = 0.262  # of the same
-Tables = Mapping[str, DataFrame]
 Share = Annotated[float, {"minimum": 0, "maximum": 1}]  # of weights, of training, of a gradient
 Points = Annotated[float, {"minimum": 0}]  # percentage points of accuracy
 
@@ -202,12 +201,12 @@ class Network:
         imp_round = round_near(runs, PAPER_DENSITY) if self.full else sparsest_of_all(runs)
         chosen = {"early": there[:1], "late": there[-1:], "both": sorted({there[0], there[-1]})}[ks]
         tickets = self.tickets(imp_round=imp_round)
-        found = []
+        every = []
         for k in chosen:
             own = runs[(runs["k"] == k) & (runs["round"] == imp_round)]
             accuracy = own.pivot(index="seed", columns="perturbation", values="accuracy")
-            found.append(Branches(int(k), own["density"].mean(), imp_round, accuracy, own, tickets.of(k)))
-        return found
+            every.append(Branches(int(k), own["density"].mean(), imp_round, accuracy, own, tickets.of(k)))
+        return every
 
     def rewound_to_0(self, k: int, imp_round: int, baseline: str) -> Series:
         """Accuracy by seed of rewinding to 0: tickets of k = 0, or 0 under the masks of `k`."""

@@ -1,7 +1,5 @@
 """Claims of what followed the paper, on noise and on the lines between trained networks."""
 
-from pandas import DataFrame
-
 from earlyphase.registry import claim
 from earlyphase.results.claims.claim import NOT_MEASURABLE, Measured, NotRun
 from earlyphase.results.claims.evidence import POINTS, Contrast
@@ -10,11 +8,6 @@ from earlyphase.results.claims.rewinding import REWOUND, SPARSE
 
 CONNECTED = "rounds without a barrier match"
 EARLY, LATE = "early", "late"
-
-
-def points_by_k(table: DataFrame, column: str) -> DataFrame:
-    """A column of a table of fractions in points, (seeds, ks)."""
-    return POINTS * table.pivot(index="seed", columns="k", values=column)
 
 
 @claim(
@@ -62,10 +55,10 @@ def N1(network: Network, reading: str, *, density: Share = 0.168, margin: Points
 def N2(network: Network, reading: str, *, threshold: Points = 2.0, margin: Points = 1.0) -> Measured:
     """Every round of every k that is measured."""
     pairs = network.table("consecutive", "no line between tickets of consecutive rounds was measured")
-    connected, found, ks = reading == CONNECTED, [], set()
+    connected, contrasts, ks = reading == CONNECTED, [], set()
     for number, at_round in pairs.groupby("round"):
         tickets = network.tickets(imp_round=number)
-        for k, barrier in points_by_k(at_round, "barrier").items():
+        for k, barrier in (POINTS * at_round.pivot(index="seed", columns="k", values="barrier")).items():
             if (barrier.mean() < threshold) != connected:
                 continue
             side, lies = ("below", "not worse") if connected else ("above", "worse")
@@ -73,13 +66,13 @@ def N2(network: Network, reading: str, *, threshold: Points = 2.0, margin: Point
             sure = Contrast(name, barrier, side, edge=threshold)
             nothing = network.matching(tickets, margin)
             gap = tickets.of(k) - network.dense()
-            found.append(
+            contrasts.append(
                 Contrast(f"round {number} of k = {k:,} minus dense", gap, lies, margin=nothing, given=(sure,))
             )
             ks.add(k)
-    if not found:
+    if not contrasts:
         raise NotRun(f"{'every' if not connected else 'no'} round is connected to the one before")
-    return Measured(found, k=listed(sorted(ks)), rounds=len(found))
+    return Measured(contrasts, k=listed(sorted(ks)), rounds=len(contrasts))
 
 
 @claim(
@@ -105,10 +98,10 @@ def N3(network: Network, reading: str, *, change: str = "one_weight", threshold:
     if change not in barriers:
         raise NotRun(f"{change} was not applied to the dense network")
     lies, names = ("above", list(barriers)) if reading == EARLY else ("below", [change])
-    found = [
+    contrasts = [
         Contrast(f"barrier after {one} at k = {k:,}", barriers[one], lies, edge=threshold) for one in names
     ]
-    return Measured(found, k=k)
+    return Measured(contrasts, k=k)
 
 
 @claim(

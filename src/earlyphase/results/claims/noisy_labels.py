@@ -19,9 +19,9 @@ def errors(network: Network, tasks: tuple[str, ...]) -> tuple[DataFrame, dict[in
     if not runs["task"].isin(tasks).all():
         raise NotRun(f"the task is {runs['task'].iloc[0]}, none of {', '.join(tasks)}")
     runs = runs[runs["k"] == runs["k"].min()]
-    found = POINTS - runs.pivot(index="seed", columns="round", values="accuracy")
-    found.insert(0, 0, POINTS - network.dense())
-    return found, {0: 1.0} | runs.groupby("round")["density"].mean().to_dict()
+    error = POINTS - runs.pivot(index="seed", columns="round", values="accuracy")
+    error.insert(0, 0, POINTS - network.dense())
+    return error, {0: 1.0} | runs.groupby("round")["density"].mean().to_dict()
 
 
 def peak_and_valley(error: DataFrame) -> tuple[int, int]:
@@ -63,9 +63,9 @@ def D12(network: Network, *, tasks: tuple[str, ...] = ("noisy_labels", "noisy_la
         peak, valley = peak_and_valley(error.drop(index=seed))
         rows[seed] = {"dense": own[0], "peak": own[peak], "valley": own[valley], "last": own.iloc[-1]}
     at = DataFrame(rows).T
-    found = [
+    contrasts = [
         Contrast(f"error at {more} minus {less}", at[more] - at[less])
         for more, less in (("peak", "dense"), ("peak", "valley"), ("last", "valley"))
     ]
     peak, valley = peak_and_valley(error)
-    return Measured(found, peak=density[peak], valley=density[valley])
+    return Measured(contrasts, peak=density[peak], valley=density[valley])

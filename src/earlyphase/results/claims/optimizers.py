@@ -91,7 +91,7 @@ def O3(network: Network, *, density: Share = 0.168, margin: Points = 1.0) -> Mea
     """Trained weights under the learning rates from k on, minus the weights of k under the same."""
     tickets, rates = retrained(network, LEARNING_RATE, density)
     nothing = network.matching(tickets, margin)
-    found = [
+    contrasts = [
         Contrast(
             f"{RATES} minus {WEIGHTS} from k = {k:,}",
             rates[k] - tickets.of(k),
@@ -101,7 +101,7 @@ def O3(network: Network, *, density: Share = 0.168, margin: Points = 1.0) -> Mea
         )
         for k in rates
     ]
-    return Measured(found, density=tickets.density, ks=listed(list(rates)))
+    return Measured(contrasts, density=tickets.density, ks=listed(list(rates)))
 
 
 @claim(
@@ -121,5 +121,5 @@ def O4(network: Network, reading: str, *, density: Share = 0.168) -> Measured:
     rewound = tickets.accuracy if reading == WEIGHTS else retrained(network, LEARNING_RATE, density)[1]
     if not (ks := [k for k in tuned if k > 0 and k in rewound]):
         raise NotRun(f"{reading} and fine-tuning were run for no k above 0 that they share")
-    found = [Contrast(f"{reading} minus fine-tuning from k = {k:,}", rewound[k] - tuned[k]) for k in ks]
-    return Measured(found, density=tickets.density, ks=listed(ks))
+    contrasts = [Contrast(f"{reading} minus fine-tuning from k = {k:,}", rewound[k] - tuned[k]) for k in ks]
+    return Measured(contrasts, density=tickets.density, ks=listed(ks))

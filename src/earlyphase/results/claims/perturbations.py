@@ -33,15 +33,15 @@ def beside_0(
     every: list[Branches], names: Names, network: Network, reading: str, share: Share, lies: Lies
 ) -> Measured:
     """What each perturbation gains over rewinding to 0, in one of its readings, at every k."""
-    found = []
+    contrasts = []
     for branches in every:
         early = network.rewound_to_0(branches.k, branches.round, reading)
         kept = Margin(branches.ticket - early, share=share)
         label = f"{branches.place}: {{}} minus rewinding to 0 ({reading})"
-        found += [
+        contrasts += [
             Contrast(label.format(name), branches.of(name) - early, lies, margin=kept) for name in names
         ]
-    return measured(found, every)
+    return measured(contrasts, every)
 
 
 def below_k(
@@ -58,13 +58,15 @@ def below_k(
 def one_minus_other(every: list[Branches], one: str, other: str, edge: float = 0.0) -> Measured:
     """What the perturbation `one` gains over `other`, at every k."""
     label = f"{{}}: {one} minus {other}"
-    found = [Contrast(label.format(each.place), each.of(one) - each.of(other), edge=edge) for each in every]
-    return measured(found, every)
+    contrasts = [
+        Contrast(label.format(each.place), each.of(one) - each.of(other), edge=edge) for each in every
+    ]
+    return measured(contrasts, every)
 
 
-def measured(found: Sequence[Contrast | Evidence], every: list[Branches]) -> Measured:
+def measured(contrasts: Sequence[Contrast | Evidence], every: list[Branches]) -> Measured:
     """Quantities, with the k and the density that a statement names."""
-    return Measured(found, k=listed([each.k for each in every]), density=every[0].density)
+    return Measured(contrasts, k=listed([each.k for each in every]), density=every[0].density)
 
 
 @claim(
@@ -265,10 +267,10 @@ def P11(
     """Less noise beside the ticket, more noise beside rewinding to 0."""
     (late,) = network.branches("late")
     zero = network.rewound_to_0(late.k, late.round, reading)
-    found = below_k(late, perturbations, "not worse", Margin(late.ticket - zero, margin))
+    contrasts = below_k(late, perturbations, "not worse", Margin(late.ticket - zero, margin))
     label = f"{late.place}: {{}} minus rewinding to 0 ({reading})"
     return measured(
-        [*found, *(Contrast(label.format(name), late.of(name) - zero) for name in beyond)], [late]
+        [*contrasts, *(Contrast(label.format(name), late.of(name) - zero) for name in beyond)], [late]
     )
 
 
@@ -298,7 +300,7 @@ def P12(
     network: Network, *, perturbations: Names = (*MIXES, *SHUFFLES, *NOISE), one_draw: Names = NOISE
 ) -> Measured:
     """Size and accuracy over perturbations, which share masks and seeds."""
-    every, found = network.branches(), []
+    every, contrasts = network.branches(), []
     for branches in every:
         points, note = figure_8_points(branches, perturbations)
         apart = points["perturbation"].where(~points["perturbation"].isin(one_draw), "noise")
@@ -310,8 +312,8 @@ def P12(
         line, honest = (fit_line(table["effective_std"], table["mean"]) for table in (points, draws))
         if np.isnan([line.r, honest.r]).any():
             raise NotRun("sizes or accuracies of all perturbations are equal")
-        found.append(correlation(branches.place, line, len(points), honest, len(draws), note))
-    return measured(found, every)
+        contrasts.append(correlation(branches.place, line, len(points), honest, len(draws), note))
+    return measured(contrasts, every)
 
 
 @claim(
@@ -327,7 +329,7 @@ def P13(
     network: Network, *, mixes: Names = MIXES, perturbations: Names = (*MIXES, *SHUFFLES, "noise_1")
 ) -> Measured:
     """Residuals of the mixes beside those of the rest."""
-    every, found = network.branches(), []
+    every, contrasts = network.branches(), []
     for branches in every:
         points, note = figure_8_points(branches, perturbations)
         if missing := sorted(set(mixes) - set(points["perturbation"])):
@@ -340,11 +342,11 @@ def P13(
         value, larger, smaller = rank_biserial(off, list(mixes))
         places = ", ".join(f"{place:g}" for place in off.rank(ascending=False)[list(mixes)].sort_values())
         note = f"places of the mixes by residual, 1 the largest: {places}; {note}"
-        found.append(Evidence(
+        contrasts.append(Evidence(
             branches.place, "(rank-biserial correlation)", value, n=len(points), target=(0.0, INFINITY),
             inside=value > 0, p_for=larger, p_against=smaller, tested=True, note=note,
         ))  # fmt: skip
-    return measured(found, every)
+    return measured(contrasts, every)
 
 
 def rank_biserial(values: Series, chosen: list[str]) -> tuple[float, float, float]:

@@ -10,10 +10,7 @@ from earlyphase.results.claims.evidence import POINTS, Contrast, order
 from earlyphase.results.claims.network import Network, Points, Share, Tickets, listed, round_near
 
 SPARSE = {"k": "0 or late", "density": 0.086}  # where nothing was measured
-REWOUND = (
-    "rewound to 0",
-    "rewound late",
-)  # networks as large as these have no ticket at 0, unless the rate is low
+REWOUND = ("rewound to 0", "rewound late")  # large networks have no ticket at 0, unless the rate is low
 STABLE = "stable tickets match"
 
 
@@ -42,8 +39,8 @@ def R1(network: Network, *, k: int = 500, density: Share = 0.168, margin: Points
     ks = [each for each in tickets.accuracy if each >= k] if network.full else [tickets.latest]
     if not ks:
         raise NotRun(f"no k from {k:,} on was run")
-    found = [minus_dense(network, tickets, each, margin) for each in ks]
-    return Measured(found, k=listed(ks), density=tickets.density)
+    contrasts = [minus_dense(network, tickets, each, margin) for each in ks]
+    return Measured(contrasts, k=listed(ks), density=tickets.density)
 
 
 @claim(
@@ -83,8 +80,8 @@ def R3(network: Network, *, density: Share = 0.168, margin: Points = 1.0) -> Mea
         raise NotRun("two k above 0 are needed")
     k, late = ks[-2:]
     matches = minus_dense(network, tickets, k, margin)
-    found = matches.evidence("points")
-    if found.tested and not found.inside:
+    contrasts = matches.evidence("points")
+    if contrasts.tested and not contrasts.inside:
         raise NotRun(
             f"k = {late:,} lies past no k whose tickets match the dense network: those of {k:,} do not"
         )
@@ -233,15 +230,15 @@ def C6(
         known = ", ".join(f"{points:.1f} at k = {k:,}" for k, points in means.items())
         raise NotRun(f"tickets of no k are {'' if stable else 'un'}stable; instability in points is {known}")
     tickets, dense = network.tickets(density), network.dense()
-    nothing, found = network.matching(tickets, margin), []
+    nothing, contrasts = network.matching(tickets, margin), []
     for k in chosen:
         side = "below" if stable else "above"
         sure = Contrast(
             f"instability at k = {k:,} is {side} {threshold:g}", instability[k], side, edge=threshold
         )
         gap, lies = tickets.of(k) - dense, "not worse" if stable else "worse"
-        found.append(Contrast(f"k = {k:,} minus dense", gap, lies, margin=nothing, given=(sure,)))
-    return Measured(found, k=listed(chosen), density=tickets.density)
+        contrasts.append(Contrast(f"k = {k:,} minus dense", gap, lies, margin=nothing, given=(sure,)))
+    return Measured(contrasts, k=listed(chosen), density=tickets.density)
 
 
 def instability_of(network: Network, density: float) -> DataFrame:

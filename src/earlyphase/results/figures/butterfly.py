@@ -3,23 +3,10 @@
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
-from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    BARS,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    iteration_axis,
-    mark_lost,
-    network_of,
-    new_axes,
-    seeds_note,
-)
+from earlyphase.results.figures import style
 from earlyphase.results.stability import STABLE
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.summaries import Tables, over_seeds
 
 QUANTITIES = {  # column -> label of the axis, and factor from the table's unit
     "barrier": ("Barrier to the unchanged\nrun (points of error)", 100),
@@ -47,14 +34,9 @@ def butterfly(tables: Tables) -> tuple[Figure, DataFrame]:
         The figure, and a row per `quantity`, `perturbation` and `k`: `change`, the mean length of the change
         (L2); `mean`, `std`, barriers as fractions; `n`, `diverged`.
 
-    Raises:
-        InvalidInput: the table holds no run.
-
     Source: Kwok, Altıntaş, Raffel & Rolnick 2025; channels: Ainsworth, Hayase & Srinivasa 2022.
     """
     runs = tables["butterfly"]
-    if runs.empty:
-        raise InvalidInput("figure butterfly: the table butterfly holds no run")
     pairs = tables.get("stability", DataFrame(columns=["round"]))
     if len(dense := pairs[pairs["round"] == 0]):
         dense = dense.rename(columns={"instability": "barrier"}).assign(perturbation=NOISE)
@@ -63,29 +45,26 @@ def butterfly(tables: Tables) -> tuple[Figure, DataFrame]:
     shown = [quantity for quantity in QUANTITIES if runs[quantity].notna().any()]
     points = concat([points_of(runs, quantity) for quantity in shown], ignore_index=True)
     names = runs.groupby("perturbation")["change"].mean().sort_values().index  # the unchanged last
-    styles = curve_styles([name for name in names if name != NOISE])
+    styles = style.curve_styles([name for name in names if name != NOISE])
     styles |= {NOISE: {"color": LIMIT, "linestyle": ":", "marker": "x"}}
-    with house_style():
-        drawn, axes = new_axes(len(shown), columns=len(shown), height=2.5)
+    with style.house_style():
+        drawn, axes = style.new_axes(len(shown), columns=len(shown), height=2.5)
         for ax, quantity in zip(axes, shown, strict=True):
             label, scale = QUANTITIES[quantity]
             for name in names:
                 own = points[(points["quantity"] == quantity) & (points["perturbation"] == name)]
-                bars = scale * own["std"]
-                ax.errorbar(own["k"], scale * own["mean"], bars, label=name, **BARS | styles[name])
-                mark_lost(ax, own, own["k"], styles[name]["color"])
-            iteration_axis(ax, points["k"].max())
+                style.curve_with_bars(ax, own["k"], own, scale, label=name, **styles[name])
+            style.iteration_axis(ax, points["k"].max())
             ax.set_xlabel("k of the change (iteration)")
             ax.set_ylabel(label)
             ax.set_ylim(bottom=0)
         for ax in axes[:-1]:
             ax.axhline(100 * STABLE, color=LIMIT, linewidth=0.8, linestyle=(0, (4, 2)))
             ax.sharey(axes[0])
-        axes[0].set_title(network_of(runs), loc="left")
-        add_legend(drawn, axes[:1], "Change of the weights", "above")
-        add_note(
-            drawn, f"{seeds_note(points[points['quantity'] == 'barrier'])}; dashed: {100 * STABLE:g} points"
-        )
+        axes[0].set_title(style.network_of(runs), loc="left")
+        style.add_legend(drawn, axes[:1], "Change of the weights", "above")
+        note = style.seeds_note(points[points["quantity"] == "barrier"])
+        style.add_note(drawn, f"{note}; dashed: {100 * STABLE:g} points")
     return drawn, points[COLUMNS]
 
 

@@ -4,17 +4,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import Labels, labels_by_name
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    seeds_note,
-)
 from earlyphase.results.figures.tickets import (
     BASELINE,
     DENSE,
@@ -25,7 +16,7 @@ from earlyphase.results.figures.tickets import (
     results,
     rewind_label,
 )
-from earlyphase.results.summaries import NETWORK, early_stopping, over_seeds
+from earlyphase.results.summaries import NETWORK, Tables, early_stopping, over_seeds
 
 ITERATIVE = "iterative"  # the curve of the chain that all else is compared with
 STOPPING = ["stopping", "stopping_std"]
@@ -59,21 +50,25 @@ def controls_of_pruning(tables: Tables, *, show: Labels) -> tuple[Figure, DataFr
         raise nothing_to_show("controls_of_pruning", list(labels))
     validated = points["stopping"].notna().any()
     styles = {ITERATIVE: BASELINE | {"color": "black", "linestyle": "-", "marker": "P"}}
-    styles |= curve_styles([curve for curve in points["curve"].unique() if curve not in (ITERATIVE, DENSE)])
+    styles |= style.curve_styles(
+        [curve for curve in points["curve"].unique() if curve not in (ITERATIVE, DENSE)]
+    )
     panels = sorted(controls["k"].unique())
-    with house_style():
-        drawn, axes = new_axes(len(panels) * (2 if validated else 1), sharey="col" if validated else True)
+    with style.house_style():
+        drawn, axes = style.new_axes(
+            len(panels) * (2 if validated else 1), sharey="col" if validated else True
+        )
         for ax, k in zip(axes[:: 2 if validated else 1], panels, strict=True):
             accuracy_by_density(ax, points[points["k"].isna() | (points["k"] == k)], styles)
-            ax.set_title(f"{network_of(points)}: {rewind_label(k)}", loc="left")
+            ax.set_title(f"{style.network_of(points)}: {rewind_label(k)}", loc="left")
         for ax, k in zip(axes[1::2] if validated else [], panels, strict=validated):
             stopped = points[points["k"].isna() | (points["k"] == k)].drop(columns=["mean", "std"])
             stopped = stopped.rename(columns={"stopping": "mean", "stopping_std": "std"})
             accuracy_by_density(ax, stopped, styles, scale=1)
             ax.set_ylabel("Iteration of lowest validation loss")
-            ax.set_title(f"{network_of(points)}: {rewind_label(k)}", loc="left")
-        add_legend(drawn, axes, "Pruned", "right" if len(axes) == 1 else "above")
-        add_note(drawn, seeds_note(points))
+            ax.set_title(f"{style.network_of(points)}: {rewind_label(k)}", loc="left")
+        style.add_legend(drawn, axes, "Pruned", "right" if len(axes) == 1 else "above")
+        style.add_note(drawn, style.seeds_note(points))
     return drawn, points if validated else points.drop(columns=STOPPING)
 
 

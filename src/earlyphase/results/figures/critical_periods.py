@@ -10,22 +10,9 @@ from pandas import DataFrame, concat
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
 from earlyphase.results.deficits import BASE, NEGLIGIBLE, clean_runs, losses, period_end, shifts
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import drawable
-from earlyphase.results.figures.style import (
-    BARS,
-    DARK,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    curve_with_band,
-    house_style,
-    mark_lost,
-    network_of,
-    new_axes,
-    seeds_note,
-)
-from earlyphase.results.summaries import NETWORK, over_seeds
+from earlyphase.results.summaries import NETWORK, Tables, over_seeds
 
 PLACE = ["regime", "deficit", "first", "end", "stop"]
 SUMMARY = ["mean", "std", "n", "diverged", "dead"]
@@ -54,9 +41,9 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
     accuracies, moves = accuracy_points(table), shift_points(table)
     panels = list(accuracies.groupby(["model", "regime"], sort=False))
     own = accuracies.loc[accuracies["end"] == 0, "deficit"].iloc[0]  # as a deficit, the control
-    styles = curve_styles(accuracies.loc[accuracies["end"] > 0, "deficit"].unique())
-    with house_style():
-        drawn, axes = new_axes(len(panels) + bool(len(moves)), columns=3, height=2.1, sharex=True)
+    styles = style.curve_styles(accuracies.loc[accuracies["end"] > 0, "deficit"].unique())
+    with style.house_style():
+        drawn, axes = style.new_axes(len(panels) + bool(len(moves)), columns=3, height=2.1, sharex=True)
         for ax, ((model, regime), points) in zip(axes, panels, strict=False):
             if ax is not axes[0]:
                 ax.sharey(axes[0])
@@ -70,14 +57,14 @@ def removal(tables: Tables) -> tuple[Figure, DataFrame]:
         axes[0].set_ylabel("Test accuracy (%)")
         if len(moves):
             draw_shifts(axes[-1], moves, table["model"].iloc[0], own)
-            add_legend(drawn, axes[-1:], "The last panel", "above right")
+            style.add_legend(drawn, axes[-1:], "The last panel", "above right")
         for ax in axes[-3:]:
             ax.set_xlabel("Deficit removed at iteration")
-        add_legend(drawn, axes[: len(panels)], "Deficit", "above left" if len(moves) else "above")
+        style.add_legend(drawn, axes[: len(panels)], "Deficit", "above left" if len(moves) else "above")
         points = concat([accuracies, moves], ignore_index=True)[COLUMNS]
         length = accuracies.loc[accuracies["end"] == 0, "stop"].iloc[0]
-        add_note(drawn, seeds_note(points))
-        add_note(
+        style.add_note(drawn, style.seeds_note(points))
+        style.add_note(
             drawn, f"Training goes on for {length:,} iterations after the removal; at 0 there was no deficit"
         )
     return drawn, points
@@ -142,7 +129,7 @@ def draw_shifts(ax: Axes, points: DataFrame, model: str, own: str) -> None:
         parts = [other] * (other != model) + [words(regime)] * (regime != BASE)
         parts += ["no deficit" if deficit == own else words(deficit)] * several
         factors[drawable(", ".join(parts))] = curve
-    aside, styles = apart(factors, points), curve_styles(factors)
+    aside, styles = apart(factors, points), style.curve_styles(factors)
     for label, curve in factors.items():
         bars(ax, curve, "end", aside[label], label=label, **styles[label])
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=1)
@@ -159,9 +146,7 @@ def apart(curves: Iterable[str], points: DataFrame) -> dict[str, float]:
 def bars(ax: Axes, points: DataFrame, x: str, shift: float = 0, **look) -> None:
     """Draw means with error bars in percent, at `x` + `shift`, and mark diverged and dead runs."""
     points = points.sort_values(x)
-    places = points[x] + shift
-    ax.errorbar(places, 100 * points["mean"], 100 * points["std"].fillna(0), **BARS | look)
-    mark_lost(ax, points, places, look["color"])
+    style.curve_with_bars(ax, points[x] + shift, points, 100, **look)
 
 
 @figure(reads=("deficits",), uses=("fisher",), protocol="onsets")
@@ -191,18 +176,18 @@ def windows(tables: Tables) -> tuple[Figure, DataFrame]:
     traces = tables.get("fisher", DataFrame({"iteration": [], "seed": [], "fisher_trace": []}))
     lost = traces.loc[~np.isfinite(traces["fisher_trace"]), "seed"]
     fisher = over_seeds(traces[~traces["seed"].isin(lost)], ["iteration"], "fisher_trace")
-    with house_style():
-        drawn, axes = new_axes(1 + bool(len(fisher)), columns=1, height=2.1, sharex=True)
+    with style.house_style():
+        drawn, axes = style.new_axes(1 + bool(len(fisher)), columns=1, height=2.1, sharex=True)
         drawn.set_figwidth(7.0)
         draw_windows(axes[0], points, period_end(table), table["task"].iloc[0])
-        axes[0].set_title(network_of(table), loc="left")
+        axes[0].set_title(style.network_of(table), loc="left")
         axes[0].set_xlabel("Iteration at which the deficit begins")
         if len(fisher):
-            curve_with_band(axes[1], fisher, color=DARK, marker="o")
+            style.curve_with_band(axes[1], fisher, color=style.DARK, marker="o")
             axes[1].set_ylabel("Trace of the Fisher\ninformation")
             axes[1].set_xlabel("Iteration")
-        add_legend(drawn, axes[:1], "Deficit", "right")
-        add_note(drawn, f"{seeds_note(points)}; horizontal bars: until the deficit ends")
+        style.add_legend(drawn, axes[:1], "Deficit", "right")
+        style.add_note(drawn, f"{style.seeds_note(points)}; horizontal bars: until the deficit ends")
     fisher = fisher.rename(columns={"iteration": "first"}).assign(measure="fisher_trace")
     named = concat([points, fisher], ignore_index=True) if len(fisher) else points
     named = named.assign(**dict(table[NETWORK].iloc[0]))
@@ -225,7 +210,7 @@ def draw_windows(ax: Axes, points: DataFrame, over: dict[str, float], own: str) 
         parts = [CONTROL if deficit == own else words(deficit)] + [words(regime)] * (regime != BASE)
         parts += [f"{length:,} iterations"] * several
         curves[drawable(", ".join(parts))] = curve
-    aside, styles = apart(curves, points), curve_styles(curves)
+    aside, styles = apart(curves, points), style.curve_styles(curves)
     for label, curve in curves.items():
         bars(ax, curve, "first", aside[label], label=label, **styles[label])
         ends = 100 * curve["mean"], curve["first"] + aside[label], curve["end"]
@@ -263,14 +248,14 @@ def regularisation(tables: Tables) -> tuple[Figure, DataFrame]:
     points = points[points["regime"].isin([*names, BASE])]
     if not names:
         raise InvalidInput("figure regularisation: the table deficits holds no regime that holds for a time")
-    with house_style():
-        drawn, axes = new_axes(len(names), height=2.4, sharey=True)
+    with style.house_style():
+        drawn, axes = style.new_axes(len(names), height=2.4, sharey=True)
         for ax, name in zip(axes, names, strict=True):
             draw_held(ax, points[points["regime"].isin([name, BASE])])
-            ax.set_title(f"{network_of(table)}: {words(name)}", loc="left")
+            ax.set_title(f"{style.network_of(table)}: {words(name)}", loc="left")
         axes[0].set_ylabel("Test accuracy (%)")
-        add_legend(drawn, axes, "The change")
-        add_note(drawn, f"{seeds_note(points)}; at the ends it holds never, or throughout")
+        style.add_legend(drawn, axes, "The change")
+        style.add_note(drawn, f"{style.seeds_note(points)}; at the ends it holds never, or throughout")
     columns = [*NETWORK, "measure", "regime", "curve", "first", "end", "stop", *SUMMARY]
     return drawn, points.assign(measure="accuracy")[columns]
 
@@ -294,7 +279,7 @@ def held_points(clean: DataFrame) -> DataFrame:
 
 def draw_held(ax: Axes, points: DataFrame) -> None:
     """Draw the two curves of one regime, from never to always and the other way round."""
-    styles, stop = curve_styles(SWITCHED), points["stop"].max()
+    styles, stop = style.curve_styles(SWITCHED), points["stop"].max()
     for (name, at), shift in zip(SWITCHED.items(), (-0.006 * stop, 0.006 * stop), strict=True):
         ends = {NEVER: 0, ALWAYS: stop} if at == "end" else {NEVER: stop, ALWAYS: 0}
         curve = points[points["curve"].isin([name, *ends])]

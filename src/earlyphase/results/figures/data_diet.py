@@ -4,27 +4,10 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    seeds_note,
-)
-from earlyphase.results.figures.tickets import (
-    BASELINES,
-    OWN_MASKS,
-    TO_K,
-    accuracy_by_density,
-    dense_points,
-    results,
-    rewind_label,
-    ticket_points,
-)
+from earlyphase.results.figures import style, tickets
+from earlyphase.results.figures.tickets import BASELINES, OWN_MASKS, TO_K
 from earlyphase.results.pretraining import chains
+from earlyphase.results.summaries import Tables
 
 ALL, AT_0 = "all images", "k = 0"
 
@@ -49,21 +32,12 @@ def data_diet(tables: Tables) -> tuple[Figure, DataFrame]:
     shares = tables["diet_imp"]["pretraining"].unique()
     began = began.assign(k=began["pretraining_iterations"], curve=began["pretraining"])
     began["density"] = began["density"].where(began["round"] > 0, 1.0)
-    rewound, parts = results(tables, "imp", "k", "round", "seed"), [began]
+    rewound, parts = tickets.results(tables, "imp", "k", "round", "seed"), [began]
     for k in sorted(began["k"].unique()):
         for other, curve in ((0, AT_0), (k, ALL)):
             parts.append(rewound[rewound["k"] == other].assign(curve=curve, k=k))
     parts = [part for part in parts if len(part)]
-    tickets = ticket_points(concat(parts, ignore_index=True), [ALL, AT_0, *shares])
-    dense = dense_points(tables)
-    styles = {ALL: BASELINES[TO_K], AT_0: BASELINES[OWN_MASKS]} | curve_styles(shares)
-    with house_style():
-        panels = tickets["k"].unique()
-        drawn, axes = new_axes(len(panels), sharey=True)
-        for ax, k in zip(axes, panels, strict=True):
-            accuracy_by_density(ax, concat([dense, tickets[tickets["k"] == k]]), styles)
-            ax.set_title(f"{network_of(tickets)}: {rewind_label(k)}", loc="left")
-        add_legend(drawn, axes, "Images until k")
-        points = concat([dense, tickets], ignore_index=True)
-        add_note(drawn, seeds_note(points))
-    return drawn, points
+    points = tickets.ticket_points(concat(parts, ignore_index=True), [ALL, AT_0, *shares])
+    points = concat([tickets.dense_points(tables), points], ignore_index=True)
+    styles = {ALL: BASELINES[TO_K], AT_0: BASELINES[OWN_MASKS]} | style.curve_styles(shares)
+    return tickets.draw_by_k(points, styles, "Images until k"), points

@@ -3,23 +3,10 @@
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    BARS,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    iteration_axis,
-    mark_lost,
-    network_of,
-    new_axes,
-    plain,
-    seeds_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.figures.tickets import names_of_rounds
+from earlyphase.results.summaries import Tables, over_seeds
 
 
 @figure(reads=("stability",))
@@ -35,33 +22,22 @@ def data_order(tables: Tables) -> tuple[Figure, DataFrame]:
     Returns:
         The figure, and a row per round and k: `round` (0 is the dense network), `k`, `density`, `mean`, `std`
         of second minus first accuracy, as fractions, `n`, `diverged`.
-
-    Raises:
-        InvalidInput: the table holds no pair.
     """
     pairs = tables["stability"]
-    if pairs.empty:
-        raise InvalidInput("figure data_order: the table stability holds no pair")
     gaps = (pairs["second_accuracy"] - pairs["first_accuracy"]).where(pairs["instability"].notna())
     points = over_seeds(pairs.assign(gap=gaps), ["round", "k"], "gap", ["density"])
-    with house_style():
-        drawn, (ax,) = new_axes(1)
-        names = {
-            number: f"Tickets, {plain(100 * own['density'].mean())} % of weights"
-            if number
-            else "Dense network"
-            for number, own in points.groupby("round")
-        }
-        styles = curve_styles(list(names.values()))
+    with style.house_style():
+        drawn, (ax,) = style.new_axes(1)
+        names = names_of_rounds(points)
+        styles = style.curve_styles(list(names.values()))
         ax.axhline(0, color="0.45", linewidth=0.8)
         for number, name in names.items():
             own = points[points["round"] == number]
-            ax.errorbar(own["k"], 100 * own["mean"], 100 * own["std"], label=name, **BARS | styles[name])
-            mark_lost(ax, own, own["k"], styles[name]["color"])
-        iteration_axis(ax, points["k"].max())
+            style.curve_with_bars(ax, own["k"], own, 100, label=name, **styles[name])
+        style.iteration_axis(ax, points["k"].max())
         ax.set_xlabel("k from which the order differs (iteration)")
         ax.set_ylabel("Test accuracy under another order\nminus that under its own (points)")
-        ax.set_title(network_of(pairs), loc="left")
-        add_legend(drawn, [ax], "", "above")
-        add_note(drawn, seeds_note(points))
+        ax.set_title(style.network_of(pairs), loc="left")
+        style.add_legend(drawn, [ax], "", "above")
+        style.add_note(drawn, style.seeds_note(points))
     return drawn, points.drop(columns="dead")

@@ -1,26 +1,12 @@
 """Sparse double descent: test error against density where some labels of the training images are wrong."""
 
 from matplotlib.figure import Figure
-from pandas import DataFrame, concat
+from pandas import DataFrame
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    seeds_note,
-)
-from earlyphase.results.figures.tickets import (
-    accuracy_by_density,
-    dense_points,
-    results,
-    rewind_label,
-    ticket_points,
-)
+from earlyphase.results.figures import style
+from earlyphase.results.figures.tickets import accuracy_by_density, points_by_k
+from earlyphase.results.summaries import Tables
 
 
 @figure(reads=("imp", "dense"), task="noisy_labels")
@@ -40,16 +26,13 @@ def double_descent(tables: Tables) -> tuple[Figure, DataFrame]:
 
     Source: He, Xie, Zhu & Qin 2022.
     """
-    runs = results(tables, "imp", "k", "round", "seed")
-    curves = [rewind_label(k) for k in sorted(runs["k"].unique())]
-    tickets = ticket_points(runs.assign(curve=runs["k"].map(rewind_label)), curves)
-    points = concat([dense_points(tables), tickets], ignore_index=True)
+    points, curves = points_by_k(tables)
     points = points.assign(mean=1 - points["mean"])
-    with house_style():
-        drawn, (ax,) = new_axes(1)
-        accuracy_by_density(ax, points, curve_styles(curves))
+    with style.house_style():
+        drawn, (ax,) = style.new_axes(1)
+        accuracy_by_density(ax, points, style.curve_styles(curves))
         ax.set_ylabel("Test error (%)")
-        ax.set_title(f"{network_of(points)}, {tables['imp']['task'].iloc[0]}", loc="left")
-        add_legend(drawn, [ax], "Rewound to iteration", "right")
-        add_note(drawn, seeds_note(points))
+        ax.set_title(f"{style.network_of(points)}, {tables['imp']['task'].iloc[0]}", loc="left")
+        style.add_legend(drawn, [ax], "Rewound to iteration", "right")
+        style.add_note(drawn, style.seeds_note(points))
     return drawn, points

@@ -4,19 +4,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    curve_with_band,
-    house_style,
-    iteration_axis,
-    network_of,
-    new_axes,
-    spread_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables, over_seeds
 
 PANELS = {  # column -> title
     "distance_final": "a  From the mask of the end",
@@ -44,24 +33,23 @@ def early_bird(tables: Tables) -> tuple[Figure, DataFrame]:
     table = tables["early_bird"]
     shares = {pruned: f"{pruned:.0%}  (chance: {2 * pruned * (1 - pruned):.2f})"
               for pruned in sorted(table["pruned"].unique())}  # fmt: skip
-    styles = curve_styles(list(shares.values()))
+    styles = style.curve_styles(list(shares.values()))
     parts = []
-    with house_style():
-        drawn, axes = new_axes(len(PANELS), height=2.4, sharey=True)
+    with style.house_style():
+        drawn, axes = style.new_axes(len(PANELS), height=2.4, sharey=True)
         for ax, (column, title) in zip(axes, PANELS.items(), strict=True):
             known = table.dropna(subset="before") if column == "distance_before" else table
             for pruned, label in shares.items():
                 curve = over_seeds(known[known["pruned"] == pruned], ["iteration"], column)
-                curve_with_band(ax, curve, label=label, **styles[label])
+                style.curve_with_band(ax, curve, label=label, **styles[label])
                 parts.append(curve.assign(curve=column, pruned=pruned))
             ax.axhline(FOUND, color="black", linestyle=(0, (1.2, 1.2)), linewidth=0.9)
-            iteration_axis(ax, table["iteration"].max())
+            style.iteration_axis(ax, table["iteration"].max())
             ax.set_title(title, loc="left")
         axes[0].set_ylim(bottom=0)
         axes[0].set_ylabel("Share of weights in which masks differ")
         points = concat(parts, ignore_index=True)
-        add_legend(drawn, axes[:1], f"{network_of(table)}; share of the weights pruned")
-        add_note(drawn, f"{spread_note(points['n'])}. Kept states are not evenly spaced in time")
-        if points["diverged"].any():
-            add_note(drawn, f"Left out, diverged: up to {points['diverged'].max()} seeds")
+        style.add_legend(drawn, axes[:1], f"{style.network_of(table)}; share of the weights pruned")
+        note = style.seeds_note(points, marked=False)
+        style.add_note(drawn, f"{note}. Kept states are not evenly spaced in time")
     return drawn, points[["curve", "pruned", "iteration", "mean", "std", "n", "diverged"]]

@@ -1,23 +1,11 @@
 """The edge of stability: the learning rate times the Hessian's largest eigenvalue along training."""
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    curve_with_band,
-    house_style,
-    iteration_axis,
-    network_of,
-    new_axes,
-    spread_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables, over_seeds
 
 DENSE = 50  # first iterations, of which a panel shows every seed
 BATCH = "by the sample's own statistics, as in training"
@@ -46,34 +34,34 @@ def edge_of_stability(tables: Tables) -> tuple[Figure, DataFrame]:
     table = table.assign(product=table["learning_rate"] * table["eigenvalue"])
     points = concat([product_points(table, BATCH), *fixed_points(tables, table)], ignore_index=True)
     points["edge"] = points["iteration"].map(table.groupby("iteration")["edge"].mean())
-    styles = curve_styles(points["curve"].unique())
-    with house_style():
-        drawn, (whole, early) = new_axes(2, height=2.6)
+    styles = style.curve_styles(points["curve"].unique())
+    with style.house_style():
+        drawn, (whole, early) = style.new_axes(2, height=2.6)
         for label, curve in points.groupby("curve", sort=False):
-            curve_with_band(whole, curve, label=label, **styles[label] | {"markersize": 2})
-        iteration_axis(whole, table["iteration"].max())
+            style.curve_with_band(whole, curve, label=label, **styles[label] | {"markersize": 2})
+        style.iteration_axis(whole, table["iteration"].max())
         whole.set_title("a  Along training", loc="left")
         first = table[table["iteration"] <= DENSE].sort_values("iteration")
         for _, run in first.groupby("seed"):
             early.plot(run["iteration"], run["product"], color="0.6", linewidth=0.6)
         curve = points[(points["curve"] == BATCH) & (points["iteration"] <= DENSE)]
-        curve_with_band(early, curve, **styles[BATCH] | {"markersize": 2})
+        style.curve_with_band(early, curve, **styles[BATCH] | {"markersize": 2})
         early.set_title(f"b  The first {first['iteration'].max()} iterations, every seed", loc="left")
         early.set_xlabel("Iteration")
         for ax in (whole, early):
-            draw_edge(ax, table)
+            if table["edge"].notna().any():  # the optimiser has one
+                look = {"color": "black", "linestyle": (0, (1.2, 1.2)), "linewidth": 1}
+                ax.axhline(table["edge"].max(), label=EDGE, **look)
             ax.set_yscale("log")
             ax.set_ylabel("Learning rate × largest eigenvalue")
-        add_legend(drawn, [whole], f"{network_of(table)}; batch norm normalises")
-        add_note(drawn, f"{spread_note(points['n'])}; grey: single seeds")
+        style.add_legend(drawn, [whole], f"{style.network_of(table)}; batch norm normalises")
+        style.add_note(drawn, f"{style.seeds_note(points, marked=False)}; grey: single seeds")
         products, residual = table["products"].mean(), table["residual"].max()
-        add_note(
+        style.add_note(
             drawn,
             f"Each solve starts where the one before it ended: {products:.0f} products with the Hessian on "
             f"average; relative residuals are at most {residual:.1g}",
         )
-        if points["diverged"].any():
-            add_note(drawn, f"Left out, diverged: {points['diverged'].max()} seeds")
     return drawn, points[["curve", "iteration", "mean", "std", "n", "diverged", "edge"]]
 
 
@@ -90,10 +78,3 @@ def fixed_points(tables: Tables, table: DataFrame) -> list[DataFrame]:
     measured["product"] = measured["learning_rate"] * measured["eigenvalue_1"]
     kinds = [kind for kind in dict.fromkeys(measured["statistics"]) if kind in ("sample", "running")]
     return [product_points(measured[measured["statistics"] == kind], FIXED.format(kind)) for kind in kinds]
-
-
-def draw_edge(ax: Axes, table: DataFrame) -> None:
-    """Draw the edge as a line, where the optimiser has one."""
-    edge = table["edge"].dropna()
-    if len(edge):
-        ax.axhline(edge.max(), color="black", linestyle=(0, (1.2, 1.2)), linewidth=1, label=EDGE)

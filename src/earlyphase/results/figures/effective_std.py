@@ -9,21 +9,10 @@ from numpy.typing import ArrayLike
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import Families, Round, drawable, names_by_label
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    mark_lost,
-    network_of,
-    new_axes,
-    plain,
-    seeds_note,
-)
 from earlyphase.results.figures.tickets import nothing_to_show, results, rewind_label
-from earlyphase.results.summaries import NETWORK, fit_line, perturbation_means
+from earlyphase.results.summaries import NETWORK, Tables, fit_line, perturbation_means
 
 MARKER = 6  # size of a point with its surroundings, in points of 1/72 inch
 NEAR = 4  # distance at which a label needs no line to its point, likewise
@@ -57,16 +46,18 @@ def effective_std(tables: Tables, *, round: Round, families: Families) -> tuple[
     names = names_by_label(families)
     points = effective_std_points(tables, round, names)
     panels = [panel for _, panel in points.groupby("k")]
-    with house_style():
-        drawn, axes = new_axes(len(panels), height=3.6, sharex=True, sharey=True)
-        styles = curve_styles(list(names))
+    with style.house_style():
+        drawn, axes = style.new_axes(len(panels), height=3.6, sharex=True, sharey=True)
+        styles = style.curve_styles(list(names))
         for ax, panel in zip(axes, panels, strict=True):
-            weights = f"{plain(100 * panel['density'].mean())} % of weights"
-            ax.set_title(f"{network_of(panel)}: {rewind_label(panel['k'].iloc[0])}, {weights}", loc="left")
+            weights = f"{style.plain(100 * panel['density'].mean())} % of weights"
+            ax.set_title(
+                f"{style.network_of(panel)}: {rewind_label(panel['k'].iloc[0])}, {weights}", loc="left"
+            )
             accuracy_by_size(ax, panel, styles)
         axes[0].set_ylabel("Test accuracy (%)")
-        add_legend(drawn, axes, "Perturbation of")
-        add_note(drawn, seeds_note(points))
+        style.add_legend(drawn, axes, "Perturbation of")
+        style.add_note(drawn, style.seeds_note(points))
         drawn.draw_without_rendering()  # settles the layout, which the labels need
         for ax, panel in zip(axes, panels, strict=True):
             label_points(ax, panel[panel["n"] > 0])
@@ -115,7 +106,7 @@ def accuracy_by_size(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> No
         bars = {name: size for name, size in bars.items() if size.notna().any()}
         look |= styles[family] | {"linestyle": "none"}
         ax.errorbar(x, y, label=drawable(family), **bars, **look)
-        mark_lost(ax, shown, x, look["color"])
+        style.mark_lost(ax, shown, x, look["color"])
     drawn = points[points["n"] > 0].sort_values("effective_std")
     ends = drawn.iloc[[0, -1]] if len(drawn) else drawn
     ax.plot(ends["effective_std"], 100 * ends["fitted"], color="0.5", linewidth=0.8, zorder=1.5)
@@ -124,16 +115,12 @@ def accuracy_by_size(ax: Axes, points: DataFrame, styles: dict[str, dict]) -> No
     if np.isnan(r):
         fit = "r needs three points" if len(drawn) < 3 else "no r: sizes or accuracies are all equal"
     else:
-        fit = f"Pearson r = {r:.2f}, {p_value(p)}".replace("-", "\N{MINUS SIGN}")
+        p_value = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+        fit = f"Pearson r = {r:.2f}, {p_value}".replace("-", "\N{MINUS SIGN}")
     x, side = (0.02, "left") if r > 0 else (0.98, "right")  # where a line of that slope leaves room
     ax.text(x, 0.98, f"{fit}\n{len(drawn)} perturbations", va="top", ha=side, transform=ax.transAxes,
             fontsize=7, gid="fit")  # fmt: skip
     ax.set_xlabel("Effective standard deviation of the perturbation")
-
-
-def p_value(p: float) -> str:
-    """Write a p-value as it is reported: p = 0.0085, p < 0.0001."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def label_points(ax: Axes, points: DataFrame) -> None:

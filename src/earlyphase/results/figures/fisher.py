@@ -5,18 +5,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    Tables,
-    add_note,
-    curve_styles,
-    house_style,
-    iteration_axis,
-    line_with_band,
-    network_of,
-    new_axes,
-    spread_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables, over_seeds
 
 TRACES = {  # column -> label, and the column of its standard error over examples
     "fisher_trace": ("labels of the model", "fisher_standard_error"),
@@ -45,27 +35,31 @@ def fisher(tables: Tables) -> tuple[Figure, DataFrame]:
     usable = (np.isfinite(table[list(TRACES)]) & (table[list(TRACES)] > 0)).all(axis=1)
     lost = sorted(table.loc[~usable, "seed"].unique())
     kept = table[~table["seed"].isin(lost)]
-    with house_style():
-        drawn, (ax,) = new_axes(1)
+    with style.house_style():
+        drawn, (ax,) = style.new_axes(1)
         parts = []
-        for (column, (label, _)), look in zip(TRACES.items(), curve_styles(TRACES).values(), strict=True):
+        for (column, (label, _)), look in zip(
+            TRACES.items(), style.curve_styles(TRACES).values(), strict=True
+        ):
             curve = over_seeds(kept.assign(log=np.log(kept[column])), ["iteration"], "log")
             mean, factor = np.exp(curve["mean"]), np.exp(curve["std"].fillna(0))  # one seed has no deviation
-            line_with_band(ax, curve["iteration"], mean, (mean / factor, mean * factor), label=label, **look)
+            style.line_with_band(
+                ax, curve["iteration"], mean, (mean / factor, mean * factor), label=label, **look
+            )
             parts.append(curve.assign(curve=column, mean=mean, factor=factor, diverged=len(lost)))
         points = concat(parts, ignore_index=True)
         if not points.empty:
             ax.set_yscale("log")
-        iteration_axis(ax, table["iteration"].max())
+        style.iteration_axis(ax, table["iteration"].max())
         ax.set_ylabel("Trace of the Fisher information\n(nats² per squared unit of weight)")
         ax.legend(loc="best", handlelength=3)
-        ax.set_title(network_of(table), loc="left")
-        add_note(drawn, spread_note(points["n"], GEOMETRIC))
+        ax.set_title(style.network_of(table), loc="left")
+        style.add_note(drawn, style.seeds_note(points[["n"]], GEOMETRIC))
         if lost:
-            add_note(drawn, f"Left out, diverged or zero: seeds {', '.join(map(str, lost))}")
+            style.add_note(drawn, f"Left out, diverged or zero: seeds {', '.join(map(str, lost))}")
         if not kept.empty:
             errors = [(kept[error] / kept[column]).median() for column, (_, error) in TRACES.items()]
-            add_note(
+            style.add_note(
                 drawn,
                 f"{kept['samples'].iloc[0]:,} training images a seed; batch norm, where there is any, uses "
                 f"running statistics. The standard error of one seed's trace over these images is "

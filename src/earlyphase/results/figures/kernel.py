@@ -4,18 +4,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    DARK,
-    Tables,
-    add_note,
-    curve_with_band,
-    house_style,
-    iteration_axis,
-    network_of,
-    new_axes,
-    spread_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables, over_seeds
 
 PANELS = {  # column -> title, label of y
     "velocity": ("a  Velocity of the tangent kernel", "1 − cosine, per iteration"),
@@ -39,26 +29,21 @@ def kernel(tables: Tables) -> tuple[Figure, DataFrame]:
     Source: Fort et al. 2020.
     """
     table, parts = tables["kernel"], []
-    with house_style():
-        drawn, axes = new_axes(len(PANELS), height=2.4)
+    with style.house_style():
+        drawn, axes = style.new_axes(len(PANELS), height=2.4)
         for ax, (column, (title, label)) in zip(axes, PANELS.items(), strict=True):
             curve = over_seeds(table, ["iteration"], column)
-            curve_with_band(ax, curve, color=DARK, marker="o")
+            style.curve_with_band(ax, curve, color=style.DARK, marker="o")
             parts.append(curve.assign(curve=column))
-            iteration_axis(ax, table["iteration"].max())
+            style.iteration_axis(ax, table["iteration"].max())
             ax.set_title(title, loc="left")
             ax.set_ylabel(label)
         if (table["velocity"] > 0).any():
             axes[0].set_yscale("log")
         axes[1].set_ylim(bottom=0)
         points = concat(parts, ignore_index=True)
-        drawn.suptitle(network_of(table), x=0.01, ha="left", fontsize=8)
+        drawn.suptitle(style.network_of(table), x=0.01, ha="left", fontsize=8)
         images, interval = table["images"].iloc[0], table["interval"].iloc[0]
-        add_note(
-            drawn,
-            f"{spread_note(points['n'])}; {images:,} training images and all logits; an interval of "
-            f"{interval:,} iterations",
-        )
-        if points["diverged"].any():
-            add_note(drawn, f"Left out, diverged: up to {points['diverged'].max()} seeds")
+        about = f"{images:,} training images and all logits; an interval of {interval:,} iterations"
+        style.add_note(drawn, f"{style.seeds_note(points, marked=False)}; {about}")
     return drawn, points[["curve", "iteration", "mean", "std", "n", "diverged"]]

@@ -7,18 +7,8 @@ from earlyphase.registry import figure
 from earlyphase.results.claims import of_network
 from earlyphase.results.claims.claim import NotRun
 from earlyphase.results.claims.decomposition import over_0, parts_of_gain
-from earlyphase.results.figures.style import (
-    BARS,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    plain,
-    spread_note,
-)
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables
 
 CURVES = {  # column of `parts_of_gain`, or perturbation -> label
     "gain": "all: k minus 0, own masks",
@@ -60,13 +50,11 @@ def mask_or_weights(tables: Tables) -> tuple[Figure, DataFrame]:
         rows.append(summary.assign(curve=name, density=parts["density"].mean()))
     order = {name: place for place, name in enumerate(CURVES)}
     points = concat(rows, ignore_index=True).sort_values(["curve", "k"], key=lambda at: at.replace(order))
-    styles = curve_styles(list(CURVES))
-    with house_style():
-        drawn, (ax,) = new_axes(1)
+    styles = style.curve_styles(list(CURVES))
+    with style.house_style():
+        drawn, (ax,) = style.new_axes(1)
         for name, curve in points.groupby("curve", sort=False):
-            ax.errorbar(
-                curve["k"], curve["mean"], curve["std"].fillna(0), label=CURVES[name], **BARS | styles[name]
-            )
+            style.curve_with_bars(ax, curve["k"], curve, label=CURVES[name], **styles[name])
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_xscale("log")
         ks = sorted(points["k"].unique())
@@ -74,9 +62,9 @@ def mask_or_weights(tables: Tables) -> tuple[Figure, DataFrame]:
         ax.set_xticks([], minor=True)
         ax.set_xlabel("k: iteration of the masks and the weights")
         ax.set_ylabel("Gain in test accuracy (points)")
-        density = plain(100 * points["density"].mean())
-        ax.set_title(f"{network_of(tables['perturbed'])}: {density} % of weights", loc="left")
-        add_legend(drawn, [ax], "Gain over rewinding to 0", "right")
+        density = style.plain(100 * points["density"].mean())
+        ax.set_title(f"{style.network_of(tables['perturbed'])}: {density} % of weights", loc="left")
+        style.add_legend(drawn, [ax], "Gain over rewinding to 0", "right")
         spread = "Differences within seeds: mean ± sample standard deviation"
-        add_note(drawn, spread_note(points["n"], spread))
+        style.add_note(drawn, style.seeds_note(points, spread))
     return drawn, points[["curve", "k", "density", "mean", "std", "n"]].reset_index(drop=True)

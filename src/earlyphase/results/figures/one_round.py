@@ -5,21 +5,11 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from earlyphase.registry import figure
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import Labels, Round, drawable
 from earlyphase.results.figures.perturbed import labels_of_curves, perturbed_points
-from earlyphase.results.figures.style import (
-    LINE_INCHES,
-    Tables,
-    add_legend,
-    add_note,
-    house_style,
-    mark_lost,
-    network_of,
-    new_axes,
-    plain,
-    seeds_note,
-)
 from earlyphase.results.figures.tickets import BASELINES, TO_K, nothing_to_show, rewind_label
+from earlyphase.results.summaries import Tables
 
 INCHES = 0.24  # height of a row
 
@@ -50,18 +40,18 @@ def one_round(tables: Tables, *, round: Round, show: Labels) -> tuple[Figure, Da
         raise nothing_to_show("one_round", list(labels), round)
     counts = points[points["curve"].isin(rows)].groupby("k").size()
     panels = counts.index[(counts > 1) | (counts.max() == 1)]
-    row_height = max(INCHES, LINE_INCHES * max(drawable(label).count("\n") + 1 for label in rows))
-    with house_style():
-        drawn, axes = new_axes(
+    row_height = max(INCHES, style.LINE_INCHES * max(drawable(label).count("\n") + 1 for label in rows))
+    with style.house_style():
+        drawn, axes = style.new_axes(
             len(panels), height=0.5 + row_height * max(len(rows), 3), sharex=True, sharey=True
         )
         for ax, k in zip(axes, panels, strict=True):
             panel = points[points["k"] == k]
             accuracy_by_row(ax, panel.set_index("curve"), rows)
-            ax.set_title(f"{network_of(panel)}: {rewind_label(k)}", loc="left")
-            ax.set_xlabel(f"Test accuracy (%) at {plain(100 * panel['density'].mean())} % of weights")
-        add_legend(drawn, axes, "Unperturbed", "right" if len(axes) == 1 else "above")
-        add_note(drawn, seeds_note(points))
+            ax.set_title(f"{style.network_of(panel)}: {rewind_label(k)}", loc="left")
+            ax.set_xlabel(f"Test accuracy (%) at {style.plain(100 * panel['density'].mean())} % of weights")
+        style.add_legend(drawn, axes, "Unperturbed", "right" if len(axes) == 1 else "above")
+        style.add_note(drawn, style.seeds_note(points))
     return drawn, points
 
 
@@ -77,9 +67,9 @@ def accuracy_by_row(
         lines: baseline -> style of its line.
         band: the baseline that has a band of one standard deviation.
     """
-    for name, style in lines.items():
+    for name, line in lines.items():
         if name in points.index:
-            look = {"color": style["color"], "linestyle": style["linestyle"]}
+            look = {"color": line["color"], "linestyle": line["linestyle"]}
             ax.axvline(100 * points.at[name, "mean"], label=name, linewidth=1.1, zorder=1.5, **look)
     if band in points.index:
         mean, std = 100 * points.loc[band, ["mean", "std"]].astype(float)
@@ -91,7 +81,7 @@ def accuracy_by_row(
         100 * shown["mean"], y, xerr=100 * shown["std"].fillna(0), linestyle="none", marker="o", markersize=4,
         color="#31688e", elinewidth=0.9, capsize=2, zorder=3,
     )  # fmt: skip
-    mark_lost(ax, shown, y, "black", along="y")
+    style.mark_lost(ax, shown, y, "black", along="y")
     for label in (label for label in rows if label not in shown.index):
         ax.text(0.03, places[label], "not run", color="0.4", fontsize=6.5, va="center",
                 transform=ax.get_yaxis_transform())  # fmt: skip

@@ -4,31 +4,10 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
+from earlyphase.results.figures import style, tickets
 from earlyphase.results.figures.labels import Labels, in_order, labels_by_name
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    seeds_note,
-)
-from earlyphase.results.figures.tickets import (
-    BASELINES,
-    DENSE,
-    MASKS_OF_K,
-    OWN_MASKS,
-    REWIND_TO_0,
-    TO_K,
-    accuracy_by_density,
-    dense_points,
-    nothing_to_show,
-    results,
-    rewind_label,
-    ticket_points,
-)
+from earlyphase.results.figures.tickets import BASELINES, DENSE, MASKS_OF_K, OWN_MASKS, REWIND_TO_0, TO_K
+from earlyphase.results.summaries import Tables
 
 
 @figure(reads=("perturbed",), uses=("imp", "dense"))
@@ -52,22 +31,13 @@ def perturbed(tables: Tables, *, show: Labels) -> tuple[Figure, DataFrame]:
     Source: Frankle, Schwab & Morcos 2020, Figures 4 to 7 (A4 to A7 for other networks).
     """
     labels = labels_of_curves("perturbed", show)
-    tickets = perturbed_points(tables, labels)
-    shown = [label for label in labels.values() if label in set(tickets["curve"])]
+    points = perturbed_points(tables, labels)
+    shown = [label for label in labels.values() if label in set(points["curve"])]
     if not shown:
-        raise nothing_to_show("perturbed", list(labels))
-    dense = dense_points(tables)
-    styles = BASELINES | curve_styles([label for label in shown if label not in BASELINES])
-    with house_style():
-        panels = tickets["k"].unique()
-        drawn, axes = new_axes(len(panels), sharey=True)
-        for ax, k in zip(axes, panels, strict=True):
-            accuracy_by_density(ax, concat([dense, tickets[tickets["k"] == k]]), styles)
-            ax.set_title(f"{network_of(tickets)}: {rewind_label(k)}", loc="left")
-        add_legend(drawn, axes, "Start of training")
-        points = concat([dense, tickets], ignore_index=True)
-        add_note(drawn, seeds_note(points))
-    return drawn, points
+        raise tickets.nothing_to_show("perturbed", list(labels))
+    points = concat([tickets.dense_points(tables), points], ignore_index=True)
+    styles = BASELINES | style.curve_styles([label for label in shown if label not in BASELINES])
+    return tickets.draw_by_k(points, styles, "Start of training"), points
 
 
 def labels_of_curves(figure: str, show: list[dict[str, str]]) -> dict[str, str]:
@@ -90,11 +60,11 @@ def perturbed_points(tables: Tables, labels: dict[str, str]) -> DataFrame:
         The columns of `ticket_points`: `k` is that of the panel, `curve` as in the legend.
     """
     names = {REWIND_TO_0: MASKS_OF_K} | labels
-    branches = results(tables, "perturbed", "perturbation", "k", "round", "seed")
-    chains = results(tables, "imp", "k", "round", "seed")
+    branches = tickets.results(tables, "perturbed", "perturbation", "k", "round", "seed")
+    chains = tickets.results(tables, "imp", "k", "round", "seed")
     runs = [branches.assign(curve=branches["perturbation"].map(names)).dropna(subset="curve")]
     for k in branches.loc[branches["perturbation"].isin(labels), "k"].unique():
         runs += [chains[chains["k"] == k].assign(curve=TO_K)] if k else []
         runs += [chains[chains["k"] == 0].assign(curve=OWN_MASKS, k=k)]
     runs = [part for part in runs if len(part)] or runs
-    return ticket_points(concat(runs), [*BASELINES, *names.values()])
+    return tickets.ticket_points(concat(runs), [*BASELINES, *names.values()])

@@ -8,19 +8,9 @@ from pandas import DataFrame, Series, concat
 
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import Labels, drawable, labels_by_name
 from earlyphase.results.figures.one_round import INCHES, accuracy_by_row
-from earlyphase.results.figures.style import (
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    plain,
-    seeds_note,
-)
 from earlyphase.results.figures.tickets import (
     BASELINE,
     BASELINES,
@@ -34,7 +24,7 @@ from earlyphase.results.figures.tickets import (
     results,
 )
 from earlyphase.results.pretraining import FIRST, chains, is_control
-from earlyphase.results.summaries import NETWORK, over_seeds
+from earlyphase.results.summaries import NETWORK, Tables, over_seeds
 
 CONTROL, AFTER, DENSE_FIRST, ALONE = "control", "pretrained", "pretrained while dense", "not pretrained"
 GREY = BASELINE | {"color": "0.6", "linestyle": (0, (5, 1.5, 1.2, 1.5)), "marker": "d"}
@@ -82,11 +72,11 @@ def pretraining(tables: Tables, *, panels: Labels, k: int | None = None) -> tupl
             beside.append(control[control["pretraining_iterations"] == longest[name]].assign(kind=CONTROL))
         parts += [part.assign(panel=name) for part in (*beside, own.assign(kind=AFTER)) if len(part)]
     points = summary(with_labels(concat(parts, ignore_index=True)))
-    with house_style():
+    with style.house_style():
         by_length = points.sort_values("total_iterations", kind="stable")
         drawn = draw_panels(points, titles, dense_points(tables), styles_of(by_length))
-        add_note(drawn, seeds_note(points))
-        add_note(drawn, IN_ALL)
+        style.add_note(drawn, style.seeds_note(points))
+        style.add_note(drawn, IN_ALL)
     return drawn, points
 
 
@@ -130,7 +120,7 @@ def summary(runs: DataFrame) -> DataFrame:
 def styles_of(points: DataFrame) -> dict[str, dict]:
     """Return the line style of each curve: its kind's, or a colour of its own where it was pretrained."""
     kinds = points.drop_duplicates("curve").set_index("curve")["kind"]
-    own = curve_styles(list(kinds.index[kinds == AFTER]))
+    own = style.curve_styles(list(kinds.index[kinds == AFTER]))
     return {curve: own[curve] if kind == AFTER else STYLES[kind] for curve, kind in kinds.items()}
 
 
@@ -138,13 +128,13 @@ def draw_panels(
     points: DataFrame, titles: dict[str, str], dense: DataFrame, styles: dict[str, dict]
 ) -> Figure:
     """Draw accuracy against density, a panel for each title."""
-    figure, axes = new_axes(len(titles), height=2.3)
+    figure, axes = style.new_axes(len(titles), height=2.3)
     for ax, (panel, title) in zip(axes, titles.items(), strict=True):
         accuracy_by_density(ax, concat([dense, points[points["panel"] == panel]]), styles)
-        ax.set_title(f"{network_of(points)}: {drawable(title)}", loc="left")
+        ax.set_title(f"{style.network_of(points)}: {drawable(title)}", loc="left")
     share_heights(axes)
     pretrained = points[points["kind"] == AFTER].sort_values("total_iterations", kind="stable")
-    add_legend(figure, axes, "Start of training", order=list(pretrained["curve"].unique()))
+    style.add_legend(figure, axes, "Start of training", order=list(pretrained["curve"].unique()))
     return figure
 
 
@@ -193,15 +183,15 @@ def sparse_pretraining(tables: Tables, *, tickets: Labels) -> tuple[Figure, Data
         beside = [part[part["round"].isin(own["round"])] for part in beside_tickets(tables, own.iloc[0])]
         parts += [part.assign(panel=title) for part in (*beside, own.assign(kind=AFTER)) if len(part)]
     points = summary(with_ticket_labels(concat(parts, ignore_index=True), labels))
-    with house_style():
+    with style.house_style():
         if points["round"].nunique() == 1:
             drawn = draw_rows(points)
         else:
             shown = points[points["kind"] != ALONE]
             titles = {panel: panel for panel in shown["panel"]}
             drawn = draw_panels(shown, titles, dense_points({}), styles_of(shown))
-        add_note(drawn, seeds_note(points))
-        add_note(drawn, IN_ALL)
+        style.add_note(drawn, style.seeds_note(points))
+        style.add_note(drawn, IN_ALL)
     return drawn, points
 
 
@@ -229,7 +219,7 @@ def draw_rows(points: DataFrame) -> Figure:
     """Draw a row for each ticket of one round, a panel for each k and pretraining."""
     panels = list(points["panel"].unique())
     rows = points.loc[points["kind"] == AFTER, "curve"].nunique()
-    figure, axes = new_axes(len(panels), columns=1, height=0.5 + INCHES * max(rows, 3))
+    figure, axes = style.new_axes(len(panels), columns=1, height=0.5 + INCHES * max(rows, 3))
     figure.set_figwidth(7.0)
     for ax, panel in zip(axes, panels, strict=True):
         shown = points[points["panel"] == panel]
@@ -246,7 +236,7 @@ def draw_rows(points: DataFrame) -> Figure:
             fmt="o", markersize=4, color="0.3", markerfacecolor="white", elinewidth=0.7, capsize=2,
             label="the same ticket, not pretrained", zorder=2.5,
         )  # fmt: skip
-        ax.set_title(f"{network_of(points)}: {panel}", loc="left")
-        ax.set_xlabel(f"Test accuracy (%) at {plain(100 * shown['density'].mean())} % of weights")
-    add_legend(figure, axes, "Beside them")
+        ax.set_title(f"{style.network_of(points)}: {panel}", loc="left")
+        ax.set_xlabel(f"Test accuracy (%) at {style.plain(100 * shown['density'].mean())} % of weights")
+    style.add_legend(figure, axes, "Beside them")
     return figure

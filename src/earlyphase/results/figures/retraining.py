@@ -5,22 +5,10 @@ from pandas import DataFrame, concat
 
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import Labels, drawable, labels_by_name
-from earlyphase.results.figures.style import (
-    BARS,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    house_style,
-    mark_lost,
-    network_of,
-    new_axes,
-    plain,
-    seeds_note,
-)
 from earlyphase.results.figures.tickets import DENSE, SUMMARY, dense_line, dense_points, results
-from earlyphase.results.summaries import NETWORK, over_seeds
+from earlyphase.results.summaries import NETWORK, Tables, over_seeds
 
 WEIGHTS = "weight rewinding"  # the curve of the chains that all other experiments use
 PLACE = [*NETWORK, "round", "curve", "k", "retraining"]
@@ -51,25 +39,21 @@ def retraining(tables: Tables, *, chains: Labels) -> tuple[Figure, DataFrame]:
     curves = [WEIGHTS, *(label for label in labels.values() if label in set(points["curve"]))]
     whole = dense_points({"dense": tables["dense"]} if "dense" in tables else {})
     rounds = sorted(points["round"].unique())
-    with house_style():
-        drawn, axes = new_axes(len(rounds), columns=3, sharey=True)
+    with style.house_style():
+        drawn, axes = style.new_axes(len(rounds), columns=3, sharey=True)
         for ax, number in zip(axes, rounds, strict=True):
             panel = points[points["round"] == number]
-            for name, style in curve_styles(curves).items():
+            for name, look in style.curve_styles(curves).items():
                 curve = panel[panel["curve"] == name]
-                bars = 100 * curve["std"] if curve["std"].notna().any() else None
-                ax.errorbar(
-                    curve["retraining"], 100 * curve["mean"], bars, label=drawable(name), **BARS | style
-                )
-                mark_lost(ax, curve, curve["retraining"], style["color"])
+                style.curve_with_bars(ax, curve["retraining"], curve, 100, label=drawable(name), **look)
             dense_line(ax, whole)
-            ax.set_title(f"{plain(100 * panel['density'].mean())} % of weights", loc="left")
+            ax.set_title(f"{style.plain(100 * panel['density'].mean())} % of weights", loc="left")
             ax.set_xlim(left=0)
             ax.set_xlabel("Retraining in each round (iterations)")
         axes[0].set_ylabel("Test accuracy (%)")
-        drawn.suptitle(network_of(points), x=0.01, ha="left", fontsize=8)
-        add_legend(drawn, axes, "Retrained by")
-        add_note(drawn, seeds_note(points))
+        drawn.suptitle(style.network_of(points), x=0.01, ha="left", fontsize=8)
+        style.add_legend(drawn, axes, "Retrained by")
+        style.add_note(drawn, style.seeds_note(points))
     return drawn, concat([part for part in (whole, points) if len(part)], ignore_index=True)
 
 

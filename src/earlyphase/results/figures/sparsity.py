@@ -5,22 +5,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from pandas import DataFrame, concat
 
-from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    BARS,
-    Tables,
-    add_legend,
-    add_note,
-    counted,
-    curve_styles,
-    house_style,
-    network_of,
-    new_axes,
-    spread_note,
-)
+from earlyphase.results.claims.promises import PRUNED
+from earlyphase.results.figures import style
 from earlyphase.results.figures.tickets import density_axis
-from earlyphase.results.sparsity import PRUNED
+from earlyphase.results.summaries import Tables, over_seeds
 
 FILES = {  # column -> label
     "bytes_dense": "all weights",
@@ -28,13 +17,14 @@ FILES = {  # column -> label
     "bytes_packed": "packed",
     "bytes_packed_compressed": "packed, LZMA",
 }
-RUNTIMES = {
+NARROW = "narrow"
+TIMED = {  # runtime, or the network without its emptied channels -> label
     "torch": "PyTorch",
     "torch_csr": "PyTorch, sparse (CSR)",
     "scipy": "SciPy, sparse (CSR)",
-    "onnxruntime": "ONNX Runtime",
+    NARROW: "PyTorch, emptied channels removed",
 }
-NARROW = "emptied channels removed"
+COLUMNS = ["quantity", "curve", "batch", "round", "density", "mean", "std", "n"]
 ROUGH = 0.02  # share of the time that the processor did other work, from which on times are called rough
 
 
@@ -51,50 +41,40 @@ def sparsity(tables: Tables) -> tuple[Figure, DataFrame]:
     Returns:
         The figure, and a row per point: `quantity` (bytes, seconds for an image), `curve`, `batch` (0 for
         bytes), `round`, `density`, `mean`, `std`, `n`.
-
-    Raises:
-        InvalidInput: the table is empty.
     """
     table = tables["inference"]
-    if table.empty:
-        raise InvalidInput("figure sparsity: the table inference holds no run")
     points = points_of(table)
     panels = list(points.groupby("batch"))
-    styles = {}
-    for _, curves in points.groupby("quantity"):
-        styles |= curve_styles(curves["curve"].unique())
-    with house_style():
-        drawn, axes = new_axes(len(panels), columns=3, height=2.6)
+    styles = style.curve_styles([*FILES.values()]) | style.curve_styles([*TIMED.values()])
+    with style.house_style():
+        drawn, axes = style.new_axes(len(panels), columns=3, height=2.6)
         for ax, (batch, curves) in zip(axes, panels, strict=True):
             draw(ax, curves, styles, 1e3 if batch else 1e-3)
             ax.set_ylabel("Time for an image (ms)" if batch else "Size of the file (kB)")
-            title = f"{counted(batch, 'image')} at a time" if batch else f"{network_of(table)}: storage"
-            ax.set_title(title, loc="left")
-        add_legend(drawn, axes[:1], "Storage", "above left")
-        add_legend(drawn, axes[1:], "Time, one thread of the processor", "above right")
-        add_note(drawn, spread_note(points["n"]))
-        if missing := sorted(table["note"].dropna().unique()):
-            add_note(drawn, "; ".join(missing))
+            title = f"{style.counted(batch, 'image')} at a time"
+            ax.set_title(title if batch else f"{style.network_of(table)}: storage", loc="left")
+        style.add_legend(drawn, axes[:1], "Storage", "above left")
+        style.add_legend(drawn, axes[1:], "Time, one thread of the processor", "above right")
+        style.add_note(drawn, style.seeds_note(points))
         if (waited := table["waited"].max()) > ROUGH:
-            add_note(drawn, f"Times are rough: the processor did other work for up to {waited:.0%} of them")
+            note = f"Times are rough: the processor did other work for up to {waited:.0%} of them"
+            style.add_note(drawn, note)
     return drawn, points
 
 
 def points_of(table: DataFrame) -> DataFrame:
     """Summarise over seeds the bytes of each kind of file, and the seconds an image takes in each runtime."""
-    sized = table[table["form"] == PRUNED].drop_duplicates(["seed", "k", "round"])
-    timed = table.dropna(subset="seconds")
-    narrow = (timed["form"] != PRUNED).map({True: f", {NARROW}", False: ""})
-    curves = [
-        sized.assign(quantity="bytes", curve=label, batch=0, value=sized[column])
-        for column, label in FILES.items()
-    ]
-    names, seconds = timed["runtime"].map(RUNTIMES) + narrow, timed["seconds"] / timed["batch"]
-    curves.append(timed.assign(quantity="seconds", curve=names, value=seconds))
-    groups = concat(curves).groupby(["quantity", "curve", "batch", "round"], sort=False)
-    return groups.agg(
-        density=("density", "mean"), mean=("value", "mean"), std=("value", "std"), n=("value", "count")
-    ).reset_index()
+    sized = table[table["form"] == PRUNED].drop_duplicates(["seed", "k", "round"]).assign(batch=0)
+    parts = [sized.assign(quantity="bytes", curve=FILES[name], value=sized[name]) for name in FILES]
+    names = table["runtime"].where(table["form"] == PRUNED, NARROW).map(TIMED)
+    seconds = table["seconds"] / table["batch"]
+    parts.append(table.assign(quantity="seconds", curve=names, value=seconds))
+    points = over_seeds(concat(parts), ["quantity", "curve", "batch", "round"], "value", ["density"])
+    order = [*FILES.values(), *TIMED.values()]
+    points = points.sort_values(
+        ["curve", "batch", "round"], key=lambda at: at.map(order.index) if at.name == "curve" else at
+    )
+    return points[COLUMNS].reset_index(drop=True)
 
 
 def draw(ax: Axes, points: DataFrame, styles: dict[str, dict], scale: float) -> None:
@@ -107,8 +87,7 @@ def draw(ax: Axes, points: DataFrame, styles: dict[str, dict], scale: float) -> 
         scale: factor from the unit of the points to that of the axis.
     """
     for label, curve in points.groupby("curve", sort=False):
-        bars = scale * curve["std"] if curve["std"].notna().any() else None
-        ax.errorbar(100 * curve["density"], scale * curve["mean"], bars, label=label, **BARS | styles[label])
+        style.curve_with_bars(ax, 100 * curve["density"], curve, scale, label=label, **styles[label])
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

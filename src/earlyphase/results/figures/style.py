@@ -16,8 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from pandas import DataFrame, Series
 
-Tables = dict[str, DataFrame]
-
 STYLE = {
     "font.size": 8,
     "axes.labelsize": 8,
@@ -147,34 +145,30 @@ def add_note(figure: Figure, note: str) -> None:
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6.5, color="0.3")
 
 
-def spread_note(n: Series, spread: str = "Mean ± sample standard deviation") -> str:
-    """Say what is drawn over how many seeds.
-
-    Args:
-        n: seeds of each point; 0 where every run diverged.
-        spread: what is drawn of several seeds.
-    """
-    drawn = n[n > 0]
-    if drawn.empty:
-        return "Every run diverged"
-    if drawn.max() == 1:
-        return "One seed: no standard deviation"
-    fewest = f"{drawn.min()} to " if drawn.min() < drawn.max() else ""
-    return f"{spread}, n = {fewest}{drawn.max()} seeds"
-
-
-def seeds_note(points: DataFrame) -> str:
+def seeds_note(
+    points: DataFrame, spread: str = "Mean ± sample standard deviation", *, marked: bool = True
+) -> str:
     """Say what is drawn over how many seeds, how many diverged runs that leaves out, and how many are dead.
 
     Args:
-        points: a row per point, as from `over_seeds`.
+        points: a row per point, as from `over_seeds`; `n` is 0 where every run diverged.
+        spread: what is drawn of several seeds.
+        marked: whether `mark_lost` marks such runs one by one; else diverged seeds are counted.
     """
-    note = spread_note(points["n"])
-    diverged, dead = (int(points[name].sum()) for name in LOST)
-    if diverged:
-        note += f"; ×: {counted(diverged, 'diverged run')}, left out"
-    if dead:
-        note += f"; +: {counted(dead, 'dead run')}, in the mean (as good as guessing)"
+    n = points.loc[points["n"] > 0, "n"]
+    if n.empty:
+        note = "Every run diverged"
+    elif n.max() == 1:
+        note = "One seed: no standard deviation"
+    else:
+        note = f"{spread}, n = {f'{n.min()} to ' if n.min() < n.max() else ''}{n.max()} seeds"
+    diverged, dead = (points.get(name, Series(0)) for name in LOST)
+    if not marked:
+        return note + (f"; left out: {counted(diverged.max(), 'diverged seed')}" if diverged.any() else "")
+    if diverged.sum():
+        note += f"; ×: {counted(int(diverged.sum()), 'diverged run')}, left out"
+    if dead.sum():
+        note += f"; +: {counted(int(dead.sum()), 'dead run')}, in the mean (as good as guessing)"
     return note
 
 
@@ -193,12 +187,27 @@ def mark_lost(ax: Axes, points: DataFrame, places: Series, color: object, along:
         color: of the marks.
         along: "x" for marks at the foot, "y" for marks on the left.
     """
-    for column, marker in LOST.items():
+    for column in (name for name in LOST if name in points):
         at = places[points[column] > 0]
         edge = np.full(len(at), 0.025)
         x, y = (at, edge) if along == "x" else (edge, at)
         transform = ax.get_xaxis_transform() if along == "x" else ax.get_yaxis_transform()
-        ax.plot(x, y, marker, color=color, markersize=4, transform=transform)
+        ax.plot(x, y, LOST[column], color=color, markersize=4, transform=transform)
+
+
+def curve_with_bars(ax: Axes, x: Series, points: DataFrame, scale: float = 1, **look) -> None:
+    """Draw means over seeds with bars of ± one sample standard deviation; mark diverged and dead runs.
+
+    Args:
+        ax: panel to draw into.
+        x: place of each point.
+        points: a row per point, as from `over_seeds`.
+        scale: factor from the unit of the points to that of the axis.
+        look: of the curve, such as its `label` and one of `curve_styles`.
+    """
+    bars = scale * points["std"] if points["std"].notna().any() else None
+    ax.errorbar(x, scale * points["mean"], bars, **BARS | look)
+    mark_lost(ax, points, x, look["color"])
 
 
 def iteration_axis(ax: Axes, last: float) -> None:

@@ -7,20 +7,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    DARK,
-    Tables,
-    add_legend,
-    add_note,
-    curve_styles,
-    curve_with_band,
-    house_style,
-    iteration_axis,
-    network_of,
-    new_axes,
-    spread_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables, over_seeds
 
 GRADIENT, RANDOM = "gradient_share", "random_share"
 SHARES = {  # column -> label; what is not drawn, as it would lie on the axis, is said below the figure
@@ -54,19 +42,20 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
     own, pairs = (table[table["statistics"] == kind] for table in (curvature, pairs))
     random = over_seeds(own, ["iteration"], RANDOM)
     last = curvature["iteration"].max()
-    with house_style():
-        drawn, axes = new_axes(4, height=2.6)
+    with style.house_style():
+        drawn, axes = style.new_axes(4, height=2.6)
         parts = [draw_shares(axes[0], curvature, [kind, *others]), random.assign(panel="share", curve=RANDOM)]
         parts += [draw_eigenvalues(axes[1], own), draw_matrix(axes[2], pairs), draw_ends(axes[3], pairs)]
         for ax in (axes[0], axes[1], axes[3]):
-            iteration_axis(ax, last)
+            style.iteration_axis(ax, last)
         by = "no batch norm" if kind == "none" else f"batch norm by {kind} statistics"
-        add_legend(drawn, axes[:1], f"{network_of(tables['curvature'])}; {by}. Panel a:")
+        style.add_legend(drawn, axes[:1], f"{style.network_of(tables['curvature'])}; {by}. Panel a:")
         points = concat(parts, ignore_index=True).assign(diverged=len(lost))
         points["statistics"] = points["statistics"].fillna(kind)
-        add_note(drawn, f"{spread_note(points['n'])}; dots in b: the largest eigenvalue of each seed")
+        note = style.seeds_note(points[["n"]])
+        style.add_note(drawn, f"{note}; dots in b: the largest eigenvalue of each seed")
         sample, chance = tables["curvature"]["sample"].iloc[0], own["chance"].mean()
-        add_note(
+        style.add_note(
             drawn,
             f"{sample:,} training images; relative residuals of eigenvectors are at most "
             f"{curvature['residual'].max():.1g}. A random subspace of as many dimensions holds "
@@ -74,7 +63,7 @@ def subspace(tables: Tables) -> tuple[Figure, DataFrame]:
             f"by chance it would hold {chance:.2g}.",
         )
         if lost:
-            add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
+            style.add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
     return drawn, points[COLUMNS]
 
 
@@ -90,12 +79,12 @@ def draw_shares(ax: Axes, curvature: DataFrame, kinds: list[str]) -> DataFrame:
     curves = [(kinds[0], column, label) for column, label in SHARES.items()]
     if len(kinds) > 1:
         curves[:1] = [(kind, GRADIENT, f"gradient, {kind} statistics") for kind in kinds]
-    styles = curve_styles([label for *_, label in curves])
+    styles = style.curve_styles([label for *_, label in curves])
     parts = []
     for kind, column, label in curves:
         curve = over_seeds(curvature[curvature["statistics"] == kind], ["iteration"], column)
         curve = curve.dropna(subset="mean")
-        curve_with_band(ax, curve, label=label, **styles[label])
+        style.curve_with_band(ax, curve, label=label, **styles[label])
         parts.append(curve.assign(panel="share", curve=column, statistics=kind))
     ax.set_ylim(0, 1)
     ax.set_ylabel("Share, in [0, 1]")
@@ -113,7 +102,7 @@ def draw_eigenvalues(ax: Axes, curvature: DataFrame) -> DataFrame:
         ax.plot(curve["iteration"], curve["mean"], color=shade, linewidth=0.7)
         parts.append(curve.assign(panel="eigenvalue", curve=name))
     largest = curvature.sort_values(["seed", "iteration"])
-    ax.plot(largest["iteration"], largest[names[0]], ".", color=DARK, markersize=3, alpha=0.5)
+    ax.plot(largest["iteration"], largest[names[0]], ".", color=style.DARK, markersize=3, alpha=0.5)
     ax.set_yscale("log")  # which has no place for what is zero or less
     ax.set_ylabel("Eigenvalue (nats)")
     return concat(parts)
@@ -152,11 +141,11 @@ def draw_ends(ax: Axes, pairs: DataFrame) -> DataFrame:
         f"with iteration {last:,}": (pairs["later"] == last, "earlier"),
         "with the next": (following, "earlier"),
     }
-    styles = curve_styles(curves)
+    styles = style.curve_styles(curves)
     parts = []
     for label, (chosen, time) in curves.items():
         curve = over_seeds(pairs[chosen], [time], "overlap").rename(columns={time: "iteration"})
-        curve_with_band(ax, curve, label=label, **styles[label])
+        style.curve_with_band(ax, curve, label=label, **styles[label])
         parts.append(curve.assign(panel="overlap", curve=label))
     ax.set_ylim(0, 1)
     ax.set_ylabel("Overlap, in [0, 1]")

@@ -7,20 +7,8 @@ from pandas import DataFrame, concat
 
 from earlyphase.errors import InvalidInput
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    DARK,
-    DASHES,
-    LIGHT,
-    Tables,
-    add_note,
-    curve_with_band,
-    house_style,
-    iteration_axis,
-    network_of,
-    new_axes,
-    spread_note,
-)
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.figures import style
+from earlyphase.results.summaries import Tables, over_seeds
 
 COLUMNS = ["panel", "curve", "iteration", "mean", "std", "n", "diverged"]
 PANELS = (  # title, label of y, factor to its unit, table, column -> label of its curve
@@ -67,16 +55,18 @@ def telemetry(tables: Tables, *, layer: str = "all") -> tuple[Figure, DataFrame]
     lost = diverged_seeds(state, tables["evaluations"])
     chosen = {"telemetry": state[state["layer"] == layer]}
     chosen |= {name: tables[name] for name in ("evaluations", "traces")}
-    with house_style():
-        drawn, axes = new_axes(len(PANELS), columns=4, height=1.75)
+    with style.house_style():
+        drawn, axes = style.new_axes(len(PANELS), columns=4, height=1.75)
         points = draw_panels(axes, chosen, lost)
         for ax in axes:
-            iteration_axis(ax, state["iteration"].max())
+            style.iteration_axis(ax, state["iteration"].max())
         what = "all layers" if layer == "all" else layer
-        drawn.suptitle(f"{network_of(state)}: {what}", x=0.01, ha="left", fontsize=8)
-        add_note(drawn, spread_note(points.loc[points["panel"] != "traces", "n"]))
+        drawn.suptitle(f"{style.network_of(state)}: {what}", x=0.01, ha="left", fontsize=8)
+        style.add_note(drawn, style.seeds_note(points.loc[points["panel"] != "traces", ["n"]]))
         if lost:
-            add_note(drawn, f"Dotted, ending in ×: diverged, in no mean (seeds {', '.join(map(str, lost))})")
+            style.add_note(
+                drawn, f"Dotted, ending in ×: diverged, in no mean (seeds {', '.join(map(str, lost))})"
+            )
     return drawn, points
 
 
@@ -89,7 +79,11 @@ def draw_panels(axes: list[Axes], tables: Tables, lost: list[int]) -> DataFrame:
         if source == "traces":
             parts.append(draw_traces(ax, tables[source], lost))
         for column, name in curves.items():
-            look = {"color": LIGHT, "linestyle": DASHES[1]} if "final" in column else {"color": DARK}
+            look = (
+                {"color": style.LIGHT, "linestyle": style.DASHES[1]}
+                if "final" in column
+                else {"color": style.DARK}
+            )
             parts.append(draw_measure(ax, tables[source], column, lost, scale, label=name, **look))
         if curves and parts[-1]["mean"].min() >= 0:
             ax.set_ylim(bottom=max(ax.get_ylim()[0], 0))  # though a band may go on below
@@ -108,7 +102,7 @@ def diverged_seeds(state: DataFrame, evaluations: DataFrame) -> list[int]:
 def draw_measure(ax: Axes, table: DataFrame, column: str, lost: list[int], scale: float, **look) -> DataFrame:
     """Draw the mean of a column with its band, and each diverged seed alone; return the points."""
     curve = over_seeds(table[~table["seed"].isin(lost)], ["iteration"], column)
-    curve_with_band(ax, curve, scale, **look)
+    style.curve_with_band(ax, curve, scale, **look)
     for seed in lost:
         alone = table[(table["seed"] == seed) & np.isfinite(table[column])].sort_values("iteration")
         ax.plot(alone["iteration"], scale * alone[column], color="0.4", linestyle=":", linewidth=0.8)
@@ -123,7 +117,11 @@ def draw_traces(ax: Axes, table: DataFrame, lost: list[int]) -> DataFrame:
     ax.set_title(f"e  Ten weights (seed {usable[0]})", loc="left")
     parts = []
     for number, ((layer, position), trace) in enumerate(chosen.groupby(["layer", "position"], sort=False)):
-        look = {"color": str(0.65 * (number % 5) / 4), "linestyle": DASHES[number // 5], "linewidth": 0.7}
+        look = {
+            "color": str(0.65 * (number % 5) / 4),
+            "linestyle": style.DASHES[number // 5],
+            "linewidth": 0.7,
+        }
         ax.plot(trace["iteration"], trace["weight"], **look)
         points = trace[["iteration", "weight"]].rename(columns={"weight": "mean"})
         parts.append(points.assign(panel="traces", curve=f"{layer}[{position}]", std=np.nan, n=1, diverged=0))

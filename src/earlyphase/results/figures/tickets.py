@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, concat
 
 from earlyphase.errors import InvalidInput
+from earlyphase.results.figures import style
 from earlyphase.results.figures.labels import drawable
-from earlyphase.results.figures.style import BARS, Tables, mark_lost, plain
-from earlyphase.results.summaries import NETWORK, last_evaluations, over_seeds
+from earlyphase.results.summaries import NETWORK, Tables, last_evaluations, over_seeds
 
 DENSE = "dense"  # the curve of the network before pruning
 PLACE = [*NETWORK, "k", "curve", "round"]  # columns that name a point
@@ -57,6 +58,27 @@ def ticket_points(runs: DataFrame, curves: Iterable[str]) -> DataFrame:
     return points[[*PLACE, *SUMMARY]].reset_index(drop=True)
 
 
+def points_by_k(tables: Tables) -> tuple[DataFrame, list[str]]:
+    """Summarise the dense network and the tickets of `imp`: the points, and the curves, one for each k."""
+    runs = last_evaluations(tables["imp"], [*NETWORK, "k", "round", "seed"])
+    curves = [rewind_label(k) for k in sorted(runs["k"].unique())]
+    tickets = ticket_points(runs.assign(curve=runs["k"].map(rewind_label)), curves)
+    return concat([dense_points({"dense": tables["dense"]}), tickets], ignore_index=True), curves
+
+
+def draw_by_k(points: DataFrame, styles: dict[str, dict], legend: str) -> Figure:
+    """Draw accuracy against density, a panel for each k; the dense network, whose k is missing, is in all."""
+    panels = points["k"].dropna().unique()
+    with style.house_style():
+        drawn, axes = style.new_axes(len(panels), sharey=True)
+        for ax, k in zip(axes, panels, strict=True):
+            accuracy_by_density(ax, points[points["k"].isna() | (points["k"] == k)], styles)
+            ax.set_title(f"{style.network_of(points)}: {rewind_label(k)}", loc="left")
+        style.add_legend(drawn, axes, legend)
+        style.add_note(drawn, style.seeds_note(points))
+    return drawn
+
+
 def accuracy_by_density(ax: Axes, points: DataFrame, styles: dict[str, dict], scale: float = 100) -> None:
     """Draw accuracy against weights remaining, a curve with error bars for each label.
 
@@ -75,9 +97,7 @@ def accuracy_by_density(ax: Axes, points: DataFrame, styles: dict[str, dict], sc
     shifts = np.linspace(-1, 1, len(curves)) * min(0.3, 0.05 * (len(curves) - 1))
     for (name, curve), shift in zip(curves.items(), shifts, strict=True):
         density = 100 * curve["density"] * 0.8**shift
-        bars = scale * curve["std"] if curve["std"].notna().any() else None
-        ax.errorbar(density, scale * curve["mean"], bars, label=drawable(name), **BARS | styles[name])
-        mark_lost(ax, curve, density, styles[name]["color"])
+        style.curve_with_bars(ax, density, curve, scale, label=drawable(name), **styles[name])
     dense_line(ax, points[points["curve"] == DENSE], scale)
     density_axis(ax, points)
     if ax.get_subplotspec().is_first_col():
@@ -108,10 +128,19 @@ def density_axis(ax: Axes, points: DataFrame) -> None:
     every = -(-len(densities) // 8)
     ax.set_xscale("log")
     ax.set_xlim(densities[0] * 1.12, densities[-1] / 1.12)
-    ax.set_xticks(densities[::every], [plain(density) for density in densities[::every]])
+    ax.set_xticks(densities[::every], [style.plain(density) for density in densities[::every]])
     ax.set_xticks(densities, minor=True)
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("Weights remaining (%)")
+
+
+def names_of_rounds(points: DataFrame) -> dict[int, str]:
+    """Name the dense network, round 0, and the tickets of each other round by their density."""
+    densities = points.groupby("round")["density"].mean()
+    return {
+        number: f"Tickets, {style.plain(100 * density)} % of weights" if number else "Dense network"
+        for number, density in densities.items()
+    }
 
 
 def rewind_label(k: int) -> str:

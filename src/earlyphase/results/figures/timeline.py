@@ -8,24 +8,12 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from earlyphase.registry import figure
-from earlyphase.results.figures.style import (
-    DARK,
-    Tables,
-    add_note,
-    curve_with_band,
-    house_style,
-    iteration_axis,
-    network_of,
-)
+from earlyphase.results.figures import style
 from earlyphase.results.figures.telemetry import diverged_seeds
-from earlyphase.results.summaries import over_seeds
+from earlyphase.results.summaries import Tables, over_seeds
 from earlyphase.results.timeline import before_decay, known_to_the_grid, label_of
 from earlyphase.results.timeline import timeline as timeline_of
 
-TOGETHER = (
-    ("telemetry",), ("curvature", "pairs"), ("imp", "dense"), ("pretrained_dense", "pretrained_imp"),
-    ("deficits",), ("stability",), ("kernel",),
-)  # fmt: skip  # tables of no use without each other
 NARROW = 30  # iterations; left of there is no room for a text
 PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded spans
 
@@ -33,17 +21,10 @@ PHASES = ("burst_end", "plateau_start", "deceleration")  # what parts the shaded
 @figure(
     reads=("telemetry", "evaluations"),
     uses=(
-        "curvature",
-        "pairs",
-        "imp",
-        "dense",
-        "stability",
-        "deficits",
-        "kernel",
-        "pretrained_dense",
+        "curvature", "pairs", "imp", "dense", "stability", "deficits", "kernel", "pretrained_dense",
         "pretrained_imp",
     ),
-)
+)  # fmt: skip
 def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     """Draw every event of early training on one axis of iterations, below the gradient's course.
 
@@ -58,35 +39,34 @@ def timeline(tables: Tables) -> tuple[Figure, DataFrame]:
     Source: Frankle, Schwab & Morcos 2020, Figure 2, whose boxes were drawn by hand.
     """
     lost = diverged_seeds(tables["telemetry"], tables["evaluations"])
-    usable = [name for group in TOGETHER if all(name in tables for name in group) for name in group]
-    sound = {name: tables[name][~tables[name]["seed"].isin(lost)] for name in usable}
+    sound = {name: table[~table["seed"].isin(lost)] for name, table in tables.items()}
     events = timeline_of(sound).assign(diverged=len(lost))
     window = before_decay(sound["telemetry"])
     last = max(window["iteration"].max(), events["high"].max())
-    with house_style():
+    with style.house_style():
         drawn = Figure(figsize=(7.0, 4.0), layout="constrained")
         above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(1.1, 1))
-        curve_with_band(above, over_seeds(window, ["iteration"], "gradient_norm"), color=DARK)
+        style.curve_with_band(above, over_seeds(window, ["iteration"], "gradient_norm"), color=style.DARK)
         above.set_ylabel("Gradient, L2 norm")
         for ax in (above, below):
-            iteration_axis(ax, last)
+            style.iteration_axis(ax, last)
         draw_phases([above, below], events, last)
         draw_events(below, events)
         above.set_xlabel("")
-        above.set_title(network_of(tables["telemetry"]), loc="left")
+        above.set_title(style.network_of(tables["telemetry"]), loc="left")
         seeds = window["seed"].nunique()
         spread = "dots and line are means, bars and band ± sample standard deviation"
-        add_note(drawn, f"{seeds} seeds: {spread}" if seeds > 1 else "One seed: no standard deviation")
+        style.add_note(drawn, f"{seeds} seeds: {spread}" if seeds > 1 else "One seed: no standard deviation")
         if (events["mean"] - events["std"] < 0).any():
-            add_note(drawn, "A bar without an end on the left goes on below 0")
+            style.add_note(drawn, "A bar without an end on the left goes on below 0")
         if known_to_the_grid(events).any():
             grid = "from the last measured time before an event to the first after it, over all seeds"
-            add_note(drawn, f"Broad lines reach {grid}; nothing is known between")
-        add_note(
+            style.add_note(drawn, f"Broad lines reach {grid}; nothing is known between")
+        style.add_note(
             drawn, "The shading changes where most seeds agree: after the burst, the plateau, the slowing"
         )
         if lost:
-            add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
+            style.add_note(drawn, f"Left out, diverged: seeds {', '.join(map(str, lost))}")
     return drawn, events
 
 
@@ -111,11 +91,11 @@ def draw_events(ax: Axes, events: DataFrame) -> None:
             continue
         if known_to_the_grid(event):
             ends = event["low"], event["high"]
-            ax.plot(ends, [place, place], color=DARK, linewidth=7, solid_capstyle="butt")
+            ax.plot(ends, [place, place], color=style.DARK, linewidth=7, solid_capstyle="butt")
         else:
             spread = np.nan_to_num(event["std"])
             ends = event["mean"] - spread, event["mean"] + spread
-            look = {"fmt": "o", "color": DARK, "markersize": 4, "elinewidth": 0.9, "capsize": 2}
+            look = {"fmt": "o", "color": style.DARK, "markersize": 4, "elinewidth": 0.9, "capsize": 2}
             ax.errorbar(event["mean"], place, xerr=spread, **look)
         missing = f"  ({event['n']} of {event['n'] + event['not_found']} seeds)" if event["not_found"] else ""
         annotate_bar(ax, when(event) + missing, ends, place, broad=known_to_the_grid(event))

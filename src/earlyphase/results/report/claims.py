@@ -14,7 +14,6 @@ LOOKS = {REPRODUCED: "yes", NOT_REPRODUCED: "no", INCONCLUSIVE: "open"}  # class
 OTHER = "none"  # that of a verdict that says why there is none
 BEHIND = ("id", "reading", *NETWORK)  # what a contrast and a verdict share
 CELLS = ("statement", "paper", "ours", "n", "verdict")  # further columns with a place in the table
-BESIDE = ("interval", "error")  # what stands in parentheses behind our number; a table has one of them
 LONG = 60  # rows of a table up to which the page has all of them
 
 
@@ -43,25 +42,23 @@ def rows_of(verdicts: DataFrame, contrasts: DataFrame) -> list[dict]:
         contrasts: those that they rest on, likewise.
 
     Returns:
-        The columns of `verdicts`; `number`, the place of a row; `look`, the class of its verdict; `rank`, by
-        which verdicts are sorted; `more`, label -> text of the columns that have no place in the table;
-        `contrasts`, as from `numbers`.
+        The columns of `verdicts`; `look`, the class of its verdict; `rank`, by which verdicts are sorted;
+        `more`, label -> text of the columns that have no place in the table; `contrasts`, as from `numbers`.
     """
     behind = dict(iter(contrasts.groupby(list(BEHIND)))) if len(contrasts) else {}
     rows = []
-    for number, row in enumerate(verdicts.to_dict("records")):
+    for row in verdicts.to_dict("records"):
         more = {
             name.replace("_", " ").capitalize(): value
             for name, value in row.items()
-            if value and name not in (*BEHIND, *CELLS, *BESIDE)
+            if value and name not in (*BEHIND, *CELLS, "interval")
         }
-        beside = next((f" ({row[name]})" for name in BESIDE if row.get(name)), "")
+        interval = f" ({row['interval']})" if row.get("interval") else ""
         own = behind.get(tuple(row[name] for name in BEHIND), contrasts.head(0))
         rows.append(row | {
-            "number": number,
             "look": LOOKS.get(row["verdict"], OTHER),
             "rank": [*LOOKS, row["verdict"]].index(row["verdict"]),
-            "ours": row["ours"] + beside,
+            "ours": row["ours"] + interval,
             "more": more,
             "contrasts": numbers(own.drop(columns=[*BEHIND])),
         })  # fmt: skip

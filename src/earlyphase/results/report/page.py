@@ -1,6 +1,6 @@
 """The page of one study: claims, figures with captions, provenance; one file of HTML that asks for no other.
 
-Template, style and script are found here by `with_name`, so that an edit of one makes the page anew.
+Template and style are found here by `with_name`, so that an edit of one makes the page anew.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,6 @@ def report_page(
     )
     return environment.from_string(here.with_name("page.html.j2").read_text(encoding="utf-8")).render(
         style=Markup(here.with_name("page.css").read_text(encoding="utf-8")),
-        script=Markup(here.with_name("page.js").read_text(encoding="utf-8")),
         sentences=[sentence_on(run) for run in study["runs"]],
         claims=rows,
         counts=counts_of(rows),

@@ -54,7 +54,7 @@ def located(path: str | Path) -> Path:
     try:
         place.stat()  # `exists` says no since Python 3.14 where it cannot look
     except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: a name with a zero in it
-        raise InvalidInput(f"{place} does not exist; path must name a folder or a .zip") from None
+        raise InvalidInput(f"{place.absolute()} does not exist; path must name a folder or a .zip") from None
     except OSError as error:
         raise InvalidInput(f"{place} cannot be read: {error.strerror}") from None
     return place

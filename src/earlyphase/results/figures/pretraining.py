@@ -219,7 +219,8 @@ def draw_rows(points: DataFrame) -> Figure:
     """Draw a row for each ticket of one round, a panel for each k and pretraining."""
     panels = list(points["panel"].unique())
     rows = points.loc[points["kind"] == AFTER, "curve"].nunique()
-    figure, axes = style.new_axes(len(panels), columns=1, height=0.5 + INCHES * max(rows, 3))
+    height = 0.5 + 1.5 * INCHES * max(rows, 3)  # a row may have two dots
+    figure, axes = style.new_axes(len(panels), columns=1, height=height)
     figure.set_figwidth(7.0)
     for ax, panel in zip(axes, panels, strict=True):
         shown = points[points["panel"] == panel]

@@ -26,7 +26,8 @@ def begun(study: Study, run: Run, *, diet: bool) -> list[Block]:
     return [{"seed": run.seeds, "task": [first.label]} for first in beginnings]
 
 
-pretrained, on_a_diet = partial(begun, diet=False), partial(begun, diet=True)
+pretrained = partial(begun, diet=False)
+on_a_diet = partial(begun, diet=True)
 
 
 def inputs(job: Job) -> Inputs:

@@ -20,6 +20,7 @@ def dry_run(folder, *words, environment=os.environ):
         process = FORKS.Process(target=_run, args=(folder, words, dict(environment), printed))
         process.start()
         process.join(500)
+        process.kill()  # where it hangs, so that nothing waits for it at the end
         assert process.exitcode is not None, f"still at work after 500 s: {printed.read_text()}"
         return process.exitcode, printed.read_text()
 

@@ -48,11 +48,17 @@ def command_of(name):
     return shlex.split(command)
 
 
-@pytest.fixture(scope="module", params=SECTIONS)
-def example(request, tmp_path_factory):
-    """An example, made by the command of its section at a small size."""
-    project = Project(tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """One folder for all examples, which share trainings."""
+    project = Project(tmp_path_factory.mktemp("examples"))
     shutil.copytree(ROOT / EXAMPLES, project.folder / EXAMPLES)
+    return project
+
+
+@pytest.fixture(scope="module", params=SECTIONS)
+def example(request, project):
+    """An example, made by the command of its section at a small size."""
     program, picture, *options, name, configuration = command_of(request.param)
     assert (program, options, name) == ("snakemake", ["--cores", "all"], "--configfile")
     small = yaml.safe_dump(SHORT | SMALLER[request.param])

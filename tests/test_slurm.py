@@ -51,7 +51,7 @@ def studies(cluster, tmp_path_factory):
         workflow.interrupt()
 
 
-def said(workflow, log, pattern, seconds=120):
+def said(workflow, log, pattern, seconds=300):
     """Wait for a job's log to say something; return the number in it. A restarted job's log begins anew."""
     path = workflow.folder / log
 

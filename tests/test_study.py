@@ -237,7 +237,9 @@ def test_fewer_rounds_are_one_edit_and_what_is_lacking_is_named():
     }
     said = [sentence for sentence in left_out(study) if why in sentence]
     assert {sentence.split(": of ")[1].split(" is left")[0] for sentence in said} == lacking
-    figures_left = {s.split("figure ")[1].split(" is")[0] for s in left_out(study) if ": figure " in s}
+    figures_left = set(
+        ", ".join(re.findall(r"figure ([\w, ]+?)(?::| is)", "\n".join(left_out(study)))).split(", ")
+    )
     assert {"effective_std", "controls", "starting_values", "sparse_pretraining", "noise"} <= figures_left
     assert not {"rewinding", "pretraining", "stability", "sparsity"} & figures_left
 

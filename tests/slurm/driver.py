@@ -24,7 +24,7 @@ TABLES = (
 LOCALLY = ("--workflow-profile", ROOT / "profiles/default", "--cores", "1")
 
 
-def until(condition, seconds=120, what=""):
+def until(condition, seconds=300, what=""):
     """Wait for `condition()` to be true; return what it is then."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -29,17 +29,17 @@ try:
         for run in STUDY.runs:
             STUDY.contents(run.dataset)  # images that are not there stop the study here
         STUDY.claims  # so does a claim that cannot be judged
-        if workflow.resource_settings.nodes is None:  # jobs run on this machine
-            machine.check_precision(
-                DEVICE,
-                EXECUTION["precision"],
-                os.environ | machine.instruction_limits(EXECUTION["instructions"]),
-            )
         if DEVICE != EXECUTION["device"] and not GPUS:
             print(
                 "note: execution.device is auto, and no GPU can be used here: "
                 "networks are trained on the CPU",
                 file=sys.stderr,
+            )
+        if workflow.resource_settings.nodes is None:  # jobs run on this machine
+            machine.check_precision(
+                DEVICE,
+                EXECUTION["precision"],
+                os.environ | machine.instruction_limits(EXECUTION["instructions"]),
             )
         for sentence in left_out(STUDY):
             print(f"note: {sentence}", file=sys.stderr)
